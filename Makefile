@@ -1,0 +1,31 @@
+# `make demo` and `make test` need python3 (3.11 or 3.12) and nothing else: both make their own virtual environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint constraints
+
+demo: $(STAMP)
+	rm -rf demo-output
+	$(BIN)/balto label data/sample/corpus.jsonl --tokenizer data/sample/tokenizer.json --out demo-output/labels
+	$(BIN)/balto stats demo-output/labels
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright --level error
+
+# Every package at the version that the tests ran with. torch first and pinned: an unpinned one brings CUDA packages.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	touch $(STAMP)
+
+# Write constraints.txt again from what is installed, after a deliberate upgrade.
+constraints:
+	$(BIN)/pip freeze --exclude-editable --exclude balto > constraints.txt

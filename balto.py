@@ -1,0 +1,73 @@
+"""The `balto` command: label, look, retrain. Sub-commands load what they need when they are called."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+from pipeline import cli as pipeline_cli
+from pipeline.logs import configure_logging
+from schemas.errors import BaltoError
+
+# Which extra brings a package that a command needs.
+EXTRAS = {
+    "apache_beam": "pipeline",
+    "polars": "pipeline",
+    "orjson": "pipeline",
+    "regex": "pipeline",
+    "torch": "trainer",
+    "transformers": "trainer",
+}
+
+# Typer brings its own copy of click; these are its classes, reached through the one that typer exports.
+UsageError: Any = typer.BadParameter.__mro__[1]
+ClickError: Any = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def balto() -> None:
+    """Stop language models from inventing, token by token: label responses claim by claim, look, retrain."""
+
+
+pipeline_cli.mount(app)
+
+
+def main() -> None:
+    """Run the command. Exit status: 0 done, 1 failed, 2 usage; errors are one line on standard error."""
+    configure_logging()
+    sys.exit(_run(typer.main.get_command(app)))
+
+
+def _run(command: Any) -> int:
+    try:
+        return int(command.main(prog_name="balto", standalone_mode=False) or 0)
+    except ClickError as err:
+        if not err.format_message():  # no arguments at all: the help was printed
+            return err.exit_code
+        context = getattr(err, "ctx", None)
+        where = f" (see `{context.command_path} --help`)" if isinstance(err, UsageError) and context else ""
+        return _fail(f"{err.format_message()}{where}", err.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; the same command resumes", 1)
+    except BaltoError as err:
+        return _fail(str(err), err.exit_code)
+    except ModuleNotFoundError as err:
+        package = (err.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        return _fail(f"this command needs {package}: pip install 'balto[{EXTRAS[package]}]'", 1)
+    except OSError as err:
+        return _fail(f"{err.filename}: {err.strerror}" if err.filename else str(err), 1)
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"balto: {' '.join(message.splitlines())}\n")
+    return code
+
+
+if __name__ == "__main__":
+    main()

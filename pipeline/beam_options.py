@@ -1,0 +1,48 @@
+"""Which words of the command line belong to Beam."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from schemas.errors import ConfigError
+
+
+def split_beam_args(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(corpus patterns, Beam options) of the words that are no option of ours.
+
+    Beam's own parsers decide which options exist and which take a value. Raises ConfigError for an unknown option.
+    """
+    if not any(word.startswith("-") for word in words):
+        return list(words), []
+    rest = _beam_parser().parse_known_args(list(words))[1]
+    unknown = next((word for word in rest if word.startswith("-")), None)
+    if unknown is not None:
+        raise ConfigError(f"{unknown}: neither an option of `balto label` nor one of Beam's; see `balto label --help`")
+    beam_args, left = [], list(rest)
+    for word in words:
+        if left and word == left[0]:
+            left.pop(0)
+        else:
+            beam_args.append(word)
+    return rest, beam_args
+
+
+def runner_of(beam_args: Sequence[str]) -> str | None:
+    """The value of --runner among Beam options, or None."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--runner")
+    return parser.parse_known_args(list(beam_args))[0].runner
+
+
+def _beam_parser() -> argparse.ArgumentParser:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> None:  # type: ignore[override]
+            raise ConfigError(f"Beam option: {message}")
+
+    parser = Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)  # type: ignore[arg-type]
+    return parser

@@ -1,0 +1,134 @@
+"""The commands label, project and stats: options -> config -> run -> a summary that adds up.
+
+Only typer is imported here: Beam and Polars are loaded by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.show_tables import print_json, print_summary, print_tables
+
+Out = Annotated[Path, typer.Option("--out", help="Folder of the label set to write.", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a label set that is already there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Workers = Annotated[
+    int, typer.Option("--workers", min=0, max=256, help="Worker processes; 0: one per core, fewer for a small corpus.")
+]
+Tokenizer = Annotated[
+    str,
+    typer.Option("--tokenizer", help="tokenizer.json, a folder with one, a hub id, or `bytes` (one token per byte)."),
+]
+
+PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+def label(
+    corpus: Annotated[list[str], typer.Argument(help="Corpus files or patterns. Unknown options go to Beam.")],
+    out: Out,
+    format: Annotated[
+        str | None, typer.Option("--format", help="balto, ragtruth, factscore, confiqa, plain; default: detected.")
+    ] = None,
+    labels: Annotated[
+        str, typer.Option("--labels", help="claims: ask the engines; gold: take human spans.")
+    ] = "claims",
+    extractor: Annotated[str, typer.Option("--extractor", help="Who finds claims: rules.")] = "rules",
+    verifier: Annotated[str, typer.Option("--verifier", help="Who judges them: lexical.")] = "lexical",
+    tokenizer: Tokenizer = "bytes",
+    conflicts: Annotated[
+        str,
+        typer.Option("--conflicts", help="Characters with both verdicts: neutral, unsupported_wins, supported_wins."),
+    ] = "neutral",
+    num_shards: Annotated[
+        int, typer.Option("--num-shards", min=0, help="Shards; 0: one per 32 MiB of corpus.", show_default=False)
+    ] = 0,
+    workers: Workers = 0,
+    shards_per_run: Annotated[
+        int, typer.Option("--shards-per-run", min=1, help="Shards per Beam run; more needs more memory.")
+    ] = 1,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Label a corpus: claims, verdicts and token labels, written as Parquet shards.
+
+    An interrupted run is resumed by the same command. With --runner (a Beam option) the whole graph runs there.
+    """
+    from pipeline.assemble import summary
+    from pipeline.beam_options import runner_of, split_beam_args
+    from pipeline.config import LabelConfig
+    from pipeline.corpora import corpus_size_bytes, open_corpus
+    from pipeline.run_label import LOCAL_RUNNER, Resources, default_shards, run_label, run_label_on_runner
+
+    patterns, beam_args = split_beam_args(corpus)
+    files = open_corpus(patterns, format)
+    config = LabelConfig(
+        num_shards=num_shards or default_shards(corpus_size_bytes(files)),
+        labels=labels,
+        extractor=extractor,
+        verifier=verifier,
+        tokenizer=tokenizer,
+        conflicts=conflicts,
+    )
+    resources = Resources(workers or _cores(), shards_per_run, tuple(beam_args))
+    run = run_label if runner_of(beam_args) in (None, LOCAL_RUNNER) else run_label_on_runner
+    result = summary(run(files, out, config, resources, overwrite))
+    print_json(result) if as_json else print_summary(result, out)
+
+
+def project(
+    labels: Annotated[Path, typer.Argument(help="Label set to project.")],
+    tokenizer: Tokenizer,
+    out: Out,
+    workers: Workers = 0,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Project a label set's spans onto another tokenizer. No engine is asked again."""
+    from pipeline.assemble import summary
+    from pipeline.run_project import run_project
+
+    result = summary(run_project(labels, out, tokenizer, workers or _cores(), overwrite))
+    print_json(result) if as_json else print_summary(result, out)
+
+
+def stats(
+    labels: Annotated[list[str], typer.Argument(help="Label sets.")],
+    by: Annotated[str, typer.Option("--by", help="Columns to group by, separated by commas.")] = "policy",
+    as_json: AsJson = False,
+) -> None:
+    """Show what label sets hold: counts, verdicts, alignment and token-label shares."""
+    from pipeline import stats as statistics
+
+    frame = statistics.scan_labels(labels)
+    columns = [name.strip() for name in by.split(",") if name.strip()]
+    tables = {
+        "overview": statistics.overview(frame),
+        f"by {', '.join(columns)}": statistics.overview(frame, columns),
+        "responses": statistics.response_statuses(frame),
+        "verdicts": statistics.claim_counts(frame, "verdict"),
+        "status of claims": statistics.claim_counts(frame, "status"),
+        "alignment": statistics.claim_counts(frame, "alignment"),
+        "prompt groups": statistics.groups_with_signal(frame),
+    }
+    if not columns:
+        del tables["by "]
+    if not as_json and columns:
+        grouped = f"by {', '.join(columns)}"
+        tables[grouped] = tables[grouped].select(*columns, *statistics.BRIEF)
+    rows: dict[str, Any] = {name: table.to_dicts() for name, table in tables.items()}
+    print_json(rows) if as_json else print_tables(rows)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def mount(app: typer.Typer) -> None:
+    """Add this package's commands to the `balto` command."""
+    app.command(context_settings=PASS_THROUGH)(label)
+    app.command()(project)
+    app.command()(stats)

@@ -1,0 +1,63 @@
+"""Stage: verdicts of located claims -> resolved spans -> token labels; a Draft becomes a LabelledResponse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.resolve import resolve
+from pipeline.stages import Draft
+from schemas.records import LABELLED, NO_CLAIMS, PARTIAL, UNVERIFIED, Claim, LabelledResponse
+from schemas.tokens import ResponseTokenizer, label_text, load_tokenizer
+
+
+def label_draft(draft: Draft, tokenizer: ResponseTokenizer, conflict_policy: str) -> LabelledResponse:
+    """The finished row. Sampled ids are kept when they are `tokenizer`'s own; else the text is tokenised.
+
+    Raises RecordError when sampled ids do not decode to the response.
+    """
+    sample, claims = draft
+    resolved = resolve(claims, conflict_policy)
+    ids = sampled_ids(sample.response_token_ids, sample.tokenizer, tokenizer)
+    return LabelledResponse(
+        sample=sample,
+        claims=claims,
+        label_spans=resolved.label_spans,
+        tokens=label_text(tokenizer, sample.response or "", resolved.label_spans, ids),
+        status=status_of(claims),
+        conflicts=resolved.conflicts,
+        behaviour_logprobs=None if ids is None else sample.response_logprobs,
+    )
+
+
+def sampled_ids(ids: Sequence[int] | None, name: str | None, tokenizer: ResponseTokenizer) -> Sequence[int] | None:
+    """The ids that the policy sampled, if `name` says that they are `tokenizer`'s (its name or its fingerprint)."""
+    return ids if name in (tokenizer.name, tokenizer.fingerprint) else None
+
+
+def status_of(claims: Sequence[Claim]) -> str:
+    """What became of the response as a whole: labelled, partial, unverified or no_claims."""
+    verified = sum(claim.verdict is not None for claim in claims)
+    if not claims:
+        return NO_CLAIMS
+    if verified == 0:
+        return UNVERIFIED
+    return LABELLED if verified == len(claims) else PARTIAL
+
+
+class LabelTokens:
+    """Step: Draft -> LabelledResponse. The tokenizer is loaded on the worker, from its name."""
+
+    def __init__(self, tokenizer_name: str, conflict_policy: str):
+        self.tokenizer_name = tokenizer_name
+        self.conflict_policy = conflict_policy
+        self._tokenizer: ResponseTokenizer | None = None
+
+    def setup(self) -> None:
+        self._tokenizer = load_tokenizer(self.tokenizer_name)
+
+    def teardown(self) -> None:
+        self._tokenizer = None
+
+    def __call__(self, draft: Draft) -> LabelledResponse:
+        assert self._tokenizer is not None, "setup was not called"
+        return label_draft(draft, self._tokenizer, self.conflict_policy)

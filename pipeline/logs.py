@@ -1,0 +1,13 @@
+"""Logging of commands and their worker processes."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+
+def configure_logging() -> None:
+    """Warnings and worse on standard error, without what Beam says on every import about clouds that are not used."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
+    warnings.filterwarnings("ignore", module=r"apache_beam\..*")

@@ -1,0 +1,108 @@
+"""The output folder of a run: never overwritten by surprise, resumed by the same run only, one run at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import ConfigError
+from schemas.manifest import MANIFEST, REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER, write_atomically
+
+RUN_FILE = "run.json"  # what the run was asked to do; equal for the run that resumes it
+LOCK_FILE = "lock"
+_OURS = {MANIFEST, SHARD_FOLDER, REJECTED_FOLDER, WORK_FOLDER}
+
+
+@contextlib.contextmanager
+def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[bool]:
+    """Hold `out` for one run. Yields True when an unfinished run of the same command is being resumed.
+
+    run: everything that decides the result, as JSON values.
+    Raises ConfigError when `out` holds something else, and says what to do.
+    """
+    try:
+        if overwrite:
+            _clear(out)
+        resuming = _check(out, run)
+        (out / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise ConfigError(f"--out {out}: cannot write there ({err.strerror})") from err
+    with _locked(out):
+        if not resuming:
+            write_atomically(out / WORK_FOLDER / RUN_FILE, json.dumps(run, sort_keys=True, indent=1).encode())
+        yield resuming
+
+
+def close_output(out: Path) -> None:
+    """Drop what only an unfinished run needs; called after the manifest is written."""
+    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
+
+
+def _check(out: Path, run: Mapping[str, Any]) -> bool:
+    if not out.exists():
+        return False
+    if not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; name a new folder")
+    names = {path.name for path in out.iterdir()}
+    if MANIFEST in names:
+        raise ConfigError(
+            f"--out {out}: already holds a finished label set; add --overwrite to replace it, or name another folder"
+        )
+    if names - _OURS:
+        raise ConfigError(
+            f"--out {out}: holds other files ({sorted(names - _OURS)[0]}, ...); name a new or empty folder"
+        )
+    run_file = out / WORK_FOLDER / RUN_FILE
+    if not run_file.is_file():
+        return False
+    return _same_run(out, json.loads(run_file.read_bytes()), json.loads(json.dumps(run)))
+
+
+def _same_run(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    for key in sorted({*before, *now}):
+        if before.get(key) != now.get(key):
+            raise ConfigError(
+                f"--out {out}: holds an unfinished run with {key} {_short(before.get(key))}, "
+                f"not {_short(now.get(key))}; repeat that command to resume it, or add --overwrite to start anew"
+            )
+    return True
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _clear(out: Path) -> None:
+    """Remove a label set or an unfinished run. A folder that holds anything else is refused."""
+    if not out.is_dir():
+        return
+    names = {path.name for path in out.iterdir()}
+    if names - _OURS:
+        raise ConfigError(
+            f"--out {out}: --overwrite only replaces a label set, and this holds {sorted(names - _OURS)[0]}"
+        )
+    if not names:
+        return
+    with _locked(out):
+        (out / MANIFEST).unlink(missing_ok=True)  # first: from here on it is no label set any more
+        for name in (SHARD_FOLDER, REJECTED_FOLDER, WORK_FOLDER):
+            shutil.rmtree(out / name, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    (out / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
+    with open(out / WORK_FOLDER / LOCK_FILE, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise ConfigError(
+                f"--out {out}: another run is writing there; wait for it, or name another folder"
+            ) from err
+        yield

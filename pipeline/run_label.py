@@ -1,0 +1,114 @@
+"""`balto label`: corpus files -> a label set, in bounded memory, resumable, on this machine or on a Beam runner."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.assemble import assemble, described
+from pipeline.config import LabelConfig
+from pipeline.corpora import CorpusFile
+from pipeline.graph import label_buckets, label_files
+from pipeline.output_folder import close_output, open_output
+from pipeline.run_parts import run_parts, show_progress
+from pipeline.split_corpus import BUCKET_FOLDER, Split, split_corpus
+from pipeline.write_shards import DONE_FOLDER, shard_name
+from schemas.errors import BaltoError
+from schemas.manifest import WORK_FOLDER, Manifest, write_manifest
+
+LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would first look for a Go binary on the network
+SHARD_BYTES = 32 << 20  # of corpus per shard: bounds the memory of a worker
+PARALLEL_RECORDS = 4_000  # fewer are labelled sooner than a second process has started
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """How to run; nothing here changes a row. workers: processes.   buckets_per_run: shards per Beam run, which
+    bounds memory.   beam_args: options handed to Beam as they are."""
+
+    workers: int = 1
+    buckets_per_run: int = 1
+    beam_args: tuple[str, ...] = ()
+
+
+def default_shards(corpus_bytes: int) -> int:
+    """How many shards a corpus of that size gets; known before a record is read, and no option of speed changes it."""
+    return max(1, -(-corpus_bytes // SHARD_BYTES))
+
+
+def run_label(
+    files: Sequence[CorpusFile], out: Path, config: LabelConfig, resources: Resources, overwrite: bool
+) -> Manifest:
+    """Label `files` into `out` and return the manifest. Resumes an unfinished run of the same command."""
+    run = {"inputs": [_identity(file) for file in files], **described(config)}
+    with open_output(out, run, overwrite) as resuming:
+        if resuming:
+            log.info("resuming the unfinished run in %s", out)
+        with show_progress("reading", None):
+            split = split_corpus(files, out, config.num_shards)
+        pending = [bucket for bucket in sorted(split.buckets) if not _done(out, bucket, config.num_shards).is_file()]
+        groups = [pending[i : i + resources.buckets_per_run] for i in range(0, len(pending), resources.buckets_per_run)]
+        work = functools.partial(_label_group, out=out, config=config, split=split, beam_args=resources.beam_args)
+        records = sum(split.buckets[bucket] for bucket in pending)
+        with show_progress("labelling", records):
+            run_parts(groups, work, resources.workers if records >= PARALLEL_RECORDS else 1)
+        reports = [json.loads(_done(out, bucket, config.num_shards).read_bytes()) for bucket in sorted(split.buckets)]
+        manifest = assemble(reports, split.read, split.rejected, split.rejected_by, described(config))
+        write_manifest(out, manifest)
+        close_output(out)
+    return manifest
+
+
+def run_label_on_runner(
+    files: Sequence[CorpusFile], out: Path, config: LabelConfig, resources: Resources, overwrite: bool
+) -> Manifest:
+    """Label `files` in one run of the Beam runner named in `beam_args`; the runner shuffles, nothing is split first."""
+    run = {"inputs": [_identity(file) for file in files], **described(config)}
+    with open_output(out, run, overwrite):
+        for stale in (out / WORK_FOLDER / DONE_FOLDER).glob("*.json"):
+            stale.unlink()
+        pipeline = beam.Pipeline(options=PipelineOptions(list(resources.beam_args)))
+        label_files(pipeline, list(files), config, str(out))
+        _run(pipeline)
+        reports = [json.loads(path.read_bytes()) for path in sorted((out / WORK_FOLDER / DONE_FOLDER).glob("*.json"))]
+        manifest = assemble(reports, None, [], {}, described(config))
+        write_manifest(out, manifest)
+        close_output(out)
+    return manifest
+
+
+def _label_group(buckets: list[int], out: Path, config: LabelConfig, split: Split, beam_args: Sequence[str]) -> None:
+    """One Beam run over a few buckets."""
+    pipeline = beam.Pipeline(runner=LOCAL_RUNNER, options=PipelineOptions(list(beam_args)))
+    folder = str(out / WORK_FOLDER / BUCKET_FOLDER)
+    label_buckets(pipeline, folder, buckets, split.duplicates, config, str(out))
+    _run(pipeline)
+
+
+def _run(pipeline: beam.Pipeline) -> None:
+    try:
+        state = pipeline.run().wait_until_finish()
+    except RuntimeError as err:  # Beam hands on a worker's exception as text
+        lines = [line for line in str(err).splitlines() if line.strip()]
+        log.debug("%s", err)
+        raise BaltoError(f"the Beam run failed: {lines[-1] if lines else err}") from err
+    if state != "DONE":
+        raise BaltoError(f"the Beam run ended as {state}; the same command resumes it")
+
+
+def _done(out: Path, bucket: int, num_shards: int) -> Path:
+    return out / WORK_FOLDER / DONE_FOLDER / f"{shard_name(bucket, num_shards)}.json"
+
+
+def _identity(file: CorpusFile) -> dict[str, Any]:
+    stat = Path(file.path).stat()
+    return {"path": file.path, "format": file.format, "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}

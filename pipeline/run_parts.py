@@ -1,0 +1,98 @@
+"""Run independent parts of a job (one per shard) in this process or in several, with a progress line."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnContext
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipeline import progress
+from pipeline.logs import configure_logging
+from schemas.errors import BaltoError
+
+Part = TypeVar("Part")
+LOG_EVERY_S = 30.0  # where there is no terminal, a line so often
+log = logging.getLogger(__name__)
+
+
+def run_parts(parts: Sequence[Part], work: Callable[[Part], None], workers: int) -> None:
+    """Call `work` once on every part. `work` must be picklable when `workers` > 1.
+
+    Raises what `work` raises, and BaltoError when a worker process dies.
+    """
+    if workers <= 1 or len(parts) <= 1:
+        for part in parts:
+            work(part)
+        return
+    spawn = multiprocessing.get_context("spawn")  # fork and Beam's threads do not go together
+    with _pool(spawn, min(workers, len(parts))) as pool:
+        try:
+            for future in as_completed([pool.submit(work, part) for part in parts]):
+                future.result()
+        except BrokenProcessPool as err:
+            raise BaltoError(
+                "a worker process died (out of memory, or killed); the same command resumes, "
+                "and fewer --workers need less memory"
+            ) from err
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pool(spawn: SpawnContext, workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(progress.counter(),))
+
+
+def _start_worker(counter: Any) -> None:
+    configure_logging()
+    progress.count_into(counter)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+@contextlib.contextmanager
+def show_progress(what: str, total: int | None) -> Iterator[None]:
+    """Show how many records are done while the block runs: a bar on a terminal, a log line now and then elsewhere."""
+    counter = multiprocessing.get_context("spawn").Value("q", 0)
+    progress.count_into(counter)
+    stop = threading.Event()
+    show = _draw if sys.stderr.isatty() else _log
+    thread = threading.Thread(target=show, args=(what, total, counter, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _draw(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        while not stop.wait(0.2):
+            bar.update(task, completed=counter.value)
+
+
+def _log(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:
+    started = time.monotonic()
+    while not stop.wait(LOG_EVERY_S):
+        rate = counter.value / (time.monotonic() - started)
+        log.info("%s | %d%s records | %.0f records/s", what, counter.value, f" of {total}" if total else "", rate)

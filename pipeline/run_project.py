@@ -1,0 +1,117 @@
+"""`balto project`: the token labels of a label set for another tokenizer, from its stored spans. No engine runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import progress
+from pipeline.assemble import assemble, described
+from pipeline.config import LabelConfig
+from pipeline.label_tokens import sampled_ids
+from pipeline.output_folder import close_output, open_output
+from pipeline.run_parts import run_parts, show_progress
+from pipeline.stages import reject
+from pipeline.write_shards import done_path, shard_report
+from schemas.errors import RecordError, ShardError
+from schemas.manifest import REJECTED_FOLDER, Manifest, ShardEntry, read_manifest, write_manifest
+from schemas.records import LabelSpan, Rejected, TokenLabels
+from schemas.shards import SHARD_SCHEMA, from_table, to_rejected_table, token_columns
+from schemas.tokens import ResponseTokenizer, label_text, load_tokenizer
+
+BATCH_ROWS = 512
+
+
+def run_project(labels: Path, out: Path, tokenizer: str, workers: int, overwrite: bool) -> Manifest:
+    """Project the label set `labels` into `out`; returns the new manifest. Resumable like `balto label`."""
+    source = read_manifest(labels)
+    config = LabelConfig(**{**source.config, "tokenizer": tokenizer})
+    description = {**described(config), "engines": dict(source.engines)}
+    run = {"inputs": [{"path": str(labels), "content": source.content_hash()}], **description}
+    with open_output(out, run, overwrite):
+        pending = [shard for shard in source.shards if not Path(done_path(str(out), _name(shard))).is_file()]
+        work = functools.partial(_project_shard, labels=labels, out=out, tokenizer=tokenizer)
+        rows = sum(shard.rows for shard in pending)
+        with show_progress("projecting", rows):
+            run_parts(pending, work, workers if rows >= 2 * BATCH_ROWS else 1)
+        reports = [json.loads(Path(done_path(str(out), _name(shard))).read_bytes()) for shard in source.shards]
+        for entry in source.rejected:
+            (out / REJECTED_FOLDER).mkdir(exist_ok=True)
+            shutil.copyfile(labels / entry.path, out / entry.path)
+        kept = [dataclasses.asdict(entry) for entry in source.rejected]
+        manifest = assemble(reports, source.counts["read"], kept, source.rejected_by, description)
+        manifest = dataclasses.replace(manifest, usage=source.usage)
+        write_manifest(out, manifest)
+        close_output(out)
+    return manifest
+
+
+def _name(shard: ShardEntry) -> str:
+    return Path(shard.path).stem
+
+
+def _project_shard(shard: ShardEntry, labels: Path, out: Path, tokenizer: str) -> None:
+    table = read_shard(labels, shard)
+    loaded = load_tokenizer(tokenizer)
+    projected, rejected = [], []
+    for start in range(0, len(table), BATCH_ROWS):
+        rows, refused = project_table(table.slice(start, BATCH_ROWS), loaded)
+        projected.append(rows)
+        rejected += refused
+        progress.advance(len(rows) + len(refused))
+    name = f"{_name(shard)}"
+    shard_report(
+        pa.concat_tables(projected), to_rejected_table(rejected), str(out), name, rejected_name=f"project-{name}"
+    )
+
+
+def read_shard(labels: Path, shard: ShardEntry) -> pa.Table:
+    """One shard's rows, checked against the manifest. Raises ShardError when it is missing or altered."""
+    path = labels / shard.path
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise ShardError(f"{path}: the manifest names this shard, but it cannot be read ({err.strerror})") from err
+    if hashlib.sha256(data).hexdigest() != shard.sha256:
+        raise ShardError(
+            f"{path}: altered since it was written (its sha256 is not the manifest's); label the corpus again"
+        )
+    return pq.read_table(pa.BufferReader(data), schema=SHARD_SCHEMA)
+
+
+def project_table(table: pa.Table, tokenizer: ResponseTokenizer) -> tuple[pa.Table, list[Rejected]]:
+    """The rows with token columns of `tokenizer`, and those whose sampled ids do not decode to their response."""
+    tokens, logprobs, rejected, keep = [], [], [], []
+    columns = ("response", "label_spans", "response_token_ids", "response_logprobs", "tokenizer")
+    for index, row in enumerate(table.select(columns).to_pylist()):
+        try:
+            labels, stored = _project_row(row, tokenizer)
+        except RecordError as err:
+            (record,) = from_table(table.slice(index, 1))
+            rejected.append(reject(record.sample, err.stage, err.reason))
+            continue
+        keep.append(index)
+        tokens.append(labels)
+        logprobs.append(stored)
+    kept = table.take(keep) if rejected else table
+    new = {
+        **token_columns(tokens),
+        "behaviour_logprobs": pa.array(logprobs, SHARD_SCHEMA.field("behaviour_logprobs").type),
+    }
+    arrays = [new[name] if name in new else kept[name] for name in SHARD_SCHEMA.names]
+    return pa.table(arrays, SHARD_SCHEMA), rejected
+
+
+def _project_row(row: dict[str, Any], tokenizer: ResponseTokenizer) -> tuple[TokenLabels, list[float] | None]:
+    ids = sampled_ids(row["response_token_ids"], row["tokenizer"], tokenizer)
+    spans = [LabelSpan(**span) for span in row["label_spans"]]
+    labels = label_text(tokenizer, row["response"], spans, ids)
+    return labels, None if ids is None else row["response_logprobs"]

@@ -1,0 +1,80 @@
+"""Terminal output: summaries and tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+MAX_REASONS_SHOWN = 5
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def print_summary(result: Mapping[str, Any], out: Path) -> None:
+    """The closing lines of a run: what came in, what came out, and where the rest went."""
+    console = Console(highlight=False, soft_wrap=True)
+    claims, tokens = result["claims"], result["tokens"]
+    whole = max(1, tokens["all"])
+    console.print(
+        f"{result['read']:,} records read = {result['labelled']:,} labelled + {result['rejected']:,} rejected"
+    )
+    verdicts = ", ".join(f"{count:,} {'unverified' if name == 'None' else name}" for name, count in claims.items())
+    console.print(f"claims: {verdicts or 'none'}")
+    console.print(
+        f"tokens: {tokens['all']:,} ({tokens['supported'] / whole:.1%} supported, "
+        f"{tokens['unsupported'] / whole:.1%} unsupported), tokenizer {result['tokenizer']['name']}"
+    )
+    reasons = list(result["rejected_by"].items())
+    for reason, count in reasons[:MAX_REASONS_SHOWN]:
+        console.print(Text(f"rejected: {count:,} × {reason}"))
+    if len(reasons) > MAX_REASONS_SHOWN:
+        console.print(f"rejected: {len(reasons) - MAX_REASONS_SHOWN} more reasons in {out / 'manifest.json'}")
+    console.print(Text(f"label set: {out} ({result['shards']} shards)"))
+
+
+def print_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Named tables; a table of one wide row is shown upright, as name and value."""
+    console = Console(highlight=False)
+    for name, rows in tables.items():
+        console.print(_upright(name, rows[0]) if len(rows) == 1 and len(rows[0]) > 4 else _table(name, rows))
+
+
+def _upright(title: str, row: Mapping[str, Any]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in row.items():
+        table.add_row(_heading(name), _cell(name, value))
+    return table
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name, value in (rows[0] if rows else {}).items():
+        table.add_column(_heading(name), justify="left" if isinstance(value, str) else "right")
+    for row in rows:
+        table.add_row(*(_cell(name, value) for name, value in row.items()))
+    return table
+
+
+def _heading(name: str) -> str:
+    return name.removeprefix("n_").replace("_", " ")
+
+
+def _cell(name: str, value: Any) -> Text:
+    if value is None:
+        return Text("-")
+    if isinstance(value, float):
+        return Text(f"{value:.1%}" if name.startswith("share_") else f"{value:.2f}")
+    return Text(f"{value:,}" if isinstance(value, int) else str(value))

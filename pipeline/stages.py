@@ -1,0 +1,111 @@
+"""How a stage runs inside Beam: one function per record, a `rejected` output, counters that add up.
+
+A stage file holds the pure function; the transform here only wires, counts and rejects. A RecordError rejects the
+record with its stage and reason. Any other exception in a stage is a defect of ours or of an engine: the record is
+rejected as an internal error, with the traceback in the log, so that one poisonous record cannot stop a corpus.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, Protocol
+
+import apache_beam as beam
+import orjson
+from apache_beam.metrics.metric import Metrics
+from apache_beam.pvalue import TaggedOutput
+
+from schemas.errors import BaltoError, RecordError
+from schemas.records import Claim, LabelledResponse, Rejected, Sample
+from schemas.samples import sample_to_json
+
+REJECTED: Final = "rejected"
+ACCEPTED: Final = "accepted"
+MAX_REJECTED_CHARS: Final = 2_000
+
+log = logging.getLogger(__name__)
+
+
+class Draft(NamedTuple):
+    """A sample on its way through the stages, with the claims as far as they are known."""
+
+    sample: Sample
+    claims: tuple[Claim, ...]
+
+
+class Step(Protocol):
+    """What a stage does to one record. `setup` and `teardown` open and close what cannot be pickled."""
+
+    def setup(self) -> None: ...
+    def teardown(self) -> None: ...
+    def __call__(self, element: Any, /) -> Any: ...
+
+
+class PureStep:
+    """A step that is a plain function."""
+
+    def __init__(self, function: Callable[[Any], Any]):
+        self.function = function
+
+    def setup(self) -> None:
+        pass
+
+    def teardown(self) -> None:
+        pass
+
+    def __call__(self, element: Any) -> Any:
+        return self.function(element)
+
+
+class Stage(beam.PTransform):
+    """Apply a step to every record.   In: records.   Out: {accepted: step(record), rejected: Rejected}."""
+
+    def __init__(self, name: str, step: Step):
+        super().__init__()
+        self.name = name
+        self.step = step
+
+    def expand(self, input_or_inputs: Any) -> Any:
+        dofn = _StageDoFn(self.name, self.step)
+        return input_or_inputs | beam.ParDo(dofn).with_outputs(REJECTED, main=ACCEPTED)
+
+
+class _StageDoFn(beam.DoFn):
+    def __init__(self, name: str, step: Step):
+        self.name = name
+        self.step = step
+        self.rejected = Metrics.counter("balto", f"rejected_{name}")
+
+    def setup(self) -> None:
+        self.step.setup()
+
+    def teardown(self) -> None:
+        self.step.teardown()
+
+    def process(self, element: Any) -> Iterator[Any]:
+        try:
+            result = self.step(element)
+        except RecordError as err:
+            rejected = reject(sample_of(element), err.stage, err.reason)
+        except BaltoError:
+            raise  # wrong configuration or a dead service: nothing about this record
+        except Exception as err:
+            log.exception("stage %s failed on record %s", self.name, sample_of(element).id)
+            rejected = reject(sample_of(element), self.name, f"internal error: {type(err).__name__}: {err}")
+        else:
+            yield result
+            return
+        self.rejected.inc()
+        yield TaggedOutput(REJECTED, rejected)
+
+
+def sample_of(element: Sample | Draft | LabelledResponse) -> Sample:
+    """The sample inside whatever a stage works on."""
+    return element if isinstance(element, Sample) else element.sample
+
+
+def reject(sample: Sample, stage: str, reason: str) -> Rejected:
+    """The record of a refusal, with the sample's JSON cut to a bounded length."""
+    text = orjson.dumps(sample_to_json(sample)).decode()
+    return Rejected(sample.id, sample.source, sample.source_row, stage, reason, text[:MAX_REJECTED_CHARS])

@@ -1,0 +1,35 @@
+"""Errors a user or a file can cause. Each message says what was wrong, where, and what to do.
+
+All are also ValueErrors and survive pickling, because they cross process boundaries.
+"""
+
+
+class BaltoError(ValueError):
+    """Base of the errors that the command prints as one line. `exit_code` is the command's exit status."""
+
+    exit_code = 1
+
+
+class ConfigError(BaltoError):
+    """An option, a file name or a combination of options that cannot work; found before any work starts."""
+
+    exit_code = 2
+
+
+class ShardError(BaltoError):
+    """A label set, shard or manifest that is unfinished, damaged or of another version."""
+
+
+class RecordError(BaltoError):
+    """One record that cannot be labelled. It is rejected with its stage and reason and the run goes on.
+
+    stage: the name of the stage that refused it (`read`, `validate`, ...).   reason: one line, without place.
+    """
+
+    def __init__(self, stage: str, reason: str):
+        super().__init__(stage, reason)
+        self.stage = stage
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.reason}"
