@@ -30,8 +30,10 @@ from schemas.errors import RecordError
 from schemas.records import GoldSpan, Message, Passage, Sample
 
 FIELDS: Final = frozenset(
-    ["id", "group_id", "prompt", "context", "response", "policy", "response_token_ids", "response_logprobs"]
-    + ["tokenizer", "gold_spans", "meta", "source", "source_row"]
+    {
+        *("id", "group_id", "prompt", "context", "response", "policy", "response_token_ids", "response_logprobs"),
+        *("tokenizer", "gold_spans", "meta", "source", "source_row"),
+    }
 )
 MAX_TOKEN_ID: Final = 2**31 - 1  # token ids are stored as int32
 _SHOWN_CHARS: Final = 40  # of a wrong value, in a message
@@ -52,7 +54,7 @@ def sample_from_json(obj: object, *, source: str, source_row: int, default_id: s
     context = _context(obj)
     group_id = _key(obj, "group_id")
     if obj.get("source_row") is not None:
-        source, source_row = _optional_text(obj, "source") or "", _integer(obj["source_row"], "source_row")
+        source, source_row = _optional_text(obj, "source") or "", checked_integer(obj["source_row"], "source_row")
     return Sample(
         id=_id(obj, default_id),
         group_id=default_group_id(prompt, context) if group_id is None else group_id,
@@ -220,7 +222,7 @@ def _gold_spans(obj: Mapping[str, Any]) -> tuple[GoldSpan, ...] | None:
 def _gold_span(item: object, name: str) -> GoldSpan:
     if type(item) is not dict:
         _refuse(name, "an object with start, end and label", item)
-    start, end = _integer(item.get("start"), f"{name}.start"), _integer(item.get("end"), f"{name}.end")
+    start, end = checked_integer(item.get("start"), f"{name}.start"), checked_integer(item.get("end"), f"{name}.end")
     return GoldSpan(start, end, _text(item.get("label"), f"{name}.label"))
 
 
@@ -248,9 +250,10 @@ def _optional_list(obj: Mapping[str, Any], name: str, expected: str) -> list[Any
     return value
 
 
-def _integer(value: object, name: str) -> int:
-    if type(value) is not int:
-        _refuse(name, "an integer", value)
+def checked_integer(value: object, name: str) -> int:
+    """The value itself; refused when it is no integer or does not fit a Parquet column."""
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        _refuse(name, "an integer of 64 bits", value)
     return value
 
 

@@ -1,0 +1,1 @@
+"""Every figure that the README quotes, runnable. `python -m benchmarks.NAME --help` says how."""

@@ -1,0 +1,244 @@
+"""Files -> parsed records: JSONL, one JSON array, or Parquet; the first two may be gzip-compressed.
+
+All three stream: memory is bounded by one record (JSONL, JSON array) or one batch of about 8 MB (Parquet).
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, Final, NamedTuple, NoReturn
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import ConfigError
+
+JSONL: Final = "jsonl"
+JSON_ARRAY: Final = "json array"
+PARQUET: Final = "parquet"
+
+MAX_RECORD_BYTES: Final = 64 * 2**20  # a longer line is one record gone wrong, and would not fit the workers' memory
+_CHUNK_BYTES: Final = 2**20
+_PARQUET_BATCH_BYTES: Final = 8 * 2**20
+_BOM: Final = b"\xef\xbb\xbf"
+_SPACE: Final = " \t\r\n"
+
+
+class RawRecord(NamedTuple):
+    """One record as its file holds it.
+
+    row: 1-based line or row.   value: what was parsed, or None when `reason` says why it could not be.
+    text: its bytes when the container has them (JSONL), else None.
+    """
+
+    row: int
+    value: Any
+    reason: str | None
+    text: bytes | None
+
+
+def container_of(path: str) -> str | None:
+    """JSONL, JSON_ARRAY or PARQUET by the first bytes of the file; None when it is empty or only white space."""
+    with open_bytes(path) as stream:
+        chunk = stream.read(_CHUNK_BYTES).removeprefix(_BOM)
+        if chunk.startswith(b"PAR1"):
+            return PARQUET
+        while chunk and chunk.isspace():
+            chunk = stream.read(_CHUNK_BYTES)
+    rest = chunk.lstrip()
+    if not rest:
+        return None
+    return JSON_ARRAY if rest.startswith(b"[") else JSONL
+
+
+def read_records(path: str, container: str, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator[RawRecord]:
+    """Every record of the file in order. Blank lines are no records; they count as lines.
+
+    Raises ConfigError where the rest of the file cannot be read: damaged compression, a broken JSON array or page.
+    """
+    if container == PARQUET:
+        yield from _read_parquet(path)
+        return
+    with open_bytes(path) as stream:
+        if container == JSON_ARRAY:
+            yield from _read_json_array(stream, path, max_record_bytes)
+        else:
+            yield from _read_lines(stream, max_record_bytes)
+
+
+@contextmanager
+def open_bytes(path: str) -> Iterator[IO[bytes]]:
+    """The file's bytes, decompressed when it is gzip by content. A read that fails is a ConfigError with the path."""
+    try:
+        with open(path, "rb") as file:
+            if file.peek(2)[:2] != b"\x1f\x8b":
+                yield file
+                return
+            with gzip.GzipFile(fileobj=file) as unzipped:
+                yield io.BufferedReader(unzipped, _CHUNK_BYTES)  # type: ignore[arg-type]
+    except (EOFError, zlib.error, gzip.BadGzipFile) as err:
+        raise ConfigError(f"{path}: damaged gzip data ({err}); fetch or compress the file again") from err
+    except OSError as err:
+        raise ConfigError(
+            f"{path}: cannot be read ({err.strerror or err}); check the path and its permissions"
+        ) from err
+
+
+def _read_lines(stream: IO[bytes], max_record_bytes: int) -> Iterator[RawRecord]:
+    row = 0
+    while line := stream.readline(max_record_bytes + 1):
+        row += 1
+        if row == 1:
+            line = line.removeprefix(_BOM)
+        if len(line) > max_record_bytes and not line.endswith(b"\n"):
+            _skip_line(stream)
+            yield RawRecord(row, None, f"longer than {max_record_bytes} bytes; split or drop this record", line[:8192])
+        elif not line.isspace():
+            yield _parse_line(row, line)
+
+
+def _skip_line(stream: IO[bytes]) -> None:
+    while (chunk := stream.readline(_CHUNK_BYTES)) and not chunk.endswith(b"\n"):
+        pass
+
+
+def _parse_line(row: int, line: bytes) -> RawRecord:
+    try:
+        return RawRecord(row, orjson.loads(line), None, line)
+    except orjson.JSONDecodeError as err:
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as wrong:
+            reason = f"not UTF-8: byte 0x{line[wrong.start]:02X} at byte {wrong.start} of the line"
+            return RawRecord(row, None, reason, line)
+        return _parse_python_json(row, line, text, f"not valid JSON: {err}")
+
+
+def _parse_python_json(row: int, line: bytes, text: str, reason: str) -> RawRecord:
+    """Second try for lines with NaN or Infinity, which Python's json module writes although JSON has neither."""
+    if "NaN" in text or "Infinity" in text:
+        try:
+            return RawRecord(row, json.loads(text), None, line)
+        except (ValueError, RecursionError):
+            pass
+    return RawRecord(row, None, reason, line)
+
+
+def _read_json_array(stream: IO[bytes], path: str, max_record_bytes: int) -> Iterator[RawRecord]:
+    """Parses element after element from a growing buffer, so the array is never in memory as a whole."""
+    source = _ArrayText(stream, path, max_record_bytes)
+    if source.take_mark() != "[":
+        source.fail("it does not start with [")
+    row = 0
+    mark = source.take_mark() if source.next_mark() == "]" else ","
+    while mark == ",":
+        row += 1
+        yield RawRecord(row, source.take_value(row), None, None)
+        mark = source.take_mark()
+    if mark != "]":
+        source.fail(f"no comma or ] after element {row}")
+    if source.next_mark():
+        source.fail(f"more text after its {row} elements")
+
+
+class _ArrayText:
+    """The text of a JSON file, read on demand."""
+
+    def __init__(self, stream: IO[bytes], path: str, max_chars: int):
+        self.stream, self.path, self.max_chars = stream, path, max_chars
+        self.utf8 = codecs.getincrementaldecoder("utf-8-sig")()
+        self.json = json.JSONDecoder()
+        self.buffer, self.position, self.ended = "", 0, False
+
+    def next_mark(self) -> str:
+        """The next character that is no white space, not yet taken; "" at the end."""
+        while True:
+            while self.position < len(self.buffer) and self.buffer[self.position] in _SPACE:
+                self.position += 1
+            if self.position < len(self.buffer):
+                return self.buffer[self.position]
+            if self.ended:
+                return ""
+            self.grow()
+
+    def take_mark(self) -> str:
+        mark = self.next_mark()
+        self.position += len(mark)
+        return mark
+
+    def take_value(self, row: int) -> Any:
+        self.next_mark()
+        while True:
+            try:
+                value, end = self.json.raw_decode(self.buffer, self.position)
+            except (ValueError, RecursionError) as err:
+                if self.ended or len(self.buffer) - self.position > self.max_chars:
+                    self.fail(f"element {row} cannot be parsed: {err}")
+            else:
+                if self.ended or end < len(self.buffer):  # else a number may go on in the next chunk
+                    self.position = end
+                    return value
+            self.grow()
+
+    def grow(self) -> None:
+        """At least doubles what is left, so that parsing a long value again and again stays linear in its length."""
+        rest = self.buffer[self.position :]
+        chunk = self.stream.read(max(_CHUNK_BYTES, len(rest)))
+        try:
+            more = self.utf8.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as err:
+            self.fail(f"not UTF-8 ({err.reason})")
+        self.buffer, self.position, self.ended = rest + more, 0, not chunk
+
+    def fail(self, what: str) -> NoReturn:
+        raise ConfigError(f"{self.path}: not a readable JSON array: {what}; mend the file or write it as JSONL")
+
+
+def _read_parquet(path: str) -> Iterator[RawRecord]:
+    row = 0
+    try:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_CHUNK_BYTES) as file:  # else whole row groups
+            for batch in file.iter_batches(batch_size=_batch_rows(file.metadata)):
+                for value, reason in _rows(batch):
+                    row += 1
+                    yield RawRecord(row, value, reason, None)
+    except (pa.ArrowException, OSError) as err:
+        where = f"after row {row}" if row else "from the start"
+        message = f"{path}: cannot be read as Parquet {where} ({_one_line(err)}); write the file again"
+        raise ConfigError(message) from err
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    bytes_per_row = parquet_bytes(metadata) // max(1, metadata.num_rows)
+    return max(1, min(1024, _PARQUET_BATCH_BYTES // max(1, bytes_per_row)))
+
+
+def parquet_bytes(metadata: pq.FileMetaData) -> int:
+    """Uncompressed bytes of all row groups."""
+    return sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+
+
+def _rows(batch: pa.RecordBatch) -> list[tuple[Any, str | None]]:
+    """The rows as dictionaries. Parquet strings are not always UTF-8; only then each row is converted alone."""
+    try:
+        return [(value, None) for value in batch.to_pylist(maps_as_pydicts="lossy")]
+    except UnicodeDecodeError:
+        return [_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
+
+
+def _row(batch: pa.RecordBatch) -> tuple[Any, str | None]:
+    try:
+        return batch.to_pylist(maps_as_pydicts="lossy")[0], None
+    except UnicodeDecodeError as err:
+        return None, f"not UTF-8: byte 0x{err.object[err.start]:02X} in a text column"
+
+
+def _one_line(err: Exception) -> str:
+    return " ".join(str(err).split())[:200]

@@ -1,0 +1,196 @@
+"""Which files a corpus consists of, and which format each has: told from their first records, not from their names."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+import pyarrow.parquet as pq
+
+from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
+from schemas.errors import ConfigError
+
+FORMATS: Final = ("balto", "ragtruth", "factscore", "confiqa", "plain")
+_RAGTRUTH_SOURCES: Final = "ragtruth sources"  # source_info.jsonl: read beside response.jsonl, no corpus of its own
+_SNIFFED_RECORDS: Final = 20
+_GZIP_OVERHEAD: Final = 1024  # header, trailer and blocks of text that does not compress
+_GZIP_RATIO: Final = 3  # of JSON text; used only where the gzip trailer cannot be right
+_ENDINGS: Final = (".gz", ".jsonl", ".ndjson", ".json", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusFile:
+    """One file of a corpus. Plain strings and numbers: it travels to workers.
+
+    path: as the user gave it.   format: one of FORMATS.   container: how records stand in it (`containers`).
+    size_bytes: on disk.   name: what its records carry as `source`: the base name, with as many parent folders as
+    it takes to tell two files of the corpus apart.   id_prefix: of the ids of records that have none.
+    companions: files that are read with it (source_info.jsonl of RAGTruth).
+    """
+
+    path: str
+    format: str
+    container: str
+    size_bytes: int
+    name: str
+    id_prefix: str
+    companions: tuple[str, ...] = ()
+
+
+def open_corpus(patterns: Sequence[str], format: str | None = None) -> list[CorpusFile]:
+    """The files that match the patterns, each once, sorted by path, with the format that their content shows.
+
+    format: one of FORMATS for all files, instead of what is detected.   Raises ConfigError with one line for a
+    pattern without a match, a directory, an empty or unreadable file, and a file of no known format.
+    """
+    if format is not None and format not in FORMATS:
+        raise ConfigError(f"unknown corpus format {format!r}; use one of {', '.join(FORMATS)}")
+    if not patterns:
+        raise ConfigError("no corpus given; name at least one file or pattern, such as data/sample/corpus.jsonl")
+    paths = _matching_paths(patterns)
+    names = _names(paths)
+    prefixes = _id_prefixes(names)
+    files = [_open_file(path, name, prefix, format) for path, name, prefix in zip(paths, names, prefixes, strict=True)]
+    return _without_companions(files)
+
+
+def corpus_size_bytes(files: Sequence[CorpusFile]) -> int:
+    """About how many bytes the corpus has when decompressed, companions included."""
+    return sum(_plain_size(file.path, file.container) for file in files) + sum(
+        _plain_size(path, containers.JSONL) for path in sorted({path for file in files for path in file.companions})
+    )
+
+
+def _matching_paths(patterns: Sequence[str]) -> list[str]:
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        for path in _expand(pattern):
+            found.setdefault(os.path.realpath(path), path)
+    return sorted(found.values())
+
+
+def _expand(pattern: str) -> list[str]:
+    if os.path.isdir(pattern):
+        raise ConfigError(
+            f"{pattern}: is a directory; name its files, for example '{os.path.join(pattern, '*.jsonl')}'"
+        )
+    if os.path.exists(pattern):
+        return [pattern]
+    paths = [path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path)]
+    if not paths:
+        hint = "copy remote files to a local folder first" if "://" in pattern else "check the path and the wildcards"
+        raise ConfigError(f"{pattern}: no such file; {hint}")
+    return paths
+
+
+def _open_file(path: str, name: str, id_prefix: str, format: str | None) -> CorpusFile:
+    container = containers.container_of(path)
+    if container is None or (container == containers.PARQUET and _parquet_rows(path) == 0):
+        raise ConfigError(f"{path}: has no records; remove it from the corpus or write it again")
+    found = format or _detect_format(path, container)
+    companions = (ragtruth.sources_path(path),) if found == "ragtruth" else ()
+    return CorpusFile(path, found, container, os.path.getsize(path), name, id_prefix, companions)
+
+
+def _detect_format(path: str, container: str) -> str:
+    records = islice(containers.read_records(path, container), _SNIFFED_RECORDS)
+    objects = [record.value for record in records if type(record.value) is dict]
+    formats = {name for obj in objects if (name := _format_of(obj)) is not None}
+    if formats == {"balto", "plain"}:
+        return "plain"  # some records have no id, or other names for the fields: plain reads those of balto too
+    if len(formats) == 1:
+        return formats.pop()
+    if formats:
+        raise ConfigError(
+            f"{path}: mixes the formats {', '.join(sorted(formats))}; split it, or name one with --format"
+        )
+    raise ConfigError(f"{path}: no known format in its first records ({_keys(objects)}); {_remedy()}")
+
+
+def _format_of(obj: Mapping[str, Any]) -> str | None:
+    return next((name for name, matches in _DETECTORS if matches(obj)), None)
+
+
+def _is_balto(obj: Mapping[str, Any]) -> bool:
+    return {"id", "prompt", "context"} <= obj.keys() and ("response" in obj or plain.response_name(obj) is None)
+
+
+_DETECTORS: Final[tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...]] = (
+    (_RAGTRUTH_SOURCES, ragtruth.is_source),
+    ("ragtruth", ragtruth.is_response),
+    ("factscore", factscore.is_factscore),
+    ("confiqa", confiqa.is_confiqa),
+    ("balto", _is_balto),
+    ("plain", plain.is_plain),
+)
+
+
+def _keys(objects: Sequence[Mapping[str, Any]]) -> str:
+    if not objects:
+        return "no JSON object among them; JSON must be one object per line, or one array of objects"
+    return "fields " + ", ".join(repr(name)[1:-1][:40] for name in list(objects[0])[:8])
+
+
+def _remedy() -> str:
+    return f"rename its fields to prompt, context and response, or name one of {', '.join(FORMATS)} with --format"
+
+
+def _without_companions(files: list[CorpusFile]) -> list[CorpusFile]:
+    """A pattern such as `ragtruth/*.jsonl` matches the sources too; they are read with their responses."""
+    companions = {os.path.realpath(path) for file in files for path in file.companions}
+    kept = [file for file in files if os.path.realpath(file.path) not in companions]
+    stray = [file for file in kept if file.format == _RAGTRUTH_SOURCES] or ([] if kept else files)
+    if stray:
+        raise ConfigError(f"{stray[0].path}: holds the sources of RAGTruth; name the response.jsonl beside it instead")
+    return kept
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """The shortest ends of the paths, in whole folders, that tell them apart: mostly just the base names."""
+    parts = [os.path.normpath(path).split(os.sep) for path in paths]
+    depths = [1] * len(paths)
+    while True:
+        names = ["/".join(part[-depth:]) for part, depth in zip(parts, depths, strict=True)]
+        uses = Counter(names)
+        clashing = [i for i, name in enumerate(names) if uses[name] > 1 and depths[i] < len(parts[i])]
+        if not clashing:
+            return names
+        for index in clashing:
+            depths[index] += 1
+
+
+def _id_prefixes(names: Sequence[str]) -> list[str]:
+    """The names without endings, where that leaves them different."""
+    uses = Counter(map(_stem, names))
+    return [_stem(name) if uses[_stem(name)] == 1 else name for name in names]
+
+
+def _stem(name: str) -> str:
+    stem = name
+    for ending in _ENDINGS:
+        stem = stem.removesuffix(ending)
+    return stem or name
+
+
+def _plain_size(path: str, container: str) -> int:
+    if container == containers.PARQUET:
+        return containers.parquet_bytes(pq.read_metadata(path))
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return size
+        file.seek(-4, os.SEEK_END)
+        trailer = int.from_bytes(file.read(4), "little")  # of the last member, modulo 4 GiB
+    return trailer if trailer + _GZIP_OVERHEAD >= size else size * _GZIP_RATIO
+
+
+def _parquet_rows(path: str) -> int:
+    try:
+        return pq.read_metadata(path).num_rows
+    except (OSError, ValueError) as err:  # pyarrow's ArrowInvalid is a ValueError
+        raise ConfigError(f"{path}: damaged Parquet file ({' '.join(str(err).split())[:200]}); write it again") from err

@@ -1,0 +1,73 @@
+"""One corpus file -> its Samples and rejections, in file order, in constant memory."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+from pipeline.corpora import balto, confiqa, factscore, plain, ragtruth
+from pipeline.corpora.containers import MAX_RECORD_BYTES, RawRecord, read_records
+from pipeline.corpora.files import CorpusFile
+from pipeline.corpora.place import Converter, Place
+from schemas.errors import RecordError
+from schemas.records import Rejected, Sample
+
+MAX_REJECTED_CHARS: Final = 2000
+_MAX_ID_CHARS: Final = 200
+
+
+def read_corpus_file(file: CorpusFile, *, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator[Sample | Rejected]:
+    """Every record of the file as a Sample (ConFiQA: two), or as Rejected with stage "read", its place and reason.
+
+    Raises ConfigError where the file itself cannot be read on: missing companion, damaged compression or page.
+    """
+    convert = _converter(file)
+    for raw in read_records(file.path, file.container, max_record_bytes):
+        if raw.reason is not None:
+            yield _rejected(file, raw, raw.reason)
+            continue
+        try:
+            samples = convert(raw.value, Place(file.name, raw.row, file.id_prefix))
+        except RecordError as err:
+            yield _rejected(file, raw, err.reason)
+        else:
+            yield from samples
+
+
+def _converter(file: CorpusFile) -> Converter:
+    if file.format == "ragtruth":
+        return ragtruth.converter(file.companions[0])
+    return {"balto": balto.convert, "plain": plain.convert, "factscore": factscore.convert, "confiqa": confiqa.convert}[
+        file.format
+    ]
+
+
+def _rejected(file: CorpusFile, raw: RawRecord, reason: str) -> Rejected:
+    return Rejected(_readable_id(raw.value), file.name, raw.row, "read", reason, _record_text(raw))
+
+
+def _readable_id(value: Any) -> str:
+    found = value.get("id") if type(value) is dict else None
+    if type(found) not in (str, int):
+        return ""
+    return str(found)[:_MAX_ID_CHARS].encode("utf-8", "replace").decode()
+
+
+def _record_text(raw: RawRecord) -> str:
+    if raw.text is not None:
+        return raw.text[: 4 * MAX_REJECTED_CHARS].decode("utf-8", "replace").rstrip("\r\n")[:MAX_REJECTED_CHARS]
+    try:
+        return orjson.dumps(raw.value, default=str).decode()[:MAX_REJECTED_CHARS]
+    except TypeError:  # half a surrogate pair, an integer beyond 64 bits, nesting beyond 254 levels
+        return _escaped_text(raw.value)[:MAX_REJECTED_CHARS]
+
+
+def _escaped_text(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str)
+    except (TypeError, RecursionError):
+        return ascii(reprlib.repr(value))
