@@ -116,9 +116,11 @@ def test_ragtruth_qa(tmp_path: Path):
     )
 
 
-def test_ragtruth_prompt_of_the_source_is_kept(tmp_path: Path):
-    path = write_ragtruth(tmp_path, [RESPONSE], [{**QA_SOURCE, "prompt": "Briefly answer: who won?"}])
-    assert samples(path)[0].prompt == "Briefly answer: who won?"
+def test_ragtruth_published_prompt_is_kept_beside_the_question(tmp_path: Path):
+    path = write_ragtruth(tmp_path, [RESPONSE], [{**QA_SOURCE, "prompt": "Briefly answer: who won? passage 1: ..."}])
+    (sample,) = samples(path)
+    assert sample.prompt == "who won?"
+    assert sample.meta["published_prompt"] == "Briefly answer: who won? passage 1: ..."
 
 
 def test_ragtruth_response_without_spans_is_annotated_and_clean(tmp_path: Path):

@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.rows import full_row, make_sample
 
 from schemas.errors import ShardError
 from schemas.records import NO_CLAIMS, Claim, LabelledResponse, LabelSpan, Passage, Rejected, Span
 from schemas.shards import MEANING, SHARD_SCHEMA, from_table, to_rejected_table, to_table
 from schemas.tokens import label_text, load_tokenizer
+from tests.rows import full_row, make_sample
 
 
 def through_parquet(table: pa.Table) -> pa.Table:
@@ -49,7 +49,9 @@ TEXT = st.text(max_size=12).filter(lambda text: text.isprintable() or "\n" in te
 def test_any_rows_survive_parquet(drawn):
     rows = []
     for response, other, known, claims in drawn:
-        sample = make_sample(response=response, prompt=other, context=(Passage(other, response),), policy=other if known else None)
+        sample = make_sample(
+            response=response, prompt=other, context=(Passage(other, response),), policy=other if known else None
+        )
         spans = (LabelSpan(0, len(response), 1),) if response else ()
         made = tuple(Claim(f"c{n}", other, (response,), spans=(Span(0, n),)) for n in range(claims))
         tokens = label_text(load_tokenizer("bytes"), response, spans)

@@ -5,16 +5,35 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.tokenizers_made_here import KINDS
 from tokenizers import Tokenizer, models, normalizers
 
 from schemas.errors import ConfigError, RecordError
 from schemas.records import LabelSpan
 from schemas.tokens import ByteTokenizer, ResponseTokenizer, label_text, load_tokenizer, project_spans
+from tests.tokenizers_made_here import KINDS
 
-PIECES = ["the bridge", " ", "\r\n", "\n\n", "1,149", "é", "e\u0301", "👍🏽", "🇩🇪", "東京", "ﬁ", "ß", "İ", "\u00a0", "z\u0323\u0307", "."]
-TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_size=12).map("".join).filter(
-    lambda text: not any("\ud800" <= char <= "\udfff" for char in text)
+PIECES = [
+    "the bridge",
+    " ",
+    "\r\n",
+    "\n\n",
+    "1,149",
+    "é",
+    "e\u0301",
+    "👍🏽",
+    "🇩🇪",
+    "東京",
+    "ﬁ",
+    "ß",
+    "İ",
+    "\u00a0",
+    "z\u0323\u0307",
+    ".",
+]
+TEXTS = (
+    st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_size=12)
+    .map("".join)
+    .filter(lambda text: not any("\ud800" <= char <= "\udfff" for char in text))
 )
 
 

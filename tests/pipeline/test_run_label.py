@@ -1,0 +1,190 @@
+"""`balto label` as a whole, on this machine: sums, determinism, duplicates, resuming."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import run_label as module
+from pipeline.config import LabelConfig
+from pipeline.corpora import open_corpus
+from pipeline.run_label import Resources, default_shards, run_label, run_label_on_runner
+from schemas.errors import BaltoError, ConfigError
+from schemas.manifest import WORK_FOLDER, read_manifest
+from tests.rows import small_corpus, write_jsonl
+
+CONFIG = LabelConfig(num_shards=4)
+
+
+def label(corpus: str, out: Path, config: LabelConfig = CONFIG, resources: Resources | None = None, overwrite=False):
+    return run_label(open_corpus([corpus]), out, config, resources or Resources(), overwrite)
+
+
+def shard_bytes(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((out / "shards").iterdir())}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> str:
+    return write_jsonl(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", small_corpus(groups=20))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corpus, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "labels"
+    label(corpus, out)
+    return out
+
+
+def test_every_record_comes_out_once_and_the_sums_add_up(undisturbed):
+    manifest = read_manifest(undisturbed)
+    assert manifest.counts == {"read": 60, "labelled": 60, "rejected": 0}
+    frame = pl.scan_parquet(undisturbed / "shards").collect()
+    assert sorted(frame["id"]) == sorted(f"g{group}-r{response}" for group in range(20) for response in range(3))
+    assert frame["n_tokens"].sum() == sum(shard.tokens for shard in manifest.shards)
+    assert frame["n_tokens_unsupported"].sum() == sum(shard.tokens_unsupported for shard in manifest.shards) > 0
+    assert sum(manifest.claims["verdict"].values()) == frame["n_claims"].sum()
+
+
+def test_groups_stand_together_sorted_and_in_one_shard(undisturbed):
+    places = {}
+    for path in (undisturbed / "shards").iterdir():
+        rows = pq.read_table(path, columns=["group_id", "id"]).to_pylist()
+        assert rows == sorted(rows, key=lambda row: (row["group_id"], row["id"]))
+        for row in rows:
+            places.setdefault(row["group_id"], set()).add(path.name)
+    assert len(places) == 20
+    assert all(len(shards) == 1 for shards in places.values())
+
+
+@pytest.mark.parametrize(
+    "resources", [Resources(buckets_per_run=4), Resources(workers=2), Resources(workers=3, buckets_per_run=2)]
+)
+def test_chunk_size_and_worker_count_change_no_byte(corpus, undisturbed, tmp_path, monkeypatch, resources):
+    monkeypatch.setattr(module, "PARALLEL_RECORDS", 0)
+    label(corpus, tmp_path / "labels", resources=resources)
+    assert shard_bytes(tmp_path / "labels") == shard_bytes(undisturbed)
+
+
+def test_order_of_the_corpus_changes_no_label(corpus, undisturbed, tmp_path):
+    lines = Path(corpus).read_text().splitlines(keepends=True)
+    (tmp_path / "corpus.jsonl").write_text("".join(reversed(lines)))
+    label(str(tmp_path / "corpus.jsonl"), tmp_path / "labels")
+    columns = ["id", "group_id", "claims", "token_labels"]
+    for path in (undisturbed / "shards").iterdir():
+        assert pq.read_table(path, columns=columns).equals(
+            pq.read_table(tmp_path / "labels" / "shards" / path.name, columns=columns)
+        )
+
+
+def test_one_run_on_a_shuffling_runner_gives_the_same_shards(corpus, undisturbed, tmp_path):
+    resources = Resources(beam_args=("--runner=FnApiRunner",))
+    run_label_on_runner(open_corpus([corpus]), tmp_path / "labels", CONFIG, resources, False)
+    assert shard_bytes(tmp_path / "labels") == shard_bytes(undisturbed)
+
+
+@pytest.mark.parametrize("run", [run_label, run_label_on_runner])
+def test_bad_records_are_rejected_with_place_and_reason(run, tmp_path):
+    good = small_corpus(groups=1, responses=2)
+    late = {**good[0], "prompt": "another prompt, another group, the same id"}
+    path = write_jsonl(tmp_path / "corpus.jsonl", [*good, late, {**good[0], "id": "x", "response": None}])
+    with open(path, "ab") as file:
+        file.write(b'{"id": "broken\n')
+    resources = Resources(beam_args=("--runner=FnApiRunner",)) if run is run_label_on_runner else Resources()
+    manifest = run(open_corpus([path]), tmp_path / "labels", CONFIG, resources, False)
+    assert manifest.counts == {"read": 5, "labelled": 2, "rejected": 3}
+    rejected = pl.read_parquet(tmp_path / "labels" / "rejected" / "*.parquet").sort("source_row")
+    assert rejected.select("source_row", "stage").rows() == [(3, "validate"), (4, "validate"), (5, "read")]
+    assert rejected["reason"][0] == "duplicate id: the record at corpus.jsonl:1 has it already"
+    assert rejected["reason"][1].startswith("no response")
+    assert sum(manifest.rejected_by.values()) == 3
+
+
+def test_finished_label_set_is_not_overwritten_unasked(corpus, undisturbed):
+    before = shard_bytes(undisturbed)
+    with pytest.raises(ConfigError, match="already holds a finished label set; add --overwrite"):
+        label(corpus, undisturbed)
+    assert shard_bytes(undisturbed) == before
+
+
+def test_failed_run_resumes_without_redoing_finished_shards(corpus, undisturbed, tmp_path, monkeypatch):
+    out, done = tmp_path / "labels", []
+    real = module._label_group
+
+    def fails_at_the_third(buckets, **kwargs):
+        if len(done) == 2:
+            raise BaltoError("the power went out")
+        done.append(buckets)
+        real(buckets, **kwargs)
+
+    monkeypatch.setattr(module, "_label_group", fails_at_the_third)
+    with pytest.raises(BaltoError, match="power"):
+        label(corpus, out)
+    finished = {path.name: path.stat().st_mtime_ns for path in (out / "shards").iterdir()}
+    assert len(finished) == 2
+    assert not (out / "manifest.json").exists()
+
+    monkeypatch.setattr(module, "_label_group", real)
+    with pytest.raises(ConfigError, match="unfinished run with config"):
+        label(corpus, out, LabelConfig(num_shards=4, conflicts="unsupported_wins"))
+    label(corpus, out)
+    assert {name: (out / "shards" / name).stat().st_mtime_ns for name in finished} == finished
+    assert shard_bytes(out) == shard_bytes(undisturbed)
+    assert not (out / WORK_FOLDER).exists()
+
+
+def test_killed_run_leaves_no_manifest_and_is_resumed_by_the_same_command(tmp_path):
+    path = write_jsonl(tmp_path / "corpus.jsonl", small_corpus(groups=400))
+    out = tmp_path / "labels"
+    command = [sys.executable, "-m", "balto", "label", path, "--out", str(out), "--num-shards", "12", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(out.glob(".work/done/*.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    finished = {file: file.stat().st_mtime_ns for file in out.glob("shards/*") if _is_done(out, file)}
+    assert not (out / "manifest.json").exists()
+
+    result = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert (result["read"], result["labelled"], result["rejected"]) == (1200, 1200, 0)
+    assert {file: file.stat().st_mtime_ns for file in finished} == finished
+    assert not [file for file in out.rglob("*") if "partial" in file.name]
+    label(path, tmp_path / "again", LabelConfig(num_shards=12))
+    assert shard_bytes(out) == shard_bytes(tmp_path / "again")
+
+
+def _is_done(out: Path, shard: Path) -> bool:
+    return (out / WORK_FOLDER / "done" / f"{shard.stem}.json").is_file()
+
+
+def test_gold_labels_follow_the_human_spans(tmp_path):
+    records = small_corpus(groups=1, responses=2)
+    records[1]["gold_spans"] = [{"start": 23, "end": 27, "label": "Evident Conflict"}]
+    assert records[1]["response"][23:27] == "1801"
+    del records[0]["gold_spans"]
+    path = write_jsonl(tmp_path / "corpus.jsonl", records)
+    manifest = label(path, tmp_path / "labels", LabelConfig(num_shards=1, labels="gold"))
+    assert manifest.counts == {"read": 2, "labelled": 1, "rejected": 1}
+    (row,) = pq.read_table(tmp_path / "labels" / "shards").to_pylist()
+    negative = [span for span, label in zip(row["token_offsets"], row["token_labels"], strict=True) if label == -1]
+    assert [span["start"] for span in negative] == [23, 24, 25, 26]
+    assert row["n_contradicted"] == 1
+
+
+def test_shard_count_follows_the_size_of_the_corpus_alone():
+    assert [default_shards(size) for size in (0, 1, 16 << 20, (16 << 20) + 1)] == [1, 1, 1, 2]
+
+
+def test_corpus_with_nothing_but_bad_records_ends_with_its_reasons(tmp_path):
+    path = write_jsonl(tmp_path / "corpus.jsonl", [{**small_corpus(1)[0], "response": None}])
+    manifest = label(path, tmp_path / "labels")
+    assert manifest.counts == {"read": 1, "labelled": 0, "rejected": 1}
+    assert manifest.shards == ()

@@ -1,0 +1,76 @@
+"""The stage wrapper inside a real (tiny) Beam run."""
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.util import assert_that, equal_to
+
+from pipeline.reject_duplicates import RejectDuplicates, later_places
+from pipeline.stages import ACCEPTED, REJECTED, PureStep, Stage
+from pipeline.validate import validate_sample
+from schemas.errors import ConfigError, RecordError
+from tests.rows import make_sample
+
+
+def local_pipeline() -> beam.Pipeline:
+    return beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([]))
+
+
+def refuses_some(sample):
+    if sample.id == "refused":
+        raise RecordError("refuse", "it asked for it")
+    if sample.id == "poison":
+        raise ZeroDivisionError("oops")
+    return sample.id
+
+
+def test_every_record_leaves_by_exactly_one_output():
+    with local_pipeline() as pipeline:
+        samples = pipeline | beam.Create([make_sample(name) for name in ("a", "refused", "b", "poison")])
+        outputs = samples | Stage("refuse", PureStep(refuses_some))
+        assert_that(outputs[ACCEPTED], equal_to(["a", "b"]), label="accepted")
+        refused = outputs[REJECTED] | beam.Map(lambda one: (one.id, one.stage, one.reason))
+        wanted = [
+            ("refused", "refuse", "it asked for it"),
+            ("poison", "refuse", "internal error: ZeroDivisionError: oops"),
+        ]
+        assert_that(refused, equal_to(wanted), label="rejected")
+
+
+def test_rejections_are_counted_per_stage():
+    pipeline = local_pipeline()
+    _ = pipeline | beam.Create([make_sample("refused"), make_sample("a")]) | Stage("refuse", PureStep(refuses_some))
+    result = pipeline.run()
+    result.wait_until_finish()
+    (counter,) = result.metrics().query(beam.metrics.MetricsFilter().with_name("rejected_refuse"))["counters"]
+    assert counter.committed == 1
+
+
+def test_wrong_configuration_stops_the_run():
+    def misconfigured(_):
+        raise ConfigError("no such engine")
+
+    with pytest.raises(Exception, match="no such engine"), local_pipeline() as pipeline:
+        _ = pipeline | beam.Create([make_sample("a")]) | Stage("any", PureStep(misconfigured))
+
+
+def test_rejected_record_keeps_its_place_and_a_bounded_text():
+    sample = make_sample("long", response=None, prompt="x" * 10_000, source="c.jsonl", source_row=9)
+    with local_pipeline() as pipeline:
+        outputs = pipeline | beam.Create([sample]) | Stage("validate", PureStep(validate_sample))
+        place = outputs[REJECTED] | beam.Map(lambda one: (one.source, one.source_row, one.group_id, len(one.record)))
+        assert_that(place, equal_to([("c.jsonl", 9, "g1", 2000)]))
+
+
+def test_first_record_with_an_id_is_kept_and_later_ones_name_it():
+    samples = [make_sample(name, source="c.jsonl", source_row=row) for name, row in (("a", 3), ("b", 1), ("a", 2))]
+    with local_pipeline() as pipeline:
+        outputs = pipeline | beam.Create(samples) | RejectDuplicates()
+        kept = outputs[ACCEPTED] | beam.Map(lambda sample: sample.source_row)
+        assert_that(kept, equal_to([1, 2]), label="kept")
+        reasons = outputs[REJECTED] | beam.Map(lambda one: (one.source_row, one.reason))
+        assert_that(reasons, equal_to([(3, "duplicate id: the record at c.jsonl:2 has it already")]), label="rejected")
+
+
+def test_three_records_with_one_id_reject_two():
+    assert list(later_places(("a", [("c", 3), ("c", 1), ("b", 7)]))) == [(("c", 1), "b:7"), (("c", 3), "b:7")]

@@ -1,0 +1,143 @@
+"""The `balto` command as typed: exit codes, one-line errors, summaries, how long the help takes."""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.rows import small_corpus, write_jsonl
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "data" / "sample"
+
+
+def balto(*args: object, code: int = 0) -> str:
+    """Standard output of a run that ends with `code`; standard error where it fails."""
+    command = [sys.executable, "-m", "balto", *map(str, args)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("labels") / "labels"
+    balto("label", SAMPLE / "corpus.jsonl", "--tokenizer", SAMPLE / "tokenizer.json", "--out", out)
+    return out
+
+
+def test_label_ends_with_a_summary_that_adds_up(tmp_path):
+    output = balto("label", SAMPLE / "corpus.jsonl", "--out", tmp_path / "labels")
+    read, labelled, rejected = map(
+        int, re.match(r"(\d+) records read = (\d+) labelled \+ (\d+) rejected", output).groups()
+    )
+    assert read == labelled + rejected == len((SAMPLE / "corpus.jsonl").read_text().splitlines())
+
+
+def test_several_files_patterns_and_a_named_format(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", small_corpus(2))
+    write_jsonl(tmp_path / "b.jsonl", [{"question": "Who?", "passages": ["Ada."], "answer": "Ada did."}])
+    out = balto("label", tmp_path / "*.jsonl", "--out", tmp_path / "labels", "--json")
+    assert json.loads(out)["labelled"] == 7
+    balto("label", tmp_path / "a.jsonl", "--format", "plain", "--out", tmp_path / "plain")
+
+
+def test_stats_prints_tables_and_the_same_as_json(labels):
+    tables = json.loads(balto("stats", labels, "--json"))
+    assert tables["overview"][0]["records"] == 45
+    assert sum(row["records"] for row in tables["by policy"]) == 45
+    text = balto("stats", labels)
+    assert "by policy" in text
+    assert "…" not in text  # nothing is cut at the width of a plain terminal
+
+
+def test_project_gives_a_label_set_that_stats_reads(labels, tmp_path):
+    balto("project", labels, "--tokenizer", "bytes", "--out", tmp_path / "bytes")
+    assert json.loads(balto("stats", tmp_path / "bytes", "--json"))["overview"][0]["records"] == 45
+
+
+def test_beam_options_pass_through_in_both_spellings(tmp_path):
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(2))
+    balto("label", corpus, "--out", tmp_path / "one", "--direct_num_workers", 1, "--job_name=mine")
+    balto("label", "--runner", "FnApiRunner", corpus, "--out", tmp_path / "two")
+    assert balto("label", corpus, "--out", tmp_path / "three", "--direct_num_workers=two", code=2).startswith(
+        "balto: Beam option"
+    )
+
+
+BAD = [
+    (("label",), "Missing argument"),
+    (("label", "{corpus}"), "Missing option '--out'"),
+    (("label", "{tmp}/none.jsonl", "--out", "{out}"), "none.jsonl: no such file"),
+    (("label", "{tmp}", "--out", "{out}"), "is a directory; name its files"),
+    (("label", "{tmp}/empty.jsonl", "--out", "{out}"), "empty.jsonl: has no records"),
+    (("label", "{tmp}/odd.jsonl", "--out", "{out}"), "no known format"),
+    (("label", "{corpus}", "--out", "{out}", "--format", "csv"), "unknown corpus format 'csv'"),
+    (("label", "{corpus}", "--out", "{out}", "--extractor", "magic"), "--extractor magic: there is no such engine"),
+    (("label", "{corpus}", "--out", "{out}", "--verifier", "magic"), "--verifier magic: there is no such engine"),
+    (("label", "{corpus}", "--out", "{out}", "--tokenizer", "./none"), "tokenizer ./none: no such file"),
+    (("label", "{corpus}", "--out", "{out}", "--conflicts", "vote"), "--conflicts vote: must be one of"),
+    (("label", "{corpus}", "--out", "{out}", "--labels", "silver"), "--labels silver: must be one of"),
+    (("label", "{corpus}", "--out", "{out}", "--frobnicate"), "--frobnicate: neither an option"),
+    (("label", "{corpus}", "--out", "{corpus}"), "is a file"),
+    (("project", "{tmp}/none", "--tokenizer", "bytes", "--out", "{out}"), "no such label set"),
+    (("stats", "{tmp}"), "not a label set"),
+    (("stats", "{tmp}/none"), "no such label set"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), BAD, ids=[" ".join(args) for args, _ in BAD])
+def test_bad_usage_is_one_line_and_leaves_nothing(args, message, tmp_path):
+    places = {"tmp": tmp_path, "out": tmp_path / "out", "corpus": write_jsonl(tmp_path / "a.jsonl", small_corpus(1))}
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "odd.jsonl").write_text('{"colour": "red"}\n')
+    command = [sys.executable, "-m", "balto", *(arg.format(**places) for arg in args)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode in (1, 2)
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert done.stderr.startswith("balto: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_extra_is_one_line_with_the_remedy(tmp_path):
+    hide = f"import sys; sys.modules['polars'] = None; sys.argv = ['balto', 'stats', {str(tmp_path)!r}]; import balto; balto.main()"
+    done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "balto: this command needs polars: pip install 'balto[pipeline]'\n")
+
+
+def test_help_loads_nothing_heavy_and_is_quick():
+    code = "import sys, balto; print(sorted({'apache_beam', 'polars', 'torch', 'pyarrow', 'tokenizers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
+    seconds = {"balto": [], "python": []}
+    for _ in range(5):
+        for name, command in (("balto", ["-m", "balto", "--help"]), ("python", ["-c", "import rich.console, typer"])):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, check=True)
+            seconds[name].append(time.perf_counter() - started)
+    # most of it is what typer and rich need themselves, so the bound is theirs and not the machine's
+    assert statistics.median(seconds["balto"]) < 3 * statistics.median(seconds["python"])
+
+
+def test_control_characters_of_a_corpus_do_not_reach_the_terminal(tmp_path):
+    record = {**small_corpus(1)[0], "policy": "\x1b[31mred\x1b[0m [bold]markup[/bold]"}
+    corpus = write_jsonl(tmp_path / "a.jsonl", [record])
+    balto("label", corpus, "--out", tmp_path / "labels")
+    text = balto("stats", tmp_path / "labels", "--by", "policy")
+    assert "\x1b" not in text
+    assert r"\x1b[31mred\x1b[0m[bold]markup[/bold]" in re.sub(r"\s", "", text)
+
+
+def test_output_of_a_read_only_folder_is_one_line(tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    tmp_path.chmod(0o500)
+    assert "cannot write there" in balto("label", SAMPLE / "corpus.jsonl", "--out", tmp_path / "out", code=2)
