@@ -65,7 +65,8 @@ def _run(command: Any) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"balto: {' '.join(message.splitlines())}\n")
+    shown = "".join(char if char.isprintable() else " " for char in message)
+    sys.stderr.write(f"balto: {shown}\n")
     return code
 
 

@@ -63,22 +63,20 @@ def align_any_order(required: Sequence[str], words: Words, start: int, end: int)
         elif position is not None:
             taken.add(position)
     for k, key in enumerate(required):
-        if chosen[k] is None:
-            free = [here for here in places[key] if here not in taken]
-            if free:
-                expected = _expected_position(chosen, k)
-                chosen[k] = min(free, key=lambda here: abs(here - expected)) if expected is not None else free[0]
-                taken.add(chosen[k])  # type: ignore[arg-type]
+        free = [here for here in places[key] if here not in taken] if chosen[k] is None else ()
+        if free:
+            expected = _expected_positions(chosen, k)
+            best = min(free, key=lambda here: min((abs(here - there) for there in expected), default=0))
+            chosen[k] = best
+            taken.add(best)
     return chosen
 
 
-def _expected_position(chosen: Sequence[int | None], k: int) -> float | None:
-    """Where key k would stand next to the nearest aligned keys before and after it."""
-    before = next((chosen[i] + 1 for i in range(k - 1, -1, -1) if chosen[i] is not None), None)  # type: ignore[operator]
-    after = next((chosen[i] - 1 for i in range(k + 1, len(chosen)) if chosen[i] is not None), None)  # type: ignore[operator]
-    if before is None or after is None:
-        return before if after is None else after
-    return (before + after) / 2
+def _expected_positions(chosen: Sequence[int | None], k: int) -> list[int]:
+    """Where key k would stand right after the aligned key before it, and right before the aligned key after it."""
+    before = [position + 1 for position in chosen[:k] if position is not None]
+    after = [position - 1 for position in chosen[k + 1 :] if position is not None]
+    return before[-1:] + after[:1]
 
 
 def has_unclaimed_negation(positions: Sequence[int], words: Words, reach: int) -> bool:

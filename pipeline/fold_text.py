@@ -20,15 +20,16 @@ from typing import Final
 import regex
 
 _DASHES: Final = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
-_QUOTES: Final = "\"`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2039\u203a\u00ab\u00bb"
+_QUOTES: Final = '"`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2039\u203a\u00ab\u00bb'
 _INVISIBLE: Final = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0e\ufe0f"
 _TYPOGRAPHY: Final = str.maketrans(
     dict.fromkeys(_DASHES, "-") | dict.fromkeys(_QUOTES, "'") | dict.fromkeys(_INVISIBLE, None)
 )
 # The only places where folding is more than lower(): white space, emphasis at the edge of a word, and non-ASCII runs
 # together with the ASCII character before them, which a combining mark may belong to.
+# A single space is plain.
 _SPECIAL: Final = regex.compile(
-    r"(?P<space>\s+)"
+    r"(?P<space>[^\S ]\s*+| \s++)"
     r"|(?P<emphasis>(?<!\w)[*_`~]+(?=[^\s*_`~])|(?<=[^\s*_`~])[*_`~]+(?!\w))"
     r"|(?P<clusters>[\x21-\x7e]?[^\x00-\x7f\s]+)"
 )

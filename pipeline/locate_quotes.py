@@ -58,8 +58,7 @@ def _ranges(response: PreparedResponse, cited: Sequence[int]) -> Iterator[tuple[
     for first, last in runs:
         yield sentences[first].start, sentences[last].end, True
     for first, last in runs:
-        last = min(last + 1, len(sentences) - 1)
-        yield sentences[max(first - 1, 0)].start, sentences[last].end, False
+        yield sentences[max(first - 1, 0)].start, sentences[min(last + 1, len(sentences) - 1)].end, False
     yield 0, len(response.text), False
 
 
@@ -85,8 +84,7 @@ def _find_folded(response: PreparedResponse, text: str, quote: str, start: int, 
     low, high = bisect_left(folded.starts, start), bisect_right(folded.ends, end)
     for wanted in dict.fromkeys((quote, quote.strip(_EDGE_PUNCTUATION))):
         places = (
-            Span(*folded.original(place, place + len(wanted)))
-            for place in _occurrences(folded.text, wanted, low, high)
+            Span(*folded.original(place, place + len(wanted))) for place in _occurrences(folded.text, wanted, low, high)
         )
         span = _next_unused(text, quote, places, used)
         if span is not None:

@@ -45,10 +45,11 @@ def locate_claims(response: str, claims: Sequence[Claim], sentences: Sequence[Sp
     previous = 0
     located: list[Claim] = []
     for claim in claims:
-        if not claim.spans:
-            found, previous = _locate(prepared, claim.text, claim.quotes, claim.sentence_ids, used, previous)
-            claim = replace(claim, spans=found[0], alignment=found[1])
-        located.append(claim)
+        if claim.spans:
+            located.append(claim)
+            continue
+        (spans, alignment), previous = _locate(prepared, claim.text, claim.quotes, claim.sentence_ids, used, previous)
+        located.append(replace(claim, spans=spans, alignment=alignment))
     return tuple(located)
 
 

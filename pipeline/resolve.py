@@ -102,7 +102,7 @@ def _sweep(positive: list[Span], negative: list[Span], kept: list[Span], policy:
     for here, (start, kind, entering) in enumerate(borders):
         inside[kind] = entering
         end = borders[here + 1][0] if here + 1 < len(borders) else start
-        label = _label_between(*inside, policy)
+        label = _label_between(inside[0], inside[1], inside[2], policy)
         if end > start and label != NEUTRAL:
             _append_merged(labelled, LabelSpan(start, end, label))
     return tuple(labelled)

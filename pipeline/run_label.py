@@ -25,7 +25,7 @@ from schemas.errors import BaltoError
 from schemas.manifest import WORK_FOLDER, Manifest, write_manifest
 
 LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would first look for a Go binary on the network
-SHARD_BYTES = 32 << 20  # of corpus per shard: bounds the memory of a worker
+SHARD_BYTES = 16 << 20  # of corpus per shard: bounds the memory of a worker
 PARALLEL_RECORDS = 4_000  # fewer are labelled sooner than a second process has started
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 MAX_REASONS_SHOWN = 5
+_HEADINGS = {"share_supported": "share +1", "share_unsupported": "share -1", "share_neutral": "share 0"}  # of tokens
 
 
 def print_json(value: Any) -> None:
@@ -37,7 +39,7 @@ def print_summary(result: Mapping[str, Any], out: Path) -> None:
     )
     reasons = list(result["rejected_by"].items())
     for reason, count in reasons[:MAX_REASONS_SHOWN]:
-        console.print(Text(f"rejected: {count:,} × {reason}"))
+        console.print(Text(f"rejected: {count:,} × {printable(reason)}"))
     if len(reasons) > MAX_REASONS_SHOWN:
         console.print(f"rejected: {len(reasons) - MAX_REASONS_SHOWN} more reasons in {out / 'manifest.json'}")
     console.print(Text(f"label set: {out} ({result['shards']} shards)"))
@@ -51,7 +53,7 @@ def print_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
 
 
 def _upright(title: str, row: Mapping[str, Any]) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE)
     table.add_column()
     table.add_column(justify="right")
     for name, value in row.items():
@@ -60,16 +62,17 @@ def _upright(title: str, row: Mapping[str, Any]) -> Table:
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, value in (rows[0] if rows else {}).items():
-        table.add_column(_heading(name), justify="left" if isinstance(value, str) else "right")
+        is_text = value is None or isinstance(value, str)
+        table.add_column(_heading(name), justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
     return table
 
 
 def _heading(name: str) -> str:
-    return name.removeprefix("n_").replace("_", " ")
+    return _HEADINGS.get(name) or name.removeprefix("n_").replace("_", " ")
 
 
 def _cell(name: str, value: Any) -> Text:
@@ -77,4 +80,9 @@ def _cell(name: str, value: Any) -> Text:
         return Text("-")
     if isinstance(value, float):
         return Text(f"{value:.1%}" if name.startswith("share_") else f"{value:.2f}")
-    return Text(f"{value:,}" if isinstance(value, int) else str(value))
+    return Text(f"{value:,}" if isinstance(value, int) else printable(str(value)))
+
+
+def printable(text: str) -> str:
+    """Text of a corpus as it may go to a terminal: control characters are written out, not sent."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

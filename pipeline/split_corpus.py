@@ -80,8 +80,9 @@ def read_bucket(folder: str, bucket: int) -> Iterator[tuple[int, Sample]]:
     """(ordinal, sample) of one bucket, sorted by group so that responses to one prompt follow each other."""
     with open(_bucket_path(Path(folder), bucket), "rb") as file:
         numbered = [_parsed(line) for line in file]
-    numbered.sort(key=lambda one: (one[1].group_id, one[1].id))
-    yield from numbered
+    numbered.sort(key=lambda one: (one[1].group_id, one[1].id), reverse=True)
+    while numbered:  # what is handed out is not held here any longer
+        yield numbered.pop()
 
 
 def _parsed(line: bytes) -> tuple[int, Sample]:

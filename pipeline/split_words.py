@@ -42,23 +42,37 @@ _INSIDE: Final = regex.compile(
     regex.V1,
 )
 _THOUSANDS: Final = regex.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_LIGHT_WORDS: Final = frozenset(
-    ["a", "an", "the", "this", "that", "these", "those", "there", "here", "it", "its", "itself", "he", "him", "his", "himself", "she", "her", "hers", "herself", "they", "them", "their", "theirs", "themselves", "we", "us", "our", "ours", "i", "me", "my", "mine", "you", "your", "yours", "who", "whom", "whose", "which", "what", "where", "when", "while", "how", "is", "are", "was", "were", "be", "been", "being", "am", "has", "have", "had", "having", "do", "does", "did", "done", "will", "would", "shall", "should", "can", "could", "may", "might", "must", "ca", "wo", "sha", "s", "t", "d", "ll", "re", "ve", "m", "of", "in", "on", "at", "to", "for", "from", "by", "with", "about", "into", "onto", "over", "under", "after", "before", "between", "among", "through", "during", "against", "within", "along", "across", "upon", "per", "via", "as", "than", "like", "and", "or", "but", "so", "if", "then", "also", "too", "both", "either", "each", "such", "et", "al", "as", "well", "yet", "though", "although", "because", "since", "until", "any", "some", "other", "another", "more", "most", "very", "just", "only", "even", "still", "again"]
-)
-_NEGATIONS: Final = frozenset(["no", "not", "never", "none", "neither", "nor", "nothing", "nobody", "nowhere", "without", "cannot", "nt", "n't"])
+_LIGHT_WORD_LIST: Final = """
+    a an the this that these those there here it its itself he him his himself she her hers herself they them their
+    theirs themselves we us our ours i me my mine you your yours who whom whose which what where when while how
+    is are was were be been being am has have had having do does did done will would shall should can could may might
+    must ca wo sha s t d ll re ve m
+    of in on at to for from by with about into onto over under after before between among through during against
+    within along across upon per via as than like
+    and or but so if then also too both either each such et al well yet though although because since until
+    any some other another more most very just only even still again
+    bin ibn de del della di da dos du van von der den la le los el
+"""
+_NEGATION_LIST: Final = "no not never none neither nor nothing nobody nowhere without cannot nt n't"
+_NUMBER_LIST: Final = "zero one two three four five six seven eight nine ten eleven twelve"
+# Forms of one word, between slashes; the first is the key.
+_IRREGULAR_LIST: Final = """
+become became/begin began begun/break broke broken/bring brought/build built/buy bought/choose chose chosen/come came
+/draw drew drawn/fall fell fallen/fight fought/find found/fly flew flown/get got gotten/give gave given
+/go went gone goes/grow grew grown/hold held/keep kept/know knew known/lead led/leave left/lose lost/make made
+/meet met/pay paid/rise rose risen/run ran/say said/see saw seen/sell sold/send sent/sing sang sung
+/speak spoke spoken/spend spent/stand stood/swim swam swum/take took taken/teach taught/tell told/think thought
+/win won/write wrote written/die died dying dies/child children/man men/woman women/person people/life lives
+/wife wives"""
+_LIGHT_WORDS: Final = frozenset(_LIGHT_WORD_LIST.split())
+_NEGATIONS: Final = frozenset(_NEGATION_LIST.split())
 _SIGNS: Final = {"%": "percent", "$": "dollar", "\u20ac": "euro", "\u00a3": "pound", "\u00a5": "yen"}
-_NUMBER_WORDS: Final = {
-    word: str(value)
-    for value, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"])
-} | {"first": "1st", "second": "2nd", "third": "3rd"}
-_IRREGULAR: Final = {
-    form: forms[0]
-    for forms in map(
-        str.split,
-        ["become became", "begin began begun", "break broke broken", "bring brought", "build built", "buy bought", "choose chose chosen\n        ", "come came", "draw drew drawn", "fall fell fallen", "fight fought", "find found", "fly flew flown", "get got gotten", "give gave\n        given", "go went gone goes", "grow grew grown", "hold held", "keep kept", "know knew known", "lead led", "leave left", "lose lost\n        ", "make made", "meet met", "pay paid", "rise rose risen", "run ran", "say said", "see saw seen", "sell sold", "send sent", "sing sang sung\n        ", "speak spoke spoken", "spend spent", "stand stood", "swim swam swum", "take took taken", "teach taught", "tell told\n        ", "think thought", "win won", "write wrote written", "die died dying dies", "child children", "man men", "woman women\n        ", "person people", "life lives", "wife wives"],
-    )
-    for form in forms[1:]
+_NUMBER_WORDS: Final = {word: str(value) for value, word in enumerate(_NUMBER_LIST.split())} | {
+    "first": "1st",
+    "second": "2nd",
+    "third": "3rd",
 }
+_IRREGULAR: Final = {form: forms[0] for forms in map(str.split, _IRREGULAR_LIST.split("/")) for form in forms[1:]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,4 +108,6 @@ def sample_of(element: Sample | Draft | LabelledResponse) -> Sample:
 def reject(sample: Sample, stage: str, reason: str) -> Rejected:
     """The record of a refusal, with the sample's JSON cut to a bounded length."""
     text = orjson.dumps(sample_to_json(sample)).decode()
-    return Rejected(sample.id, sample.source, sample.source_row, stage, reason, text[:MAX_REJECTED_CHARS])
+    return Rejected(
+        sample.id, sample.source, sample.source_row, stage, reason, text[:MAX_REJECTED_CHARS], sample.group_id
+    )

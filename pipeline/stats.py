@@ -20,15 +20,7 @@ from schemas.manifest import read_manifest
 _COUNTS = ("n_claims", "n_supported", "n_contradicted", "n_unsupported", "n_unverified", "n_unmatched", "n_conflicts")
 _TOKENS = ("n_tokens", "n_tokens_supported", "n_tokens_unsupported")
 # What of the overview fits a terminal's width.
-BRIEF = (
-    "records",
-    "claims_per_response",
-    "n_supported",
-    "n_contradicted",
-    "n_unsupported",
-    "n_unverified",
-    "share_unsupported",
-)
+BRIEF = ("records", "n_supported", "n_contradicted", "n_unsupported", "n_unverified", "share_unsupported")
 _GROUPABLE = (pl.String, pl.Int64, pl.Int32)
 
 

@@ -122,6 +122,9 @@ def read_manifest(folder: Path) -> Manifest:
             raise ShardError(f"{path}: schema version {version}; this balto reads version {SCHEMA_VERSION}")
         values["shards"] = tuple(ShardEntry(**shard) for shard in values["shards"])
         values["rejected"] = tuple(RejectedEntry(**entry) for entry in values["rejected"])
+        for entry in (*values["shards"], *values["rejected"]):
+            if Path(entry.path).is_absolute() or ".." in Path(entry.path).parts:
+                raise ShardError(f"{path}: names a file outside the label set ({entry.path})")
         return Manifest(**values)
     except ShardError:
         raise

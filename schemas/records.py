@@ -195,6 +195,7 @@ class Rejected:
     """A record that could not be labelled: which, where it came from, at which stage, and why.
 
     record: the record as JSON text as far as it could be read, cut to a bounded length.
+    group_id: empty when the record could not be read.
     """
 
     id: str
@@ -203,3 +204,4 @@ class Rejected:
     stage: str
     reason: str
     record: str
+    group_id: str = ""

@@ -111,6 +111,7 @@ MEANING: Final = {name: meaning for name, _, _, meaning in _COLUMNS}
 REJECTED_SCHEMA: Final = pa.schema(
     [
         _field("id", pa.string(), False, "id of the record, empty when it could not be read"),
+        _field("group_id", pa.string(), False, "prompt group, empty when the record could not be read"),
         _field("source", pa.string(), False, "corpus file"),
         _field("source_row", pa.int64(), False, "1-based line or row of that file"),
         _field("stage", pa.string(), False, "stage that refused the record"),

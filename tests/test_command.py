@@ -109,13 +109,14 @@ def test_bad_usage_is_one_line_and_leaves_nothing(args, message, tmp_path):
 
 
 def test_missing_extra_is_one_line_with_the_remedy(tmp_path):
-    hide = f"import sys; sys.modules['polars'] = None; sys.argv = ['balto', 'stats', {str(tmp_path)!r}]; import balto; balto.main()"
-    done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True)
+    hide = "import sys; sys.modules['polars'] = None; import balto; balto.main()"
+    done = subprocess.run([sys.executable, "-c", hide, "stats", tmp_path], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "balto: this command needs polars: pip install 'balto[pipeline]'\n")
 
 
 def test_help_loads_nothing_heavy_and_is_quick():
-    code = "import sys, balto; print(sorted({'apache_beam', 'polars', 'torch', 'pyarrow', 'tokenizers'} & set(sys.modules)))"
+    heavy = {"apache_beam", "polars", "torch", "pyarrow", "tokenizers"}
+    code = f"import sys, balto; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
     seconds = {"balto": [], "python": []}
     for _ in range(5):

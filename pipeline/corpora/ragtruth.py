@@ -20,7 +20,8 @@ from schemas.records import Sample
 from schemas.samples import checked_integer, describe_value
 
 SOURCES_NAME: Final = "source_info.jsonl"
-# Used when the source has no prompt of its own. Neutral on purpose: the context stands in `context`.
+# A published `prompt` holds the passages too, and whoever renders prompt and context would show them twice: it is kept
+# in meta (`published_prompt`), and the prompt is the question or a neutral task without the context.
 _SUMMARY_PROMPT: Final = "Summarize the following news in a few sentences, based only on the given text."
 _DATA2TXT_PROMPT: Final = "Write an objective overview of the following business, based only on the given data."
 _MARKER: Final = re.compile(r"^passage (\d+):", re.MULTILINE)
@@ -30,6 +31,7 @@ class _Source(NamedTuple):
     task_type: str
     prompt: str
     context: list[dict[str, str]]
+    published_prompt: str | None
 
 
 def is_response(obj: Mapping[str, Any]) -> bool:
@@ -80,7 +82,7 @@ def _sample(obj: Mapping[str, Any], source_id: str, source: _Source, place: Plac
         "policy": require_text(obj, "model"),
         "gold_spans": [_gold_span(label, response, index) for index, label in enumerate(labels)],
         "meta": meta
-        | {"task_type": source.task_type, "source_id": source_id}
+        | {"task_type": source.task_type, "source_id": source_id, "published_prompt": source.published_prompt}
         | ({"ragtruth_labels": json_text(notes, "labels")} if notes else {}),
     }
     return to_sample(ours, place)
@@ -122,7 +124,7 @@ def _source(obj: Mapping[str, Any]) -> _Source:
         prompt, context = _DATA2TXT_PROMPT, list(_flatten(info))
     else:
         raise RecordError("read", f"source_info: expected a string or an object, found {describe_value(info)}")
-    return _Source(task, require_text(obj, "prompt") if obj.get("prompt") else prompt, context)
+    return _Source(task, prompt, context, require_text(obj, "prompt") if obj.get("prompt") else None)
 
 
 def _split_passages(text: str) -> list[dict[str, str]]:

@@ -1,0 +1,85 @@
+"""A corpus of any size with the shape of RAG answers: about 670 characters of response, 1,350 of context.
+
+Six responses share a prompt. Each repeats facts of its context in other words or order; about one sentence in eight
+is altered (another number or name) or belongs to no passage. The same seed gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+RESPONSES_PER_GROUP = 6
+SENTENCES_PER_CONTEXT = 14
+SENTENCES_PER_RESPONSE = 7
+ALTERED = 0.125
+_SYLLABLES = "ba be bi bo da de di do fa fe ga go ha he ka ke ki la le li lo ma me mi mo na ne ni no ra re ri ro sa se ta te ti to va ve".split()
+_FRAMES = (
+    "The {a} of {name} was {v} in {year} by the {b} and the {c}.",
+    "{name} has {n} {a} that are {v} every year in the {b}.",
+    "About {n} percent of the {a} in {name} can be {v} with a {b}.",
+    "In {year}, the {a} {v} near {name} because of its {b} and {c}.",
+    "A {a} is a {b} that people in {name} use when the {c} is {v}.",
+)
+
+
+def groups(records: int, seed: int = 0) -> Iterator[list[dict]]:
+    """Records in the balto format, a prompt group at a time, `records` in all."""
+    rng = random.Random(seed)
+    words = sorted({"".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4))) for _ in range(20_000)})
+    made = 0
+    while made < records:
+        group = made // RESPONSES_PER_GROUP
+        name = f"{rng.choice(words).title()} {rng.choice(words).title()}"
+        facts = [_sentence(rng, words, name) for _ in range(SENTENCES_PER_CONTEXT)]
+        context = [
+            {"passage_id": f"p{n}", "text": " ".join(facts[n * 5 : n * 5 + 5])} for n in range(-(-len(facts) // 5))
+        ]
+        count = min(RESPONSES_PER_GROUP, records - made)
+        yield [_record(rng, words, group, n, name, facts, context) for n in range(count)]
+        made += count
+
+
+def _sentence(rng: random.Random, words: list[str], name: str) -> str:
+    fill = {key: rng.choice(words) for key in "abcv"}
+    return rng.choice(_FRAMES).format(name=name, year=rng.randint(1800, 2020), n=rng.randint(2, 99), **fill)
+
+
+def _record(
+    rng: random.Random, words: list[str], group: int, n: int, name: str, facts: list[str], context: list
+) -> dict:
+    said = rng.sample(facts, SENTENCES_PER_RESPONSE)
+    said = [_sentence(rng, words, name) if rng.random() < ALTERED else fact for fact in said]
+    opening = f"Based on the given passages, here is what is known about {name}: "
+    return {
+        "id": f"{group}-{n}",
+        "group_id": f"{group}",
+        "prompt": f"What is known about {name}?",
+        "context": context,
+        "response": opening + " ".join(said) + " This is a summary of the most important points from the passages.",
+        "policy": f"model-{n}",
+    }
+
+
+def write_corpus(path: Path, records: int, seed: int = 0) -> None:
+    """Write `records` records as JSON lines."""
+    with open(path, "wb") as file:
+        for group in groups(records, seed):
+            file.writelines(orjson.dumps(record) + b"\n" for record in group)
+
+
+def main() -> None:
+    """Command line: OUT --records N."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--records", type=int, default=10_000)
+    options = parser.parse_args()
+    write_corpus(options.out, options.records)
+
+
+if __name__ == "__main__":
+    main()

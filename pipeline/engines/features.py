@@ -1,0 +1,198 @@
+"""What the lexical verifier looks at in a piece of a response: how much of it the context says, and how it is put.
+
+Three signals per word, from 0 (the context does not bear the word) to 1:
+  familiar  content words only: the square root of the share of the word's letter 4-grams that occur in words of the
+            context, so that "fertiliser" is close to "fertilizing"
+  paired    1 when the word stands next to the same neighbour in the context (one of the two a content word)
+  copied    1 when the word is part of a run of three or more words copied from the context
+A clause's features are the means of these over the clause itself, and over the clause with its neighbours (at half weight)
+because unsupported statements come in runs; then cues of position and discourse. Prefix sums make each claim O(1).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from pipeline.engines.clauses import LIST_MARKER, analyse_response
+from pipeline.engines.numbers import Number, claimed_numbers, missing_numbers
+from pipeline.engines.words import CONTENT, NEGATION, Tokens, stem, word_set
+from pipeline.gather_evidence import ContextIndex
+
+# The features of a clause of a response, in the order of the weights in lexical_model.py.
+CLAUSE_FEATURES: Final = (
+    "familiar", "paired", "copied",  # of the clause
+    "familiar_near", "paired_near", "copied_near",  # of the clause and its neighbours
+    "late",  # where it starts, 0 at the beginning of the response and 1 at its end
+    "list_item",  # its sentence is a list item
+    "caveat",  # its sentence hedges or advises: "note that", "may", "depending on" (0, 1, 2)
+    "adds",  # its sentence opens with "However", "Additionally", "For example"
+    "concludes",  # its sentence opens with "Therefore", "Overall"
+    "reports",  # it speaks about what a passage says: "Passage 2 describes"
+    "negated",
+)  # fmt: skip
+
+# Function words stand as they are in the stems of a text, content words as their stem.
+_CAVEATS = word_set("note noting important may might worth") | set(
+    map(stem, ("vary", "varies", "depending", "depends", "remember", "sure"))
+)
+_ADDS = word_set("additionally however also furthermore moreover addition example instance finally")
+_CONCLUDES = word_set("therefore thus overall conclusion summary so")
+_PASSAGES = word_set("passage passages text texts context document documents article articles source sources")
+_BEFORE_SUBJECT = word_set(
+    "while although however additionally note but and finally the given provided both similarly meanwhile"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Signals:
+    """Prefix sums over the words of a text: content words, familiar, paired, copied. Entry i covers words [0, i)."""
+
+    content: list[int]
+    familiar: list[float]
+    paired: list[int]
+    copied: list[int]
+
+
+def read_signals(tokens: Tokens, index: ContextIndex) -> Signals:
+    """How the context bears each word of a text."""
+    stems, kinds = tokens.stems, tokens.kinds
+    is_content = [kind == CONTENT for kind in kinds]
+    look_up, pairs = index.familiarity.__getitem__, index.pairs
+    familiar = [look_up(word) if content else 0.0 for word, content in zip(stems, is_content, strict=True)]
+    hits = [pair in pairs for pair in pairwise(stems)]
+    paired, copied = [False] * len(stems), [False] * len(stems)
+    before = False
+    for at, hit in enumerate(hits):
+        if hit:
+            if is_content[at] or is_content[at + 1]:
+                paired[at] = paired[at + 1] = True
+            if before:
+                copied[at - 1] = copied[at] = copied[at + 1] = True
+        before = hit
+    return Signals(
+        list(accumulate(is_content, initial=0)),
+        list(accumulate(familiar, initial=0.0)),
+        list(accumulate(paired, initial=0)),
+        list(accumulate(copied, initial=0)),
+    )
+
+
+def word_sums(signals: Signals, first: int, last: int) -> tuple[float, float, int, int, int]:
+    """(content words, familiar, words, paired, copied) summed over words [first, last)."""
+    content, familiar, paired, copied = signals.content, signals.familiar, signals.paired, signals.copied
+    return (
+        content[last] - content[first],
+        familiar[last] - familiar[first],
+        last - first,
+        paired[last] - paired[first],
+        copied[last] - copied[first],
+    )
+
+
+def word_means(sums: Sequence[float]) -> tuple[float, float, float]:
+    """(familiar, paired, copied) means. Without any content word all is familiar; without any word nothing is copied."""
+    content, familiar, words, paired, copied = sums
+    words = words or 1
+    return familiar / content if content else 1.0, paired / words, copied / words
+
+
+class SentenceCues(NamedTuple):
+    """How a sentence of the response is put."""
+
+    list_item: float
+    caveat: float
+    adds: float
+    concludes: float
+
+
+def sentence_cues(stems: Sequence[str], list_item: bool) -> SentenceCues:
+    """Cues from the words of one sentence; `stems` without the list marker."""
+    opening = stems[:3]
+    first = opening[0] if opening else ""
+    if first in ("for", "in") and len(opening) > 1:
+        first = opening[1]
+    return SentenceCues(
+        float(list_item), min(2.0, len(_CAVEATS.intersection(stems))), float(first in _ADDS), float(first in _CONCLUDES)
+    )
+
+
+def reports_on_passages(stems: Sequence[str]) -> bool:
+    """True when the subject is a passage: "Passage 2 describes ...", "While the text says ..."."""
+    for word in stems[:4]:
+        if word not in _BEFORE_SUBJECT:
+            return word in _PASSAGES
+    return False
+
+
+def clause_features(reading: Reading, start: int, first: int, last: int) -> tuple[float, ...]:
+    """CLAUSE_FEATURES of the words [first, last) of a response that begin at character `start`."""
+    tokens, clauses = reading.analysis.tokens, reading.analysis.clauses
+    number = max(0, bisect_right(reading.clause_starts, start) - 1)
+    sums = reading.clause_sums
+    own = word_sums(reading.signals, first, last)
+    before, after = sums[number], sums[number + 2]
+    near = [mine + 0.5 * (left + right) for mine, left, right in zip(own, before, after, strict=True)]
+    cues = reading.cues_of(clauses[number].sentence)
+    return (
+        *word_means(own),
+        *word_means(near),
+        start / len(reading.analysis.text),
+        cues.list_item,
+        cues.caveat,
+        cues.adds,
+        cues.concludes,
+        float(reports_on_passages(tokens.stems[first : first + 4])),
+        float(NEGATION in tokens.kinds[first:last]),
+    )
+
+
+_first_word = attrgetter("first")
+_NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class Reading:
+    """A response read against a context: what every claim of it shares."""
+
+    __slots__ = ("_cues", "analysis", "clause_starts", "clause_sums", "index", "missing", "signals")
+
+    def __init__(self, response: str, index: ContextIndex) -> None:
+        self.analysis = analyse_response(response)
+        self.index = index
+        tokens = self.analysis.tokens
+        self.signals = read_signals(tokens, index)
+        self.missing = missing_numbers(claimed_numbers(response, tokens), tokens, index.numbers)
+        sums = [word_sums(self.signals, clause.first, clause.last) for clause in self.analysis.clauses]
+        self.clause_starts = [clause.start for clause in self.analysis.clauses]
+        self.clause_sums = [_NOTHING, *sums, _NOTHING]  # clause i is at i + 1: its neighbours always exist
+        self._cues: dict[int, SentenceCues] = {}
+
+    def cues_of(self, sentence: int) -> SentenceCues:
+        """The cues of a sentence of the response, worked out once."""
+        cues = self._cues.get(sentence)
+        if cues is None:
+            cues = self._cues[sentence] = self._read_cues(sentence)
+        return cues
+
+    def _read_cues(self, sentence: int) -> SentenceCues:
+        span, tokens = self.analysis.sentences[sentence], self.analysis.tokens
+        marker = LIST_MARKER.match(self.analysis.text, span.start, span.end)
+        first = bisect_left(tokens.starts, marker.end() if marker else span.start)
+        return sentence_cues(tokens.stems[first : bisect_left(tokens.starts, span.end, first)], marker is not None)
+
+    def words_between(self, start: int, end: int) -> tuple[int, int]:
+        """(first, last) of the words that start in characters [start, end)."""
+        starts = self.analysis.tokens.starts
+        first = bisect_left(starts, start)
+        return first, bisect_left(starts, end, first)
+
+    def missing_between(self, first: int, last: int) -> list[Number]:
+        """The numbers among words [first, last) that the context does not bear."""
+        if not self.missing:
+            return []
+        left = bisect_left(self.missing, first, key=_first_word)
+        return self.missing[left : bisect_left(self.missing, last, left, key=_first_word)]

@@ -1,0 +1,26 @@
+"""A logistic regression as plain data: named weights on raw features, a bias and a decision threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+from operator import mul
+
+
+@dataclass(frozen=True, slots=True)
+class LinearModel:
+    """P(positive) = sigmoid(bias + weights . features).
+
+    names: the feature of each weight.   threshold: the probability from which a row is called positive.
+    """
+
+    names: tuple[str, ...]
+    weights: tuple[float, ...]
+    bias: float
+    threshold: float
+
+    def probability(self, features: Sequence[float]) -> float:
+        """P(positive) of one row of features, in the order of `names`."""
+        logit = self.bias + sum(map(mul, self.weights, features))
+        return 1.0 / (1.0 + exp(-max(-60.0, min(60.0, logit))))

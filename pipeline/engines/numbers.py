@@ -1,0 +1,173 @@
+"""Numbers of a text as values (digits, number words, scales), and whether a context bears a claimed number.
+
+"1.2 million" is borne by "1,234,567" (equal after rounding to the claim's two significant digits), "fifteen" by "15".
+"15" is not borne by "14", and a claim that is more precise than the context is not borne either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from pipeline.engines.words import NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, stem, word_set
+
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
+_APPROXIMATE = word_set("about around approximately roughly nearly almost over under some circa")
+_REFERENCES = word_set("passage passages step steps method methods option options part figure table section example")
+_ORDINALS = ("st", "nd", "rd", "th")
+# unit of the claim -> (factor, offset) to the other unit of the same quantity; tolerance below
+_CONVERSIONS: dict[str, tuple[float, float]] = {
+    stem(unit): conversion
+    for units, conversion in (
+        ("c celsius", (1.8, 32.0)), ("f fahrenheit", (1 / 1.8, -32 / 1.8)),
+        ("mile miles", (1.609, 0.0)), ("km kilometers kilometres", (0.6214, 0.0)),
+        ("kg kilograms", (2.205, 0.0)), ("lb lbs pounds", (0.4536, 0.0)),
+        ("oz ounces", (28.35, 0.0)), ("g grams", (0.03527, 0.0)),
+        ("inches", (2.54, 0.0)), ("cm centimeters centimetres", (0.3937, 0.0)),
+        ("ft feet", (0.3048, 0.0)), ("meters metres", (3.281, 0.0)),
+    )
+    for unit in units.split()
+}  # fmt: skip
+_DEGREES, _CENTURY = stem("degrees"), stem("century")
+_MAX_COMPARED = 500  # context numbers tried for a conversion: bounds the time per claim
+_MAX_DIGITS = 30  # longer digit strings are identifiers: compared as text
+
+
+class Number(NamedTuple):
+    """A number at tokens [first, last] of a text. `digits`: its significant digits; `approximate`: "about 300"."""
+
+    first: int
+    last: int
+    value: float | str
+    digits: int
+    approximate: bool = False
+
+
+def _parse_digits(text: str) -> tuple[float | str, int]:
+    """(value, significant digits). Commas group thousands; anything else unusual ("1.2.3") stays text."""
+    plain = text.replace(",", "") if _GROUPED.match(text) else text
+    if len(plain) > _MAX_DIGITS or plain.count(".") > 1 or "," in plain or not plain.isascii():
+        return text, len(text)
+    significant = plain.replace(".", "").lstrip("0")
+    if "." not in plain:
+        significant = significant.rstrip("0")
+    return float(plain), max(1, len(significant))
+
+
+def find_numbers(tokens: Tokens) -> list[Number]:
+    """Every number of a text in order; number words and scales are joined ("twenty-five", "1.2 million")."""
+    if NUMBER not in tokens.kinds:
+        return []
+    found: list[Number] = []
+    at, kinds = 0, tokens.kinds
+    while True:
+        try:
+            at = kinds.index(NUMBER, at)
+        except ValueError:
+            return found
+        number = _read_number(tokens, at)
+        found.append(number)
+        at = number.last + 1
+
+
+def _read_number(tokens: Tokens, first: int) -> Number:
+    word = tokens.words[first]
+    if word[0].isdigit():
+        value, digits = _parse_digits(word)
+    else:
+        stem = tokens.stems[first]
+        value, digits = float(NUMBER_WORDS.get(stem, SCALE_WORDS.get(stem, 0))), 1
+    last = first
+    while last + 1 < len(tokens) and tokens.kinds[last + 1] == NUMBER and isinstance(value, float) and last < first + 4:
+        stem = tokens.stems[last + 1]
+        if tokens.starts[last + 1] - tokens.ends[last] > 1:
+            break
+        if stem in SCALE_WORDS:
+            value *= SCALE_WORDS[stem]
+        elif (
+            stem in NUMBER_WORDS
+            and not word[0].isdigit()
+            and (value % 100 == 0 or (value % 10 == 0 and NUMBER_WORDS[stem] < 10))
+        ):
+            value += NUMBER_WORDS[stem]
+            digits += 1
+        else:
+            break
+        last += 1
+    approximate = first > 0 and tokens.stems[first - 1] in _APPROXIMATE
+    return Number(first, last, value, digits, approximate)
+
+
+def _round_to(value: float, digits: int) -> float:
+    return float(f"{value:.{max(0, digits - 1)}e}")
+
+
+class NumberIndex:
+    """The numbers of a context, ready to answer whether it bears a claimed number, in constant time each."""
+
+    def __init__(self, numbers: Iterable[Number]) -> None:
+        self.exact: set[float | str] = set()
+        self.values: list[float] = []
+        self._rounded: set[tuple[int, float]] = set()
+        for number in numbers:
+            if number.value in self.exact:
+                continue
+            self.exact.add(number.value)
+            if isinstance(number.value, float):
+                self.values.append(number.value)
+                for digits in range(1, min(number.digits, 5)):
+                    self._rounded.add((digits, _round_to(number.value, digits)))
+
+    def bears_converted(self, claimed: Number, tokens: Tokens) -> bool:
+        """True when the context has the claimed number in another unit, within 3 % or one degree: "26 °C" for "79 °F"."""
+        unit = tokens.stems[claimed.last + 1] if claimed.last + 1 < len(tokens) else ""
+        if unit == _DEGREES and claimed.last + 2 < len(tokens):
+            unit = tokens.stems[claimed.last + 2]
+        if unit not in _CONVERSIONS or isinstance(claimed.value, str):
+            return False
+        factor, offset = _CONVERSIONS[unit]
+        target = claimed.value * factor + offset
+        tolerance = 1.0 if offset else 0.03 * abs(target)
+        return any(abs(value - target) <= tolerance for value in islice(self.values, _MAX_COMPARED))
+
+    def bears(self, claimed: Number) -> bool:
+        """True when the context has the number itself, or a more precise one that rounds to it."""
+        if claimed.value in self.exact:
+            return True
+        if isinstance(claimed.value, str) or (claimed.digits < 2 and not claimed.approximate):
+            return False
+        return (claimed.digits, claimed.value) in self._rounded
+
+
+def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:
+    """The numbers a text states: not list markers, "passages 1 and 3", "20th century", or digits inside names."""
+    stated: list[Number] = []
+    referring_up_to = -1
+    for number in find_numbers(tokens):
+        start, end = tokens.starts[number.first], tokens.ends[number.last]
+        before = tokens.stems[number.first - 1] if number.first else ""
+        after = tokens.stems[number.last + 1 : number.last + 3]
+        if before in _REFERENCES or (
+            number.first <= referring_up_to + 2 and before in ("and", "or", "to", tokens.stems[referring_up_to])
+        ):
+            referring_up_to = number.last
+        elif not (_is_list_marker(text, start, end) or _is_inside_name(text, start, end) or _CENTURY in after):
+            stated.append(number)
+    return stated
+
+
+def _is_list_marker(text: str, start: int, end: int) -> bool:
+    lead = text[max(0, start - 4) : start]
+    starts_line = not lead.rpartition("\n")[2].strip(" \t(*-") and ("\n" in lead or start < 4)
+    return starts_line and text[end : end + 1] in (".", ")")
+
+
+def _is_inside_name(text: str, start: int, end: int) -> bool:
+    return text[start - 1 : start].isalpha() or (text[end : end + 1].isalpha() and text[end : end + 2] not in _ORDINALS)
+
+
+def missing_numbers(numbers: Sequence[Number], tokens: Tokens, index: NumberIndex) -> list[Number]:
+    """The stated numbers that the context does not bear, neither as they stand nor converted from another unit."""
+    return [number for number in numbers if not index.bears(number) and not index.bears_converted(number, tokens)]

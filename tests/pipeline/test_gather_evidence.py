@@ -1,0 +1,68 @@
+"""Which passages and sentences speak about a claim."""
+
+from pipeline.gather_evidence import best_sentence, gather_evidence, index_context, neighbourhood, rank_sentences
+from schemas.records import Passage
+
+PASSAGES = (
+    Passage("a", "Ticks live in tall grass. Remove them with tweezers."),
+    Passage("b", "Dogs like to run. Tweezers should be cleaned with alcohol."),
+)
+
+
+def texts(claim: str, limit: int = 3) -> list[str]:
+    by_id = {passage.passage_id: passage.text for passage in PASSAGES}
+    return [by_id[found.passage_id][found.start : found.end] for found in gather_evidence(PASSAGES, claim, limit)]
+
+
+def test_the_sentence_with_the_rarest_shared_words_comes_first():
+    assert texts("Clean the tweezers with alcohol.")[0] == "Tweezers should be cleaned with alcohol."
+    assert texts("A tick lives in grass.", limit=1) == ["Ticks live in tall grass."]
+
+
+def test_no_shared_word_gives_no_evidence():
+    assert texts("Violins sound nice.") == []
+
+
+def test_function_words_find_nothing():
+    assert texts("It is in the with.") == []
+
+
+def test_equal_scores_go_to_the_earlier_sentence():
+    index = index_context((Passage("a", "Red wine. Red wine."), Passage("b", "Red wine.")))
+    assert [sentence for sentence, _ in rank_sentences(index, ["red", "win"])] == [0, 1, 2]
+    assert best_sentence(index, ["red"]) == 0
+
+
+def test_best_sentence_is_the_first_of_the_ranking():
+    index = index_context(PASSAGES)
+    stems = list(index.postings)
+    assert best_sentence(index, stems) == rank_sentences(index, stems, 1)[0][0]
+    assert best_sentence(index, ["violin"]) is None
+
+
+def test_rare_words_weigh_more_than_frequent_ones():
+    index = index_context(PASSAGES)
+    assert index.idf["alcohol"] > index.idf["tweez"]
+
+
+def test_the_index_of_a_context_is_built_once():
+    assert index_context(PASSAGES) is index_context(tuple(Passage(p.passage_id, p.text) for p in PASSAGES))
+
+
+def test_neighbourhood_stays_inside_the_passage():
+    assert "tweez" in neighbourhood(index_context(PASSAGES), 0)
+    assert "dog" not in neighbourhood(index_context(PASSAGES), 1)
+
+
+def test_familiarity_tells_derivations_from_strangers():
+    familiarity = index_context((Passage("a", "Fertilizing the lawn."),)).familiarity
+    assert familiarity["fertiliz"] == 1.0
+    assert 0.4 < familiarity["fertilis"] < 1.0
+    assert familiarity["violin"] == 0.0
+
+
+def test_empty_and_cjk_passages():
+    assert gather_evidence((), "Anything") == ()
+    assert gather_evidence((Passage("a", ""),), "Anything") == ()
+    (found,) = gather_evidence((Passage("a", "猫吃鱼。狗跑。"),), "狗跑", 1)
+    assert (found.start, found.end) == (4, 7)

@@ -1,0 +1,64 @@
+"""Which numbers a text states, and which of them a context bears."""
+
+import pytest
+
+from pipeline.engines.numbers import NumberIndex, claimed_numbers, find_numbers, missing_numbers
+from pipeline.engines.words import tokenize
+
+
+def values(text: str) -> list[float | str]:
+    return [number.value for number in find_numbers(tokenize(text))]
+
+
+def missing(claim: str, context: str) -> list[str]:
+    tokens = tokenize(claim)
+    lacking = missing_numbers(claimed_numbers(claim, tokens), tokens, NumberIndex(find_numbers(tokenize(context))))
+    return [claim[tokens.starts[number.first] : tokens.ends[number.last]] for number in lacking]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1,234,567 people", [1234567.0]),
+        ("1.2 million", [1200000.0]),
+        ("twenty-five of ninety", [25.0, 90.0]),
+        ("two hundred", [200.0]),
+        ("10-14 minutes", [10.0, 14.0]),
+        ("version 1.2.3", ["1.2.3"]),
+        ("no number", []),
+    ],
+)
+def test_values(text, expected):
+    assert values(text) == expected
+
+
+def test_equal_values_in_other_forms_are_borne():
+    assert missing("fifteen boats and 1,200 people", "15 boats, 1200 people") == []
+
+
+def test_rounding_is_borne_one_way_only():
+    assert missing("about 1.2 million people", "1,234,567 people") == []
+    assert missing("1,234,567 people", "about 1.2 million people") == ["1,234,567"]
+    assert missing("1.3 million people", "1,234,567 people") == ["1.3 million"]
+
+
+def test_a_wrong_number_is_missing():
+    assert missing("It takes 15 minutes.", "It takes 14 minutes.") == ["15"]
+
+
+def test_converted_units_are_borne():
+    assert missing("It is 26 °C.", "It is 79 °F.") == []
+    assert missing("It is 10 miles away.", "It is 16 km away.") == []
+    assert missing("It is 40 °C.", "It is 79 °F.") == ["40"]
+
+
+def test_markers_and_references_state_no_number():
+    assert missing("7. Mix it (Passage 2).\n8) Wait as in passages 1, 2 and 3 or step 4.", "") == []
+
+
+def test_centuries_and_names_state_no_number():
+    assert missing("In the 20th century Rome2rio was used.", "") == []
+
+
+def test_number_after_a_reference_list_counts():
+    assert missing("Passages 1 and 2 say it costs 90 dollars.", "") == ["90"]

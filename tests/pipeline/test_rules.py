@@ -1,0 +1,98 @@
+"""Which claims the extractor `rules` finds."""
+
+import random
+
+from pipeline.engines.rules import RulesExtractor
+from schemas.records import EXACT, NOT_VERIFIED_YET, Passage, Sample
+
+
+def sample(response: str | None) -> Sample:
+    return Sample("s", "g", "How?", (Passage("1", "A context."),), response)
+
+
+def claims(response: str | None):
+    return RulesExtractor().extract(sample(response))
+
+
+def texts(response: str | None) -> list[str]:
+    return [claim.text for claim in claims(response)]
+
+
+def test_each_sentence_with_content_is_a_claim_with_its_exact_characters():
+    response = "The bridge opened in 1932. It carries eight lanes."
+    found = claims(response)
+    assert [claim.claim_id for claim in found] == ["c1", "c2"]
+    assert [claim.sentence_ids for claim in found] == [(0,), (1,)]
+    for claim in found:
+        assert response[claim.spans[0].start : claim.spans[0].end] == claim.text == claim.quotes[0]
+        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/1", None)
+        assert claim.status == NOT_VERIFIED_YET
+
+
+def test_a_tail_clause_is_a_claim_of_its_own():
+    assert texts("Cycling trains the legs, which may also help patients with arthritis.") == [
+        "Cycling trains the legs,",
+        "which may also help patients with arthritis.",
+    ]
+
+
+def test_a_fragment_joins_its_neighbour():
+    assert texts("Religion: India has many temples, so it is.") == ["Religion: India has many temples, so it is."]
+
+
+def test_courtesies_questions_and_headings_are_left_out():
+    response = "Sure, I can help!\nHere are the steps:\n1. Boil the eggs.\nWhat else?\nI hope this helps! Let me know."
+    assert texts(response) == ["1. Boil the eggs."]
+
+
+def test_refusals_and_what_the_passages_lack_are_left_out():
+    assert texts("Unable to answer based on given passages. The passages do not mention the price.") == []
+
+
+def test_list_under_a_statement_of_lack_is_left_out_up_to_the_next_sentence():
+    response = "The passages do not mention the following:\n* The price of oil\n* The colour of wine\nWine is red."
+    assert texts(response) == ["Wine is red."]
+
+
+def test_hedged_advice_is_a_claim():
+    assert len(claims("However, it's important to note that results may vary between patients.")) == 1
+
+
+def test_nothing_to_claim():
+    assert claims(None) == claims("") == claims("   ") == claims("!?\x00 ...") == ()
+
+
+def test_any_text_gives_claims_that_stand_in_it():
+    rng = random.Random(1)
+    words = [
+        "Cat",
+        "eats",
+        "3.5",
+        "fish",
+        ", which",
+        ":",
+        ";",
+        ".",
+        "\n",
+        "\r\n",
+        "1. ",
+        "* ",
+        "\x00",
+        "\U0001f600",
+        "中文",
+        '"',
+    ]
+    for _ in range(300):
+        response = " ".join(rng.choices(words, k=rng.randrange(30)))
+        end = 0
+        for claim in claims(response):
+            (span,) = claim.spans
+            assert end <= span.start < span.end <= len(response)
+            assert response[span.start : span.end] == claim.text == claim.text.strip()
+            end = span.end
+
+
+def test_same_input_gives_same_claims():
+    response = "Rome was founded in 753 BC, while Milan is younger. Rome was founded in 753 BC."
+    assert claims(response) == claims(response)
+    assert len(claims(response)) == 3
