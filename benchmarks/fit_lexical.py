@@ -1,11 +1,11 @@
-"""Fit the constants of the lexical verifier on human labels, and say how good they are on contexts that the fit never saw.
+"""Fit the constants of the lexical verifier on human labels.
 
-    python benchmarks/fit_lexical.py --ragtruth DIR --factscore FILE [--write pipeline/engines/lexical_model.py]
+    python -m benchmarks.fit_lexical --ragtruth DIR --factscore FILE [--write pipeline/engines/lexical_model.py]
 
-Clause model: a ridge logistic regression of "at least half of the clause is in human hallucination spans" on CLAUSE_FEATURES.
-Text model: the same of "not supported" on TEXT_FEATURES, on FActScore's human claims. Thresholds maximise the mean of response
-F1 and span F1, and the balanced accuracy. Out of fold: contexts (persons) are dealt into folds; model and threshold are fitted
-on the other folds, the threshold on their own out-of-fold probabilities; repeated over seeds.
+Clause model: a ridge logistic regression of "at least half of the clause is in human hallucination spans" on
+CLAUSE_FEATURES. Text model: the same of "not supported" on TEXT_FEATURES, on FActScore's human claims. The thresholds
+maximise the mean of response F1 and span F1, on out-of-fold probabilities, and the balanced accuracy. Folds never split
+a context (a person). label_quality.py repeats the whole procedure inside cross-validation to measure it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from benchmarks.lexical_data import ClauseRows, TextRows, clause_rows, read_ragt
 from benchmarks.span_scores import Overlaps
 from pipeline.engines.claim_features import TEXT_FEATURES
 from pipeline.engines.features import CLAUSE_FEATURES
+from pipeline.engines.linear import LinearModel
 
 CLAUSE_RIDGE: Final = 10.0  # lambda on standardised features; 1 to 30 score the same within the noise
 TEXT_RIDGE: Final = 1.0
@@ -108,84 +110,84 @@ def choose_text_threshold(labels: np.ndarray, probabilities: np.ndarray) -> floa
     return float(max(candidates, key=lambda candidate: balanced_accuracy_score(labels, probabilities >= candidate)))
 
 
-def clause_predictions(rows: ClauseRows, seed: int) -> np.ndarray:
-    """(N,) bool, flagged out of fold: model and threshold from other contexts only."""
-    fold, flagged = deal_folds(rows.groups, seed), np.zeros(len(rows.labels), dtype=bool)
-    for number in np.unique(fold):
-        train, test = fold != number, fold == number
-        inner = out_of_fold(lambda part: fit_clauses(rows, part), rows.features, fold, train)
-        threshold = choose_clause_threshold(rows, inner, train)
-        flagged[test] = predict(fit_clauses(rows, train), rows.features[test]) >= threshold
-    return flagged | rows.missing
+def clause_model(rows: ClauseRows, train: np.ndarray, fold: np.ndarray) -> LinearModel:
+    """The clause model of some rows, its threshold chosen on out-of-fold probabilities among them."""
+    inner = out_of_fold(lambda part: fit_clauses(rows, part), rows.features, fold, train)
+    return _linear_model(CLAUSE_FEATURES, fit_clauses(rows, train), choose_clause_threshold(rows, inner, train))
 
 
-def text_predictions(rows: TextRows, seed: int) -> np.ndarray:
-    """(N,) bool, called unsupported out of fold: model and threshold from other persons only."""
-    fold, called = deal_folds(rows.groups, seed), np.zeros(len(rows.unsupported), dtype=bool)
-    for number in np.unique(fold):
-        train, test = fold != number, fold == number
-        coefficients = fit_texts(rows, train)
-        threshold = choose_text_threshold(rows.unsupported[train], predict(coefficients, rows.features[train]))
-        called[test] = predict(coefficients, rows.features[test]) >= threshold
-    return called | rows.missing
+def text_model(rows: TextRows, train: np.ndarray) -> LinearModel:
+    """The text model of some rows."""
+    coefficients = fit_texts(rows, train)
+    probabilities = predict(coefficients, rows.features[train])
+    return _linear_model(TEXT_FEATURES, coefficients, choose_text_threshold(rows.unsupported[train], probabilities))
 
 
-def model_source(name: str, names: tuple[str, ...], coefficients: np.ndarray, threshold: float) -> str:
-    """A LinearModel literal, one feature per line."""
-    weights = "".join(
-        f"        {weight:.4f},  # {label}\n" for label, weight in zip(names, coefficients[:-1], strict=True)
-    )
-    return (
-        f"{name}: Final = LinearModel(\n    names=(\n"
-        + "".join(f'        "{label}",\n' for label in names)
-        + f"    ),\n    weights=(\n{weights}    ),\n    bias={coefficients[-1]:.4f},\n    threshold={threshold:.4f},\n)\n"
-    )
+def _linear_model(names: tuple[str, ...], coefficients: np.ndarray, threshold: float) -> LinearModel:
+    return LinearModel(names, tuple(map(float, coefficients[:-1])), float(coefficients[-1]), threshold)
 
 
 def constants_source(clauses: ClauseRows, texts: TextRows) -> str:
-    """lexical_model.py with constants fitted on all the data, and the out-of-fold scores that they earned."""
-    everywhere = np.ones(len(clauses.labels), dtype=bool)
-    inner = np.mean(
-        [
-            out_of_fold(
-                lambda part: fit_clauses(clauses, part), clauses.features, deal_folds(clauses.groups, seed), everywhere
-            )
-            for seed in range(SEEDS)
-        ],
-        axis=0,
-    )
-    clause_threshold = choose_clause_threshold(clauses, inner, everywhere)
-    text_fit = fit_texts(texts, np.ones(len(texts.unsupported), dtype=bool))
-    text_threshold = choose_text_threshold(texts.unsupported, predict(text_fit, texts.features))
-    runs = [overlaps(clauses, clause_predictions(clauses, seed)) for seed in range(SEEDS)]
-    response = np.array([run.response_scores().f1 for run in runs])
-    span = np.array([run.span_scores().f1 for run in runs])
-    balanced = np.array(
-        [balanced_accuracy_score(texts.unsupported, text_predictions(texts, seed)) for seed in range(SEEDS)]
+    """The text of lexical_model.py: constants fitted on all the data."""
+    all_clauses, all_texts = np.ones(len(clauses.labels), dtype=bool), np.ones(len(texts.unsupported), dtype=bool)
+    thresholds = [
+        clause_model(clauses, all_clauses, deal_folds(clauses.groups, seed)).threshold for seed in range(SEEDS)
+    ]
+    clause = replace(
+        clause_model(clauses, all_clauses, deal_folds(clauses.groups, 0)), threshold=float(np.median(thresholds))
     )
     missing_supported = float((~texts.unsupported[texts.missing]).mean())
-    return (
-        '"""The fitted constants of the verifier `lexical/1`: written by benchmarks/fit_lexical.py, not by hand.\n\n'
-        f"Fitted {datetime.date.today():%Y-%m-%d} on {len(clauses.labels)} clauses of {len(clauses.samples)} RAGTruth QA responses"
-        f" ({int(clauses.labels.sum())} in human spans)\nand on {len(texts.unsupported)} human FActScore claims."
-        f" Out of fold, {FOLDS} folds by context, mean and spread over {SEEDS} deals:\n"
-        f"RAGTruth QA response F1 {response.mean():.1f} +- {response.std():.1f}, span F1 {span.mean():.1f} +- {span.std():.1f};"
-        f" FActScore balanced accuracy {100 * balanced.mean():.1f}.\n"
-        'The positive class of both models is "not supported". What each feature means: features.py, claim_features.py.\n"""\n\n'
-        "from __future__ import annotations\n\nfrom typing import Final\n\nfrom pipeline.engines.linear import LinearModel\n\n"
-        "# Claims in the response's own words.\n"
-        + model_source("CLAUSE_MODEL", CLAUSE_FEATURES, fit_clauses(clauses, everywhere), clause_threshold)
-        + "\n# Reworded claims.\n"
-        + model_source("TEXT_MODEL", TEXT_FEATURES, text_fit, text_threshold)
-        + f"\n# Share of supported claims among the {int(texts.missing.sum())} FActScore claims with a number that the article does not bear.\n"
-        f"MISSING_NUMBER_SCORE: Final = {missing_supported:.2f}\n"
+    return TEMPLATE.format(
+        today=datetime.date.today(),
+        clauses=len(clauses.labels),
+        responses=len(clauses.samples),
+        marked=int(clauses.labels.sum()),
+        texts=len(texts.unsupported),
+        clause_model=_literal(clause),
+        text_model=_literal(text_model(texts, all_texts)),
+        missing=int(texts.missing.sum()),
+        missing_supported=missing_supported,
     )
+
+
+def _literal(model: LinearModel) -> str:
+    """A LinearModel as Python source, one feature per line."""
+    weights = "".join(
+        f"        ({name!r}, {weight:.4f}),\n" for name, weight in zip(model.names, model.weights, strict=True)
+    )
+    return (
+        f"LinearModel.of(\n    (\n{weights}    ),\n    bias={model.bias:.4f},\n    threshold={model.threshold:.4f},\n)"
+    ).replace("'", '"')
+
+
+TEMPLATE: Final = '''"""The fitted constants of the verifier `lexical/1`: written by benchmarks/fit_lexical.py, not by hand.
+
+Fitted {today} on {clauses} clauses of {responses} RAGTruth QA responses ({marked} of them in human spans) and on
+{texts} human FActScore claims. What they score on contexts that the fit never saw: benchmarks/label_quality.py.
+The positive class of both models is "not supported". What a feature means: features.py and claim_features.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.engines.linear import LinearModel
+
+# Claims in the response's own words.
+CLAUSE_MODEL: Final = {clause_model}
+
+# Reworded claims.
+TEXT_MODEL: Final = {text_model}
+
+# P(supported) when a number of the claim is not in the context: the share among {missing} such FActScore claims.
+MISSING_NUMBER_SCORE: Final = {missing_supported:.2f}
+'''
 
 
 def main() -> None:
     """Print the constants, or write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ragtruth", type=Path, required=True, help="folder with response.jsonl and source_info.jsonl")
+    parser.add_argument("--ragtruth", type=Path, required=True, help="folder: response.jsonl and source_info.jsonl")
     parser.add_argument("--factscore", type=Path, required=True, help="factscore.jsonl with contexts")
     parser.add_argument("--write", type=Path, help="file to write; without it the constants are printed")
     arguments = parser.parse_args()

@@ -69,14 +69,14 @@ def measured(command: list[str]) -> dict[str, float]:
 
 def plain_loop(corpus: str, out: str, num_shards: int) -> None:
     """What `balto label` does, without Beam: read, every stage, tables, shards."""
+    import pyarrow as pa
+
     from pipeline.config import LabelConfig
     from pipeline.corpora import open_corpus, read_corpus_file
     from pipeline.graph import label_steps
     from pipeline.write_shards import PACK_ROWS, shard_name, shard_of, shard_report
     from schemas.records import LabelledResponse, Sample
-    from schemas.shards import to_rejected_table, to_table
-
-    import pyarrow as pa
+    from schemas.rows import to_rejected_table, to_table
 
     steps = [step for _, step in label_steps(LabelConfig(num_shards=num_shards))]
     for step in steps:

@@ -24,7 +24,8 @@ from pipeline.write_shards import done_path, shard_report
 from schemas.errors import RecordError, ShardError
 from schemas.manifest import REJECTED_FOLDER, Manifest, ShardEntry, read_manifest, write_manifest
 from schemas.records import LabelSpan, Rejected, TokenLabels
-from schemas.shards import SHARD_SCHEMA, from_table, to_rejected_table, token_columns
+from schemas.rows import from_table, to_rejected_table, token_columns
+from schemas.shards import SHARD_SCHEMA
 from schemas.tokens import ResponseTokenizer, label_text, load_tokenizer
 
 BATCH_ROWS = 512

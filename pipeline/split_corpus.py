@@ -21,8 +21,8 @@ from pipeline.corpora import CorpusFile, read_corpus_file
 from pipeline.write_shards import shard_of, write_rejected
 from schemas.manifest import WORK_FOLDER, write_atomically
 from schemas.records import Rejected, Sample
+from schemas.rows import to_rejected_table
 from schemas.samples import sample_from_json, sample_to_json
-from schemas.shards import to_rejected_table
 
 BUCKET_FOLDER = "buckets"
 SPLIT_FILE = "split.json"

@@ -26,7 +26,7 @@ from pipeline import progress
 from pipeline.storage import join, write_file
 from schemas.manifest import REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER
 from schemas.records import LabelledResponse, Rejected
-from schemas.shards import to_rejected_table, to_table
+from schemas.rows import to_rejected_table, to_table
 
 ROWS: Final = "rows"
 REJECTS: Final = "rejects"

@@ -33,12 +33,15 @@ TEXT_FEATURES: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClaimReading:
-    """A claim's text read against a context. best: the context sentence that shares most with it, or None."""
+    """A claim's text read against a context. best: the context sentence that shares most with it, or None.
+
+    asked: its content stems and numbers with their IDF.   new_words: tokens.   missing: numbers the context lacks.
+    """
 
     tokens: Tokens
     features: tuple[float, ...]
     best: int | None
-    covered: float
+    asked: dict[str, float]
     new_words: list[int]
     missing: list[Number]
 
@@ -76,4 +79,4 @@ def read_claim(text: str, index: ContextIndex) -> ClaimReading:
         log1p(len(content)),
         log1p(index.words),
     )
-    return ClaimReading(tokens, features, ranked[0][0] if ranked else None, covered, new_words, missing)
+    return ClaimReading(tokens, features, ranked[0][0] if ranked else None, weights, new_words, missing)

@@ -10,11 +10,13 @@ Both are logistic regressions (lexical_model.py, fitted by benchmarks/fit_lexica
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.engines.claim_features import read_claim
 from pipeline.engines.features import Reading, clause_features
 from pipeline.engines.lexical_model import CLAUSE_MODEL, MISSING_NUMBER_SCORE, TEXT_MODEL
+from pipeline.engines.linear import LinearModel
 from pipeline.engines.words import CONTENT, NEGATION, NUMBER
 from pipeline.gather_evidence import ContextIndex, best_sentence, evidence_of, index_context
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
@@ -28,10 +30,17 @@ _CHECKED = (CONTENT, NUMBER)
 
 
 class LexicalVerifier:
-    """Verifies claims by their words. Stateless: `setup` and `teardown` have nothing to open or close."""
+    """Verifies claims by their words. `setup` and `teardown` have nothing to open or close.
+
+    clause_model, text_model: other constants than the fitted ones; cross-validation passes those of a fold.
+    """
 
     name = "lexical/1"
     prompt_version = ""
+
+    def __init__(self, clause_model: LinearModel = CLAUSE_MODEL, text_model: LinearModel = TEXT_MODEL) -> None:
+        self.clause_model = clause_model
+        self.text_model = text_model
 
     def setup(self) -> None:
         """Nothing to open."""
@@ -50,9 +59,9 @@ class LexicalVerifier:
         for claim in claims:
             if len(claim.spans) == 1 and response[claim.spans[0].start : claim.spans[0].end] == claim.text:
                 reading = reading or Reading(response, index)
-                finding = find_in_response(reading, claim.spans[0])
+                finding = find_in_response(reading, claim.spans[0], self.clause_model)
             else:
-                finding = find_in_text(claim.text, index)
+                finding = find_in_text(claim.text, index, self.text_model)
             answers.append(_decide(claim, self.name, index, finding))
         return tuple(answers)
 
@@ -62,7 +71,7 @@ class Finding:
     """What was found about a claim before the rules speak.
 
     unsupported: the model's probability, and `threshold` where it turns into a verdict.   best: the context sentence that
-    has most of the claim's words, `covered`: the share it has.   missing: numbers the context lacks.   named: where they
+    has most of the claim's words, `covered`: the share it has, `negates`: it says the opposite.   missing: numbers the context lacks.   named: where they
     stand in the response.   new_words: content words the context lacks.
     """
 
@@ -70,13 +79,13 @@ class Finding:
     threshold: float
     best: int | None
     covered: float
-    negated: bool
+    negates: bool
     missing: list[str]
     named: tuple[Span, ...]
     new_words: list[str]
 
 
-def find_in_response(reading: Reading, span: Span) -> Finding:
+def find_in_response(reading: Reading, span: Span, model: LinearModel = CLAUSE_MODEL) -> Finding:
     """The finding about a piece of the response, judged in its place."""
     first, last = reading.words_between(span.start, span.end)
     missing = reading.missing_between(first, last)
@@ -85,63 +94,78 @@ def find_in_response(reading: Reading, span: Span) -> Finding:
     stems, kinds = tokens.stems[first:last], tokens.kinds[first:last]
     asked = dict.fromkeys([stem for stem, kind in zip(stems, kinds, strict=True) if kind in _CHECKED])
     best = best_sentence(index, asked)
-    covered = len(index.sentences[best].stems & asked.keys()) / len(asked) if best is not None else 0.0
+    covered = covered_share(index, best, asked)
     places = tuple([Span(tokens.starts[number.first], tokens.ends[number.last]) for number in missing])
-    unsupported = CLAUSE_MODEL.probability(features)
+    unsupported = model.probability(features)
     new_words: list[str] = []
-    if unsupported >= CLAUSE_MODEL.threshold:
+    if unsupported >= model.threshold:
         words = zip(tokens.words[first:last], stems, kinds, strict=True)
         new_words = [word for word, stem, kind in words if kind == CONTENT and stem not in index.idf]
     texts = [reading.analysis.text[place.start : place.end] for place in places]
-    return Finding(unsupported, CLAUSE_MODEL.threshold, best, covered, NEGATION in kinds, texts, places, new_words)
+    negates = covered >= _WORD_FOR_WORD and says_opposite(index, best, len(asked), NEGATION in kinds)
+    return Finding(unsupported, model.threshold, best, covered, negates, texts, places, new_words)
 
 
-def find_in_text(text: str, index: ContextIndex) -> Finding:
+def find_in_text(text: str, index: ContextIndex, model: LinearModel = TEXT_MODEL) -> Finding:
     """The finding about a claim that stands on its own."""
     claim = read_claim(text, index)
     tokens = claim.tokens
+    covered = covered_share(index, claim.best, claim.asked)
     return Finding(
-        TEXT_MODEL.probability(claim.features),
-        TEXT_MODEL.threshold,
+        model.probability(claim.features),
+        model.threshold,
         claim.best,
-        claim.covered,
-        NEGATION in tokens.kinds,
+        covered,
+        covered >= _WORD_FOR_WORD and says_opposite(index, claim.best, len(claim.asked), NEGATION in tokens.kinds),
         [text[tokens.starts[number.first] : tokens.ends[number.last]] for number in claim.missing],
         (),
         [tokens.words[at] for at in claim.new_words],
     )
 
 
+def covered_share(index: ContextIndex, sentence: int | None, asked: Mapping[str, object]) -> float:
+    """The share of the asked stems that a context sentence has."""
+    if sentence is None or not asked:
+        return 0.0
+    return len(index.sentences[sentence].stems & asked.keys()) / len(asked)
+
+
+def says_opposite(index: ContextIndex, sentence: int | None, asked: int, negated: bool) -> bool:
+    """Whether a context sentence about as long as the claim is negated and the claim is not, or the other way round.
+
+    In a longer sentence the negation may belong to something that the claim does not speak of.
+    """
+    if sentence is None:
+        return False
+    found = index.sentences[sentence]
+    return found.negated != negated and asked >= _WORD_FOR_WORD * len(found.stems)
+
+
 def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding) -> Claim:
     """The verdict from a finding: the model first, then the rules about numbers and negation."""
     unsupported = finding.unsupported
-    negates = (
-        finding.best is not None
-        and finding.covered >= _WORD_FOR_WORD
-        and index.sentences[finding.best].negated != finding.negated
-    )
     by_model = unsupported >= finding.threshold
     if finding.missing:
         unsupported = max(unsupported, 1 - MISSING_NUMBER_SCORE)
-    elif negates:
+    elif finding.negates:
         unsupported = max(unsupported, 1 - _NEGATED_SCORE)
     if unsupported < finding.threshold:
         verdict = SUPPORTED
-    elif (finding.missing and finding.covered >= _SAME_STATEMENT) or negates:
+    elif (finding.missing and finding.covered >= _SAME_STATEMENT) or finding.negates:
         verdict = CONTRADICTED
     else:
         verdict = UNSUPPORTED
     evidence = (evidence_of(index, finding.best),) if finding.best is not None else ()
     errors = finding.named if finding.named and not by_model else ()
-    reason = _reason(finding, verdict, negates, evidence)
+    reason = _reason(finding, verdict, evidence)
     return _answered(claim, verifier, verdict, OK, 1 - unsupported, evidence, errors, reason)
 
 
-def _reason(finding: Finding, verdict: str, negates: bool, evidence: tuple[Evidence, ...]) -> str:
+def _reason(finding: Finding, verdict: str, evidence: tuple[Evidence, ...]) -> str:
     """One short sentence for people."""
     if finding.missing:
         return f"number {', '.join(finding.missing[:_MAX_NAMED_WORDS])} is not in the context"
-    if verdict == CONTRADICTED and negates:
+    if verdict == CONTRADICTED and finding.negates:
         return f"{evidence[0].passage_id} says the opposite: one of the two is negated"
     if verdict == SUPPORTED and evidence:
         return f"{finding.covered:.0%} of its words are in one sentence of {evidence[0].passage_id}"

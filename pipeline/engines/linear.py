@@ -20,6 +20,11 @@ class LinearModel:
     bias: float
     threshold: float
 
+    @classmethod
+    def of(cls, weights: Sequence[tuple[str, float]], bias: float, threshold: float) -> LinearModel:
+        """From (name, weight) pairs, as constants read best."""
+        return cls(tuple(name for name, _ in weights), tuple(weight for _, weight in weights), bias, threshold)
+
     def probability(self, features: Sequence[float]) -> float:
         """P(positive) of one row of features, in the order of `names`."""
         logit = self.bias + sum(map(mul, self.weights, features))

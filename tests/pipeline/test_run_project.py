@@ -9,7 +9,7 @@ from pipeline.run_label import Resources, run_label
 from pipeline.run_project import run_project
 from schemas.errors import ShardError
 from schemas.manifest import read_manifest
-from schemas.shards import from_table
+from schemas.rows import from_table
 from schemas.tokens import load_tokenizer
 from tests.rows import small_corpus, write_jsonl
 from tests.tokenizers_made_here import KINDS

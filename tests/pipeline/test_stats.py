@@ -11,7 +11,7 @@ from pipeline.write_shards import shard_report
 from schemas.errors import ConfigError, ShardError
 from schemas.manifest import write_manifest
 from schemas.records import LabelledResponse
-from schemas.shards import to_rejected_table, to_table
+from schemas.rows import to_rejected_table, to_table
 from schemas.tokens import label_text, load_tokenizer
 from tests.rows import full_row
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from pipeline.write_shards import row_group_bounds, shard_of, shard_report, sort_rows
 from schemas.records import Rejected
-from schemas.shards import from_table, to_rejected_table, to_table
+from schemas.rows import from_table, to_rejected_table, to_table
 from tests.rows import full_row
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.errors import ShardError
 from schemas.records import NO_CLAIMS, Claim, LabelledResponse, LabelSpan, Passage, Rejected, Span
-from schemas.shards import MEANING, SHARD_SCHEMA, from_table, to_rejected_table, to_table
+from schemas.rows import from_table, to_rejected_table, to_table
+from schemas.shards import MEANING, SHARD_SCHEMA
 from schemas.tokens import label_text, load_tokenizer
 from tests.rows import full_row, make_sample
 
