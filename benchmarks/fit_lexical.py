@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import datetime
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +29,7 @@ from pipeline.engines.linear import LinearModel
 CLAUSE_RIDGE: Final = 10.0  # lambda on standardised features; 1 to 30 score the same within the noise
 TEXT_RIDGE: Final = 1.0
 FOLDS: Final = 5
-SEEDS: Final = 10
+THRESHOLD_DEALS: Final = 4
 
 
 def fit_logistic(
@@ -110,10 +109,14 @@ def choose_text_threshold(labels: np.ndarray, probabilities: np.ndarray) -> floa
     return float(max(candidates, key=lambda candidate: balanced_accuracy_score(labels, probabilities >= candidate)))
 
 
-def clause_model(rows: ClauseRows, train: np.ndarray, fold: np.ndarray) -> LinearModel:
-    """The clause model of some rows, its threshold chosen on out-of-fold probabilities among them."""
-    inner = out_of_fold(lambda part: fit_clauses(rows, part), rows.features, fold, train)
-    return _linear_model(CLAUSE_FEATURES, fit_clauses(rows, train), choose_clause_threshold(rows, inner, train))
+def clause_model(rows: ClauseRows, train: np.ndarray, seed: int) -> LinearModel:
+    """The clause model of some rows; its threshold is the mean of those chosen on several out-of-fold passes over them."""
+    thresholds = []
+    for deal in range(THRESHOLD_DEALS):
+        fold = deal_folds(rows.groups, 1000 * seed + deal)
+        inner = out_of_fold(lambda part: fit_clauses(rows, part), rows.features, fold, train)
+        thresholds.append(choose_clause_threshold(rows, inner, train))
+    return _linear_model(CLAUSE_FEATURES, fit_clauses(rows, train), float(np.mean(thresholds)))
 
 
 def text_model(rows: TextRows, train: np.ndarray) -> LinearModel:
@@ -130,12 +133,6 @@ def _linear_model(names: tuple[str, ...], coefficients: np.ndarray, threshold: f
 def constants_source(clauses: ClauseRows, texts: TextRows) -> str:
     """The text of lexical_model.py: constants fitted on all the data."""
     all_clauses, all_texts = np.ones(len(clauses.labels), dtype=bool), np.ones(len(texts.unsupported), dtype=bool)
-    thresholds = [
-        clause_model(clauses, all_clauses, deal_folds(clauses.groups, seed)).threshold for seed in range(SEEDS)
-    ]
-    clause = replace(
-        clause_model(clauses, all_clauses, deal_folds(clauses.groups, 0)), threshold=float(np.median(thresholds))
-    )
     missing_supported = float((~texts.unsupported[texts.missing]).mean())
     return TEMPLATE.format(
         today=datetime.date.today(),
@@ -143,7 +140,7 @@ def constants_source(clauses: ClauseRows, texts: TextRows) -> str:
         responses=len(clauses.samples),
         marked=int(clauses.labels.sum()),
         texts=len(texts.unsupported),
-        clause_model=_literal(clause),
+        clause_model=_literal(clause_model(clauses, all_clauses, seed=0)),
         text_model=_literal(text_model(texts, all_texts)),
         missing=int(texts.missing.sum()),
         missing_supported=missing_supported,

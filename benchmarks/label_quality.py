@@ -52,7 +52,7 @@ def ragtruth_out_of_fold(samples: list[Sample], rows: ClauseRows, seed: int) -> 
     """Every sample labelled by an engine that was fitted without its context."""
     fold = deal_folds(rows.groups, seed)
     fold_of = dict(zip(rows.groups, fold, strict=True))
-    fitted = {number: LexicalVerifier(clause_model(rows, fold != number, fold)) for number in np.unique(fold)}
+    fitted = {number: LexicalVerifier(clause_model(rows, fold != number, seed)) for number in np.unique(fold)}
     untouched = LexicalVerifier()  # for contexts whose responses make no claim at all
     return span_overlaps(samples, [fitted.get(fold_of.get(sample.group_id, -1), untouched) for sample in samples])
 

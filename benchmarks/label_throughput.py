@@ -125,7 +125,7 @@ def throughput(records: int, workers: int, folder: Path) -> dict[str, float]:
 
 def overhead(records: int, rounds: int, folder: Path) -> dict[str, float]:
     """Beam in one process against the plain loop, `rounds` times in alternation; the median of the paired ratios."""
-    from pipeline.run_label import default_shards
+    from pipeline.runs.label import default_shards
 
     corpus = folder / "corpus.jsonl"
     write_corpus(corpus, records)

@@ -57,11 +57,11 @@ def label(
 
     An interrupted run is resumed by the same command. With --runner (a Beam option) the whole graph runs there.
     """
-    from pipeline.assemble import summary
-    from pipeline.beam_options import runner_of, split_beam_args
     from pipeline.config import LabelConfig
     from pipeline.corpora import corpus_size_bytes, open_corpus
-    from pipeline.run_label import LOCAL_RUNNER, Resources, default_shards, run_label, run_label_on_runner
+    from pipeline.runs.assemble import summary
+    from pipeline.runs.beam_options import runner_of, split_beam_args
+    from pipeline.runs.label import LOCAL_RUNNER, Resources, default_shards, run_label, run_label_on_runner
 
     patterns, beam_args = split_beam_args(corpus)
     files = open_corpus(patterns, format)
@@ -88,8 +88,8 @@ def project(
     as_json: AsJson = False,
 ) -> None:
     """Project a label set's spans onto another tokenizer. No engine is asked again."""
-    from pipeline.assemble import summary
-    from pipeline.run_project import run_project
+    from pipeline.runs.assemble import summary
+    from pipeline.runs.project import run_project
 
     result = summary(run_project(labels, out, tokenizer, workers or _cores(), overwrite))
     print_json(result) if as_json else print_summary(result, out)

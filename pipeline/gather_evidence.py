@@ -16,11 +16,10 @@ from math import log, sqrt
 from typing import NamedTuple
 
 from pipeline.engines.numbers import Number, NumberIndex, find_numbers
-from pipeline.engines.words import CONTENT, NEGATION, NUMBER, STOP, Tokens, tokenize
+from pipeline.engines.words import CONTENT, NEGATION, STOP, Tokens, tokenize
 from pipeline.sentences import split_sentences
 from schemas.records import Evidence, Passage, Span
 
-_CHECKED = (CONTENT, NUMBER)
 _MAX_POSTINGS = 64  # a word in more sentences than this says nothing about which one; it also bounds the time per word
 
 
@@ -31,7 +30,8 @@ class Familiarity(dict[str, float]):
     """
 
     def __init__(self, stems: Iterable[str]) -> None:
-        joined = f" {' '.join(stems)} "  # 4-grams across two words hold an inner space: no word asks for them
+        super().__init__(dict.fromkeys(stems, 1.0))
+        joined = f" {' '.join(self)} "  # 4-grams across two words hold an inner space: no word asks for them
         self._grams = {joined[at : at + 4] for at in range(len(joined) - 3)}
 
     def __missing__(self, stem: str) -> float:
@@ -86,11 +86,7 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
         pairs.update(zip(tokens.stems, tokens.stems[1:], strict=False))
         for span, first, last in sentence_words(passage.text, tokens):
             kinds = tokens.kinds[first:last]
-            stems = {
-                stem: None
-                for stem, kind in zip(tokens.stems[first:last], kinds, strict=True)
-                if kind in (CONTENT, NUMBER)
-            }
+            stems = {stem: None for stem, kind in zip(tokens.stems[first:last], kinds, strict=True) if kind >= CONTENT}
             for stem in stems:
                 postings.setdefault(stem, []).append(len(sentences))
             sentences.append(ContextSentence(position, span.start, span.end, frozenset(stems), NEGATION in kinds))

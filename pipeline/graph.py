@@ -22,8 +22,8 @@ from pipeline.gold_labels import gold_claims
 from pipeline.label_tokens import LabelTokens
 from pipeline.locate_spans import locate_claims
 from pipeline.reject_duplicates import RejectDuplicates, duplicate_reason
+from pipeline.runs.split_corpus import read_bucket
 from pipeline.sentences import split_sentences
-from pipeline.split_corpus import read_bucket
 from pipeline.stages import ACCEPTED, REJECTED, Draft, PureStep, Stage, Step, reject
 from pipeline.validate import validate_sample
 from pipeline.verify_claims import VerifyClaims
@@ -34,6 +34,8 @@ from schemas.records import Sample
 def locate_draft(draft: Draft) -> Draft:
     """Draft with spans for every claim that can be found in the response."""
     sample, claims = draft
+    if all(claim.spans for claim in claims):
+        return draft  # the extractor knew the places
     response = sample.response or ""
     return Draft(sample, locate_claims(response, claims, split_sentences(response)))
 

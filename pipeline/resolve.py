@@ -16,6 +16,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from schemas.errors import ConfigError
@@ -48,6 +49,9 @@ def resolve(claims: Sequence[Claim], policy: str) -> Resolved:
     signed = [(sign, spans) for claim in claims for sign, spans in [_sign_of(claim)] if spans]
     positive = _union(span for sign, spans in signed if sign == POSITIVE for span in spans)
     negative = _union(span for sign, spans in signed if sign == NEGATIVE for span in spans)
+    apart = _if_apart(positive, negative)
+    if apart is not None:
+        return Resolved(apart, erased_claims=sum(all(s.start >= s.end for s in spans) for _, spans in signed))
     kept: list[tuple[Span, ...]] = []
     if policy == "neutral":
         kept = [spans for sign, spans in signed if sign == NEGATIVE and all(_covers(positive, s) for s in spans)]
@@ -74,6 +78,17 @@ def _union(spans: Iterable[Span]) -> list[Span]:
         else:
             merged.append(span)
     return merged
+
+
+def _if_apart(positive: list[Span], negative: list[Span]) -> tuple[LabelSpan, ...] | None:
+    """The label spans when no character is claimed by both signs, which is the common case; else None."""
+    labelled = [LabelSpan(span.start, span.end, POSITIVE) for span in positive]
+    labelled += [LabelSpan(span.start, span.end, NEGATIVE) for span in negative]
+    if positive and negative:
+        labelled.sort(key=lambda span: span.start)
+        if any(left.end > right.start for left, right in pairwise(labelled)):
+            return None
+    return tuple(labelled)
 
 
 def _covers(union: list[Span], span: Span) -> bool:

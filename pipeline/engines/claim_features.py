@@ -51,9 +51,7 @@ def read_claim(text: str, index: ContextIndex) -> ClaimReading:
     tokens = tokenize(text)
     stems, kinds, idf = tokens.stems, tokens.kinds, index.idf
     highest = log(1 + max(1, len(index.sentences)))
-    weights = {
-        stem: idf.get(stem, highest) for stem, kind in zip(stems, kinds, strict=True) if kind in (CONTENT, NUMBER)
-    }
+    weights = {stem: idf.get(stem, highest) for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT}
     mass = sum(weights.values()) or 1.0
     ranked = rank_sentences(index, weights, 1)
     here = index.sentences[ranked[0][0]].stems if ranked else frozenset()

@@ -17,7 +17,7 @@ from pipeline.engines.claim_features import read_claim
 from pipeline.engines.features import Reading, clause_features
 from pipeline.engines.lexical_model import CLAUSE_MODEL, MISSING_NUMBER_SCORE, TEXT_MODEL
 from pipeline.engines.linear import LinearModel
-from pipeline.engines.words import CONTENT, NEGATION, NUMBER
+from pipeline.engines.words import CONTENT, NEGATION
 from pipeline.gather_evidence import ContextIndex, best_sentence, evidence_of, index_context
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
 
@@ -26,7 +26,6 @@ _SAME_STATEMENT = 0.6  # share of a claim's words in one context sentence from w
 _WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
 _NEGATED_SCORE = 0.2  # P(supported) given to a claim that a context sentence negates
 _MAX_NAMED_WORDS = 5
-_CHECKED = (CONTENT, NUMBER)
 
 
 class LexicalVerifier:
@@ -92,7 +91,7 @@ def find_in_response(reading: Reading, span: Span, model: LinearModel = CLAUSE_M
     features = clause_features(reading, span.start, first, last)
     tokens, index = reading.analysis.tokens, reading.index
     stems, kinds = tokens.stems[first:last], tokens.kinds[first:last]
-    asked = dict.fromkeys([stem for stem, kind in zip(stems, kinds, strict=True) if kind in _CHECKED])
+    asked = dict.fromkeys([stem for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT])
     best = best_sentence(index, asked)
     covered = covered_share(index, best, asked)
     places = tuple([Span(tokens.starts[number.first], tokens.ends[number.last]) for number in missing])

@@ -14,10 +14,11 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
+# Kinds of words. From CONTENT on they are what a context can bear or lack, so `kind >= CONTENT` asks for both.
 STOP: Final = 0  # function words, discourse markers, words about the passages themselves
-CONTENT: Final = 1
-NUMBER: Final = 2  # digits or a number word
-NEGATION: Final = 3
+NEGATION: Final = 1
+CONTENT: Final = 2
+NUMBER: Final = 3  # digits or a number word
 
 _IDEOGRAPH = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(

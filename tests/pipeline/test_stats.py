@@ -5,7 +5,7 @@ import shutil
 import polars as pl
 import pytest
 
-from pipeline.assemble import assemble
+from pipeline.runs.assemble import assemble
 from pipeline.stats import claim_counts, groups_with_signal, overview, response_statuses, scan_labels
 from pipeline.write_shards import shard_report
 from schemas.errors import ConfigError, ShardError

@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus
-from pipeline.run_label import Resources, run_label
-from pipeline.run_project import run_project
+from pipeline.runs.label import Resources, run_label
+from pipeline.runs.project import run_project
 from schemas.errors import ShardError
 from schemas.manifest import read_manifest
 from schemas.rows import from_table

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import progress
-from pipeline.assemble import assemble, described
 from pipeline.config import LabelConfig
 from pipeline.label_tokens import sampled_ids
-from pipeline.output_folder import close_output, open_output
-from pipeline.run_parts import run_parts, show_progress
+from pipeline.runs.assemble import assemble, described
+from pipeline.runs.output_folder import close_output, open_output
+from pipeline.runs.parts import run_parts, show_progress
 from pipeline.stages import reject
 from pipeline.write_shards import done_path, shard_report
 from schemas.errors import RecordError, ShardError

@@ -12,10 +12,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import run_label as module
 from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus
-from pipeline.run_label import Resources, default_shards, run_label, run_label_on_runner
+from pipeline.runs import label as module
+from pipeline.runs.label import Resources, default_shards, run_label, run_label_on_runner
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import WORK_FOLDER, read_manifest
 from tests.rows import small_corpus, write_jsonl

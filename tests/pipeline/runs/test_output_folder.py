@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.output_folder import close_output, open_output
+from pipeline.runs.output_folder import close_output, open_output
 from schemas.errors import ConfigError
 
 RUN = {"config": {"num_shards": 1}, "inputs": ["a.jsonl"]}
