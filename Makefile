@@ -20,7 +20,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright --level error
 
-# Every package at the version that the tests ran with. torch first and pinned: an unpinned one brings CUDA packages.
+# Every package at the version that the tests ran with (an unpinned torch would bring gigabytes of CUDA packages).
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
@@ -28,4 +28,4 @@ $(STAMP): pyproject.toml constraints.txt
 
 # Write constraints.txt again from what is installed, after a deliberate upgrade.
 constraints:
-	$(BIN)/pip freeze --exclude-editable --exclude balto > constraints.txt
+	$(BIN)/pip freeze --exclude-editable --exclude balto | sed 's/+cpu$$//' > constraints.txt

@@ -110,7 +110,7 @@ def choose_text_threshold(labels: np.ndarray, probabilities: np.ndarray) -> floa
 
 
 def clause_model(rows: ClauseRows, train: np.ndarray, seed: int) -> LinearModel:
-    """The clause model of some rows; its threshold is the mean of those chosen on several out-of-fold passes over them."""
+    """The clause model of some rows; its threshold is the mean of those chosen on several passes out of fold."""
     thresholds = []
     for deal in range(THRESHOLD_DEALS):
         fold = deal_folds(rows.groups, 1000 * seed + deal)
@@ -157,7 +157,7 @@ def _literal(model: LinearModel) -> str:
     ).replace("'", '"')
 
 
-TEMPLATE: Final = '''"""The fitted constants of the verifier `lexical/1`: written by benchmarks/fit_lexical.py, not by hand.
+TEMPLATE: Final = '''"""The fitted constants of the verifier `lexical/1`, written by benchmarks/fit_lexical.py.
 
 Fitted {today} on {clauses} clauses of {responses} RAGTruth QA responses ({marked} of them in human spans) and on
 {texts} human FActScore claims. What they score on contexts that the fit never saw: benchmarks/label_quality.py.

@@ -2,11 +2,12 @@
 
     python -m benchmarks.label_quality --ragtruth DIR --factscore FILE [--seeds 10] [--json]
 
-RAGTruth (arXiv 2401.00396): official response-level P/R/F1 (positive = any span) and micro character-overlap span P/R/F1.
-FActScore (arXiv 2305.14251): supported or not, on human claims against their article: accuracy and balanced accuracy.
-`in_sample` runs the shipped constants on the data they were fitted on. `out_of_fold` deals the contexts (persons) into
-five folds and, for each, fits weights and threshold on the other four and runs the same engine; repeated over seeds, mean,
-standard deviation and extremes. The features themselves were chosen on this data: expect a little less on new data.
+RAGTruth (arXiv 2401.00396): official response-level P/R/F1 (positive = any span) and micro character-overlap span
+P/R/F1. FActScore (arXiv 2305.14251): supported or not, on human claims against their article: accuracy and balanced
+accuracy. `in_sample` runs the shipped constants on the data they were fitted on. `out_of_fold` deals the contexts
+(persons) into five folds and, for each, fits weights and threshold on the other four and runs the same engine; repeated
+over seeds: mean, standard deviation, extremes. The features themselves were chosen on this data: expect a little less
+on new data.
 """
 
 from __future__ import annotations

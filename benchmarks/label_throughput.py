@@ -9,6 +9,8 @@ named by --loop: the same corpus by one process with Beam and by one plain loop,
 from __future__ import annotations
 
 import argparse
+import functools
+import gc
 import json
 import statistics
 import subprocess
@@ -17,6 +19,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.synthetic_corpus import write_corpus
 
@@ -74,11 +77,13 @@ def plain_loop(corpus: str, out: str, num_shards: int) -> None:
     from pipeline.config import LabelConfig
     from pipeline.corpora import open_corpus, read_corpus_file
     from pipeline.graph import label_steps
+    from pipeline.runs.label import GC_THRESHOLD
     from pipeline.write_shards import PACK_ROWS, shard_name, shard_of, shard_report
     from schemas.records import LabelledResponse, Sample
     from schemas.rows import to_rejected_table, to_table
 
-    steps = [step for _, step in label_steps(LabelConfig(num_shards=num_shards))]
+    gc.set_threshold(GC_THRESHOLD)
+    steps: list[Any] = [step for _, step in label_steps(LabelConfig(num_shards=num_shards))]
     for step in steps:
         step.setup()
     waiting: dict[int, list[LabelledResponse]] = {}
@@ -86,11 +91,9 @@ def plain_loop(corpus: str, out: str, num_shards: int) -> None:
     for file in open_corpus([corpus]):
         for record in read_corpus_file(file):
             assert isinstance(record, Sample), record
-            for step in steps:
-                record = step(record)
-            shard = shard_of(record.sample.group_id, num_shards)
-            rows = waiting.setdefault(shard, [])
-            rows.append(record)
+            row: Any = functools.reduce(lambda value, step: step(value), steps, record)
+            rows = waiting.setdefault(shard := shard_of(record.group_id, num_shards), [])
+            rows.append(row)
             if len(rows) >= PACK_ROWS:
                 tables.setdefault(shard, []).append(to_table(rows))
                 rows.clear()
@@ -175,7 +178,8 @@ def main() -> None:
             results.append(overhead(records, options.rounds, Path(folder)))
         one = results[-1]
         print(
-            f"{records:>9,} records | Beam {one['beam_s']:.1f} s, loop {one['loop_s']:.1f} s | x{one['beam_over_loop']:.2f}",
+            f"{records:>9,} records | Beam {one['beam_s']:.1f} s, loop {one['loop_s']:.1f} s"
+            f" | x{one['beam_over_loop']:.2f}",
             file=sys.stderr,
         )
     if options.json:

@@ -1,4 +1,4 @@
-"""Human labels as feature rows for the lexical engine: what fit_lexical.py fits and label_quality.py measures out of fold."""
+"""Human labels as feature rows of the lexical engine: for fitting it, and for measuring it out of fold."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def clause_rows(samples: list[Sample]) -> ClauseRows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextRows:
-    """Human-labelled claims: features (N, D), unsupported (N,) bool, missing (N,) bool, groups (N,) the person described."""
+    """Human-labelled claims. features: (N, D).   unsupported, missing: (N,) bool.   groups: (N,) the person."""
 
     features: np.ndarray
     unsupported: np.ndarray

@@ -1,7 +1,7 @@
 """The official RAGTruth metrics: response-level P/R/F1 and micro character-overlap span P/R/F1 (arXiv 2401.00396).
 
-A response is positive when it has any span. A span's true positives are the characters shared by the union of the gold and
-the union of the predicted spans, summed over the responses.
+A response is positive when it has any span. The true positives of the span scores are the characters shared by the
+union of the gold and the union of the predicted spans, summed over the responses.
 """
 
 from __future__ import annotations

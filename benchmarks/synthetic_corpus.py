@@ -17,7 +17,7 @@ RESPONSES_PER_GROUP = 6
 SENTENCES_PER_CONTEXT = 14
 SENTENCES_PER_RESPONSE = 7
 ALTERED = 0.125
-_SYLLABLES = ["ba", "be", "bi", "bo", "da", "de", "di", "do", "fa", "fe", "ga", "go", "ha", "he", "ka", "ke", "ki", "la", "le", "li", "lo", "ma", "me", "mi", "mo", "na", "ne", "ni", "no", "ra", "re", "ri", "ro", "sa", "se", "ta", "te", "ti", "to", "va", "ve"]
+_SYLLABLES = [consonant + vowel for consonant in "bdfghklmnrstv" for vowel in "aeio"]
 _FRAMES = (
     "The {a} of {name} was {v} in {year} by the {b} and the {c}.",
     "{name} has {n} {a} that are {v} every year in the {b}.",

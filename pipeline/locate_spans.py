@@ -19,9 +19,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.locate_quotes import Located, Used, locate_quote
-from pipeline.locate_reworded import locate_reworded
-from pipeline.prepare_response import PreparedResponse
+from pipeline.location.locate_quotes import Located, Used, locate_quote
+from pipeline.location.locate_reworded import locate_reworded
+from pipeline.location.prepare_response import PreparedResponse
 from schemas.records import EXACT, FOLDED, FUZZY, UNMATCHED, Claim, Span
 
 

@@ -70,7 +70,8 @@ def parquet_bytes(table: pa.Table, bounds: Iterable[tuple[int, int]]) -> bytes:
 def sort_rows(table: pa.Table) -> pa.Table:
     """The rows in the order of a shard: by group, then by id. Rows that stand so already are not copied."""
     keys = [("group_id", "ascending"), ("id", "ascending")]
-    order = pc.sort_indices(table.select(["group_id", "id"]), sort_keys=keys).to_numpy()
+    options = pc.SortOptions(sort_keys=keys)
+    order = pc.call_function("sort_indices", [table.select(["group_id", "id"])], options).to_numpy()
     return table if np.array_equal(order, np.arange(len(table))) else table.take(order)
 
 

@@ -1,7 +1,7 @@
 """A response cut into clauses: the smallest pieces that carry a verdict of their own.
 
 A clause is a sentence, or the part of one on either side of a boundary such as ", which", ", including", ", while", ";"
-or ": ". A piece with fewer than two content words joins its neighbour. On the RAGTruth QA development half, choosing whole
+or ": ". A piece with fewer than two content words joins its neighbour. On 257 RAGTruth QA responses, choosing whole
 clauses by the human spans reaches a span F1 of 97; whole sentences reach 92.
 """
 
@@ -18,8 +18,8 @@ from pipeline.sentences import split_sentences
 from schemas.records import Span
 
 _BOUNDARY = re.compile(
-    r"[,;]\s(?=(?:which|including|such as|especially|particularly|but|so|while|whereas|although|though|because|where|who"
-    r"|making|resulting|leading|allowing|followed|even|whether|either|meaning|depending"
+    r"[,;]\s(?=(?:which|including|such as|especially|particularly|but|so|while|whereas|although|though|because|where"
+    r"|who|making|resulting|leading|allowing|followed|even|whether|either|meaning|depending"
     r"|and (?:it|they|he|she|you|this|the|there|can|may|more|their|your))\b)|[:;]\s"
 )
 LIST_MARKER = re.compile(r"(?:[-*+\u2022\u2023\u25e6]\s+|\(?(?:\d{1,3}|[A-Za-z])[.)]\s+)")
@@ -65,20 +65,21 @@ def split_clauses(text: str, tokens: Tokens, sentences: list[Span]) -> list[Clau
     """The clauses of each sentence, in order; every word of the text is in exactly one clause."""
     boundaries = [(match.start() + 1, match.end()) for match in _BOUNDARY.finditer(text)]
     clauses: list[Clause] = []
-    starts, kinds, first, at = tokens.starts, tokens.kinds, 0, 0
+    starts, kinds, word, at = tokens.starts, tokens.kinds, 0, 0
     for number, sentence in enumerate(sentences):
-        start, opening, before = sentence.start, first, len(clauses)
+        start, first, content, before = sentence.start, word, 0, len(clauses)
         while at < len(boundaries) and boundaries[at][0] < sentence.end:
             left, right = boundaries[at]
             at += 1
-            word = bisect_left(starts, left, first)
-            if kinds[first:word].count(CONTENT) >= _MIN_CONTENT_WORDS and left > start and right < sentence.end:
+            earlier, word = word, bisect_left(starts, left, word)
+            content += kinds[earlier:word].count(CONTENT)
+            if content >= _MIN_CONTENT_WORDS and left > start and right < sentence.end:
                 clauses.append(Clause(start, left, first, word, number))
-                start, first = right, word
-        word = bisect_left(starts, sentence.end, first)
-        if first > opening and kinds[first:word].count(CONTENT) < _MIN_CONTENT_WORDS and len(clauses) > before:
+                start, first, content = right, word, 0
+        earlier, word = word, bisect_left(starts, sentence.end, word)
+        content += kinds[earlier:word].count(CONTENT)
+        if content < _MIN_CONTENT_WORDS and len(clauses) > before:
             joined = clauses.pop()
             start, first = joined.start, joined.first
         clauses.append(Clause(start, sentence.end, first, word, number))
-        first = word
     return clauses

@@ -5,8 +5,9 @@ Three signals per word, from 0 (the context does not bear the word) to 1:
             context, so that "fertiliser" is close to "fertilizing"
   paired    1 when the word stands next to the same neighbour in the context (one of the two a content word)
   copied    1 when the word is part of a run of three or more words copied from the context
-A clause's features are the means of these over the clause itself, and over the clause with its neighbours (at half weight)
-because unsupported statements come in runs; then cues of position and discourse. Prefix sums make each claim O(1).
+A clause's features are the means of these over the clause itself, and over the clause with its neighbours (at half
+weight) because unsupported statements come in runs; then cues of position and discourse. With prefix sums, each claim
+takes constant time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, compress, pairwise
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -64,16 +65,15 @@ def read_signals(tokens: Tokens, index: ContextIndex) -> Signals:
     is_content = [kind == CONTENT for kind in kinds]
     look_up, pairs = index.familiarity.__getitem__, index.pairs
     familiar = [look_up(word) if content else 0.0 for word, content in zip(stems, is_content, strict=True)]
-    hits = [pair in pairs for pair in pairwise(stems)]
+    found = [pair in pairs for pair in pairwise(stems)]
     paired, copied = [False] * len(stems), [False] * len(stems)
-    before = False
-    for at, hit in enumerate(hits):
-        if hit:
-            if is_content[at] or is_content[at + 1]:
-                paired[at] = paired[at + 1] = True
-            if before:
-                copied[at - 1] = copied[at] = copied[at + 1] = True
-        before = hit
+    before = -2
+    for at in compress(range(len(found)), found):
+        if is_content[at] or is_content[at + 1]:
+            paired[at] = paired[at + 1] = True
+        if at == before + 1:
+            copied[at - 1] = copied[at] = copied[at + 1] = True
+        before = at
     return Signals(
         list(accumulate(is_content, initial=0)),
         list(accumulate(familiar, initial=0.0)),
@@ -95,7 +95,7 @@ def word_sums(signals: Signals, first: int, last: int) -> tuple[float, float, in
 
 
 def word_means(sums: Sequence[float]) -> tuple[float, float, float]:
-    """(familiar, paired, copied) means. Without any content word all is familiar; without any word nothing is copied."""
+    """(familiar, paired, copied) means. No content word: all familiar; no word: nothing copied."""
     content, familiar, words, paired, copied = sums
     words = words or 1
     return familiar / content if content else 1.0, paired / words, copied / words
@@ -136,7 +136,13 @@ def clause_features(reading: Reading, start: int, first: int, last: int) -> tupl
     sums = reading.clause_sums
     own = word_sums(reading.signals, first, last)
     before, after = sums[number], sums[number + 2]
-    near = [mine + 0.5 * (left + right) for mine, left, right in zip(own, before, after, strict=True)]
+    near = (
+        own[0] + 0.5 * (before[0] + after[0]),
+        own[1] + 0.5 * (before[1] + after[1]),
+        own[2] + 0.5 * (before[2] + after[2]),
+        own[3] + 0.5 * (before[3] + after[3]),
+        own[4] + 0.5 * (before[4] + after[4]),
+    )
     cues = reading.cues_of(clauses[number].sentence)
     return (
         *word_means(own),

@@ -6,6 +6,7 @@ Both are logistic regressions (lexical_model.py, fitted by benchmarks/fit_lexica
   a number that the context does not bear makes a claim unsupported, and is named as the error;
   a claim that one context sentence has almost word for word, but with the opposite negation, is contradicted;
   a wrong number in a claim whose other words one context sentence has makes it contradicted, not unsupported.
+In a claim that is otherwise found, new names are named as the error too; the rest of the errors are whole claims.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pipeline.engines.claim_features import read_claim
 from pipeline.engines.features import Reading, clause_features
 from pipeline.engines.lexical_model import CLAUSE_MODEL, MISSING_NUMBER_SCORE, TEXT_MODEL
 from pipeline.engines.linear import LinearModel
-from pipeline.engines.words import CONTENT, NEGATION
+from pipeline.engines.words import CONTENT, NEGATION, Tokens
 from pipeline.gather_evidence import ContextIndex, best_sentence, evidence_of, index_context
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
 
@@ -69,9 +70,10 @@ class LexicalVerifier:
 class Finding:
     """What was found about a claim before the rules speak.
 
-    unsupported: the model's probability, and `threshold` where it turns into a verdict.   best: the context sentence that
-    has most of the claim's words, `covered`: the share it has, `negates`: it says the opposite.   missing: numbers the context lacks.   named: where they
-    stand in the response.   new_words: content words the context lacks.
+    unsupported: the model's probability; from `threshold` on it is a verdict.   best: the context sentence that has
+    most of the claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context
+    lacks; new_words: content words the context lacks.   named: the wrong words in the response, numbers or names, when
+    the rest of the claim is found.
     """
 
     unsupported: float
@@ -94,15 +96,29 @@ def find_in_response(reading: Reading, span: Span, model: LinearModel = CLAUSE_M
     asked = dict.fromkeys([stem for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT])
     best = best_sentence(index, asked)
     covered = covered_share(index, best, asked)
-    places = tuple([Span(tokens.starts[number.first], tokens.ends[number.last]) for number in missing])
-    unsupported = model.probability(features)
-    new_words: list[str] = []
-    if unsupported >= model.threshold:
-        words = zip(tokens.words[first:last], stems, kinds, strict=True)
-        new_words = [word for word, stem, kind in words if kind == CONTENT and stem not in index.idf]
-    texts = [reading.analysis.text[place.start : place.end] for place in places]
     negates = covered >= _WORD_FOR_WORD and says_opposite(index, best, len(asked), NEGATION in kinds)
-    return Finding(unsupported, model.threshold, best, covered, negates, texts, places, new_words)
+    places = tuple([Span(tokens.starts[number.first], tokens.ends[number.last]) for number in missing])
+    texts = [reading.analysis.text[place.start : place.end] for place in places]
+    unsupported = model.probability(features)
+    if unsupported < model.threshold:
+        return Finding(unsupported, model.threshold, best, covered, negates, texts, places, [])
+    new = [at for at in range(first, last) if tokens.kinds[at] == CONTENT and tokens.stems[at] not in index.idf]
+    names = name_spans(tokens, first, new) if covered >= _SAME_STATEMENT else ()
+    new_words = [tokens.words[at] for at in new]
+    return Finding(unsupported, model.threshold, best, covered, negates, texts, names, new_words)
+
+
+def name_spans(tokens: Tokens, first: int, new: list[int]) -> tuple[Span, ...]:
+    """The words `new` as spans, neighbours joined, when all of them are names: capitalised, and not word `first`."""
+    spans: list[Span] = []
+    for at in new:
+        if at == first or not tokens.words[at][0].isupper():
+            return ()
+        if spans and spans[-1].end == tokens.ends[at - 1]:
+            spans[-1] = Span(spans[-1].start, tokens.ends[at])
+        else:
+            spans.append(Span(tokens.starts[at], tokens.ends[at]))
+    return tuple(spans)
 
 
 def find_in_text(text: str, index: ContextIndex, model: LinearModel = TEXT_MODEL) -> Finding:
@@ -143,7 +159,6 @@ def says_opposite(index: ContextIndex, sentence: int | None, asked: int, negated
 def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding) -> Claim:
     """The verdict from a finding: the model first, then the rules about numbers and negation."""
     unsupported = finding.unsupported
-    by_model = unsupported >= finding.threshold
     if finding.missing:
         unsupported = max(unsupported, 1 - MISSING_NUMBER_SCORE)
     elif finding.negates:
@@ -155,9 +170,10 @@ def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding) 
     else:
         verdict = UNSUPPORTED
     evidence = (evidence_of(index, finding.best),) if finding.best is not None else ()
-    errors = finding.named if finding.named and not by_model else ()
     reason = _reason(finding, verdict, evidence)
-    return _answered(claim, verifier, verdict, OK, 1 - unsupported, evidence, errors, reason)
+    return _answered(
+        claim, verifier, verdict, OK, 1 - unsupported, evidence, () if verdict == SUPPORTED else finding.named, reason
+    )
 
 
 def _reason(finding: Finding, verdict: str, evidence: tuple[Evidence, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The fitted constants of the verifier `lexical/1`: written by benchmarks/fit_lexical.py, not by hand.
+"""The fitted constants of the verifier `lexical/1`, written by benchmarks/fit_lexical.py.
 
 Fitted 2026-11-24 on 1737 clauses of 257 RAGTruth QA responses (100 of them in human spans) and on
 5266 human FActScore claims. What they score on contexts that the fit never saw: benchmarks/label_quality.py.

@@ -28,4 +28,4 @@ class LinearModel:
     def probability(self, features: Sequence[float]) -> float:
         """P(positive) of one row of features, in the order of `names`."""
         logit = self.bias + sum(map(mul, self.weights, features))
-        return 1.0 / (1.0 + exp(-max(-60.0, min(60.0, logit))))
+        return 1.0 / (1.0 + exp(-logit)) if logit > -700.0 else 0.0

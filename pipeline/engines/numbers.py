@@ -16,6 +16,7 @@ from pipeline.engines.words import NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, st
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
 _APPROXIMATE = word_set("about around approximately roughly nearly almost over under some circa")
 _REFERENCES = word_set("passage passages step steps method methods option options part figure table section example")
+_JOINERS = ("and", "or", "to")
 _ORDINALS = ("st", "nd", "rd", "th")
 # unit of the claim -> (factor, offset) to the other unit of the same quantity; tolerance below
 _CONVERSIONS: dict[str, tuple[float, float]] = {
@@ -121,7 +122,7 @@ class NumberIndex:
                     self._rounded.add((digits, _round_to(number.value, digits)))
 
     def bears_converted(self, claimed: Number, tokens: Tokens) -> bool:
-        """True when the context has the claimed number in another unit, within 3 % or one degree: "26 °C" for "79 °F"."""
+        """True when the context has the number in another unit, within 3 % or one degree: "26 °C" for "79 °F"."""
         unit = tokens.stems[claimed.last + 1] if claimed.last + 1 < len(tokens) else ""
         if unit == _DEGREES and claimed.last + 2 < len(tokens):
             unit = tokens.stems[claimed.last + 2]
@@ -144,15 +145,14 @@ class NumberIndex:
 def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:
     """The numbers a text states: not list markers, "passages 1 and 3", "20th century", or digits inside names."""
     stated: list[Number] = []
-    referring_up_to = -1
+    referring = -9  # the last word of a reference such as "passages 1, 2 and 3"
     for number in find_numbers(tokens):
         start, end = tokens.starts[number.first], tokens.ends[number.last]
         before = tokens.stems[number.first - 1] if number.first else ""
         after = tokens.stems[number.last + 1 : number.last + 3]
-        if before in _REFERENCES or (
-            number.first <= referring_up_to + 2 and before in ("and", "or", "to", tokens.stems[referring_up_to])
-        ):
-            referring_up_to = number.last
+        gap = number.first - referring
+        if before in _REFERENCES or gap == 1 or (gap == 2 and before in _JOINERS):
+            referring = number.last
         elif not (_is_list_marker(text, start, end) or _is_inside_name(text, start, end) or _CENTURY in after):
             stated.append(number)
     return stated

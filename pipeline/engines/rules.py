@@ -2,8 +2,8 @@
 
 In: a sample. Out: one claim per clause with content words, with its exact characters; the claim's text is the clause as
 it stands. Left out: greetings and closings, refusals, questions, lines that only introduce a list, and statements that
-the passages lack something. Hedged advice ("it is important to note that results may vary") stays in: people mark it when
-the context does not bear it.
+the passages lack something. Hedged advice ("it is important to note that results may vary") stays in: people mark it
+when the context does not bear it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ _COURTESY = re.compile(
 )
 _LACKING = re.compile(
     r"(?i)unable to answer|(?:cannot|can't) (?:be )?(?:answer|determin)"
-    r"|(?:passages?|text|context|documents?)\b[^.\n]{0,40}\b(?:do|does|did)(?: not|n't) (?:\w{1,20}ly )?(?:provide|mention"
-    r"|contain|specify|state|address|discuss|include|give|explain|cover|clarify|define|describe|offer|say)\b"
-    r"|\bno\b[^.\n]{0,40}\b(?:information|mention|instructions)\b[^.\n]{0,40}\b(?:provided|given|found|available|in the)\b"
+    r"|(?:passages?|text|context|documents?)\b[^.\n]{0,40}\b(?:do|does|did)(?: not|n't) (?:\w{1,20}ly )?(?:provide"
+    r"|mention|contain|specify|state|address|discuss|include|give|explain|cover|clarify|define|describe|offer|say)\b"
+    r"|\bno\b[^.\n]{0,40}\b(?:information|mention|instructions)\b[^.\n]{0,40}\b(?:provided|given|found"
+    r"|available|in the)\b"
 )
 # One of these stands in every sentence that _COURTESY matches; looking for words is ten times cheaper than the pattern.
 _COURTEOUS_WORDS = {"question"} | set(
@@ -84,7 +85,7 @@ def checkable_clauses(analysis: ResponseAnalysis) -> list[Clause]:
 
 
 def _is_uncheckable(analysis: ResponseAnalysis, clause: Clause, in_lacking_list: bool) -> tuple[bool, bool]:
-    """(skip the sentence that `clause` opens, list items that follow belong to a statement that the passages lack them)."""
+    """(skip the sentence that `clause` opens, the list items after it name what the passages lack)."""
     span = analysis.sentences[clause.sentence]
     text, tokens = analysis.text, analysis.tokens
     if in_lacking_list and LIST_MARKER.match(text, span.start):

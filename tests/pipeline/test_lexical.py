@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from pipeline.engines.lexical import NO_CONTEXT, LexicalVerifier
+from pipeline.engines.lexical import NO_CONTEXT, LexicalVerifier, name_spans
 from pipeline.engines.rules import RulesExtractor
+from pipeline.engines.words import tokenize
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNMATCHED, UNSUPPORTED, Claim, Passage, Sample
 
 PASSAGES = (
@@ -31,14 +32,14 @@ def verify_text(text: str, context=PASSAGES) -> Claim:
 def test_what_the_context_says_is_supported_with_its_sentence_as_evidence():
     (claim,) = verify("The Harbour Bridge opened on 19 March 1932 after eight years of work.")
     assert (claim.verdict, claim.status, claim.verifier) == (SUPPORTED, OK, "lexical/1")
-    assert claim.score is not None and claim.score > 0.8
+    assert (claim.score or 0) > 0.8
     (evidence,) = claim.evidence
     assert PASSAGES[0].text[evidence.start : evidence.end].startswith("The Harbour Bridge opened")
     assert evidence.passage_id == "p1"
 
 
 def test_what_the_context_does_not_know_is_unsupported():
-    response = "The bridge opened on 19 March 1932. Additionally, tourists may enjoy delicious oysters, sunset yoga and kayaking."
+    response = "The bridge opened on 19 March 1932. Additionally, tourists may enjoy oysters, sunset yoga and kayaking."
     first, second = verify(response)
     assert first.verdict == SUPPORTED
     assert second.verdict == UNSUPPORTED
@@ -52,7 +53,16 @@ def test_a_wrong_number_in_a_found_statement_is_contradicted_and_named():
     assert claim.verdict == CONTRADICTED
     assert [response[span.start : span.end] for span in claim.error_spans] == ["1934"]
     assert claim.reason == "number 1934 is not in the context"
-    assert claim.score is not None and claim.score < 0.2
+    assert 0 <= (claim.score or 0) < 0.2
+
+
+def test_new_names_are_joined_and_named_only_when_every_new_word_is_a_name():
+    text = "Here Jørn Utzon met Anna gladly"
+    tokens = tokenize(text)
+    spans = name_spans(tokens, 0, [1, 2, 4])
+    assert [text[span.start : span.end] for span in spans] == ["Jørn Utzon", "Anna"]
+    assert name_spans(tokens, 0, [1, 2, 4, 5]) == ()
+    assert name_spans(tokens, 1, [1, 2]) == ()  # a sentence's first word is capitalised anyway
 
 
 def test_a_number_in_other_words_or_rounded_is_no_error():
@@ -124,7 +134,8 @@ def test_any_text_gives_valid_answers(seed):
         )
         for claim in verify(response, passages):
             (span,) = claim.spans
-            assert claim.status == OK and claim.score is not None and 0 <= claim.score <= 1
+            assert claim.status == OK
+            assert 0 <= (claim.score if claim.score is not None else -1) <= 1
             assert all(span.start <= error.start < error.end <= span.end for error in claim.error_spans)
             for evidence in claim.evidence:
                 text = next(p.text for p in passages if p.passage_id == evidence.passage_id)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.fold_text import fold_text
 from pipeline.locate_spans import locate_claim, locate_claims
-from pipeline.split_words import cuts_word
+from pipeline.location.fold_text import fold_text
+from pipeline.location.split_words import cuts_word
 from schemas.records import EXACT, FOLDED, FUZZY, UNMATCHED, Claim, Span
 
 ASTRONAUT = "\U0001f469\u200d\U0001f680"  # two emoji and a joiner: one character to the reader

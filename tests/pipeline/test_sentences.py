@@ -2,6 +2,7 @@
 
 import random
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_any_text_gives_trimmed_ordered_spans_that_lose_no_character():
         text = "".join(rng.choices(alphabet, k=rng.randrange(60)))
         spans = split_sentences(text)
         assert all(text[span.start : span.end].strip() == text[span.start : span.end] != "" for span in spans)
-        assert all(left.end <= right.start for left, right in zip(spans, spans[1:], strict=False))
+        assert all(left.end <= right.start for left, right in pairwise(spans))
         assert "".join(text[s.start : s.end] for s in spans).replace(" ", "") == "".join(pieces(text)).replace(" ", "")
         between = text
         for span in reversed(spans):

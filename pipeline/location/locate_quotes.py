@@ -11,10 +11,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pipeline.align_words import align_in_order
-from pipeline.fold_text import fold_text
-from pipeline.prepare_response import PreparedResponse
-from pipeline.split_words import LIGHT, Words, cuts_word, split_words
+from pipeline.location.align_words import align_in_order
+from pipeline.location.fold_text import fold_text
+from pipeline.location.prepare_response import PreparedResponse
+from pipeline.location.split_words import LIGHT, Words, cuts_word, split_words
 from schemas.records import EXACT, FOLDED, FUZZY, Span
 
 Located = tuple[tuple[Span, ...], str]

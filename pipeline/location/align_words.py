@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from pipeline.split_words import CONTENT, LIGHT, NEGATION, Words
+from pipeline.location.split_words import CONTENT, LIGHT, NEGATION, Words
 
 # Longest run of light words that still joins two matched words into one piece.
 MAX_LIGHT_GAP: Final = 4

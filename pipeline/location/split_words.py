@@ -14,7 +14,7 @@ from typing import Final
 
 import regex
 
-from pipeline.fold_text import fold_text
+from pipeline.location.fold_text import fold_text
 
 LIGHT: Final = 0  # may be missing, added or changed
 CONTENT: Final = 1  # must match by stem

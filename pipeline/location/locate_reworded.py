@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.align_words import align_any_order
-from pipeline.locate_quotes import Located, Used, runs_of
-from pipeline.prepare_response import PreparedResponse
-from pipeline.split_words import CONTENT, LIGHT, NEGATION, NUMBER, split_words
+from pipeline.location.align_words import align_any_order
+from pipeline.location.locate_quotes import Located, Used, runs_of
+from pipeline.location.prepare_response import PreparedResponse
+from pipeline.location.split_words import CONTENT, LIGHT, NEGATION, NUMBER, split_words
 from schemas.records import FUZZY
 
 # How many of the best sentences are tried: the best may hold other facts about the same names.

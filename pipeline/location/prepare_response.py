@@ -11,9 +11,9 @@ from functools import cached_property
 from math import log
 from typing import Final
 
-from pipeline.align_words import has_unclaimed_negation, join_pieces
-from pipeline.fold_text import FoldedText, fold_text
-from pipeline.split_words import CONTENT, NEGATION, Words, split_words
+from pipeline.location.align_words import has_unclaimed_negation, join_pieces
+from pipeline.location.fold_text import FoldedText, fold_text
+from pipeline.location.split_words import CONTENT, NEGATION, Words, split_words
 from schemas.records import Span
 
 # A name among the first words of a sentence is taken for its subject.
