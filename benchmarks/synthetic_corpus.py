@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import orjson
@@ -17,6 +18,7 @@ RESPONSES_PER_GROUP = 6
 SENTENCES_PER_CONTEXT = 14
 SENTENCES_PER_RESPONSE = 7
 ALTERED = 0.125
+VOCABULARY = 20_000
 _SYLLABLES = [consonant + vowel for consonant in "bdfghklmnrstv" for vowel in "aeio"]
 _FRAMES = (
     "The {a} of {name} was {v} in {year} by the {b} and the {c}.",
@@ -30,11 +32,11 @@ _FRAMES = (
 def groups(records: int, seed: int = 0) -> Iterator[list[dict]]:
     """Records in the balto format, a prompt group at a time, `records` in all."""
     rng = random.Random(seed)
-    words = sorted({"".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4))) for _ in range(20_000)})
+    words = _Words(rng)
     made = 0
     while made < records:
         group = made // RESPONSES_PER_GROUP
-        name = f"{rng.choice(words).title()} {rng.choice(words).title()}"
+        name = f"{words.draw().title()} {words.draw().title()}"
         facts = [_sentence(rng, words, name) for _ in range(SENTENCES_PER_CONTEXT)]
         context = [
             {"passage_id": f"p{n}", "text": " ".join(facts[n * 5 : n * 5 + 5])} for n in range(-(-len(facts) // 5))
@@ -44,14 +46,25 @@ def groups(records: int, seed: int = 0) -> Iterator[list[dict]]:
         made += count
 
 
-def _sentence(rng: random.Random, words: list[str], name: str) -> str:
-    fill = {key: rng.choice(words) for key in "abcv"}
+class _Words:
+    """Made-up words, drawn by Zipf's law as in a language: the n-th most frequent one with weight 1/n."""
+
+    def __init__(self, rng: random.Random):
+        self.words = sorted({"".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4))) for _ in range(VOCABULARY)})
+        rng.shuffle(self.words)
+        self.weights = list(accumulate(1 / rank for rank in range(1, len(self.words) + 1)))
+        self.rng = rng
+
+    def draw(self) -> str:
+        return self.rng.choices(self.words, cum_weights=self.weights)[0]
+
+
+def _sentence(rng: random.Random, words: _Words, name: str) -> str:
+    fill = {key: words.draw() for key in "abcv"}
     return rng.choice(_FRAMES).format(name=name, year=rng.randint(1800, 2020), n=rng.randint(2, 99), **fill)
 
 
-def _record(
-    rng: random.Random, words: list[str], group: int, n: int, name: str, facts: list[str], context: list
-) -> dict:
+def _record(rng: random.Random, words: _Words, group: int, n: int, name: str, facts: list[str], context: list) -> dict:
     said = rng.sample(facts, SENTENCES_PER_RESPONSE)
     said = [_sentence(rng, words, name) if rng.random() < ALTERED else fact for fact in said]
     opening = f"Based on the given passages, here is what is known about {name}: "
