@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.synthetic_corpus import write_corpus
+from benchmarks.synthetic_corpus import write_corpus, write_repeated
 
 SAMPLE_EVERY_S = 0.1
 PAGE_BYTES = 4096
@@ -118,20 +118,24 @@ def label_command(corpus: Path, out: Path, workers: int) -> list[str]:
     ]
 
 
-def throughput(records: int, workers: int, folder: Path) -> dict[str, float]:
+def _write(path: Path, records: int, real: str | None) -> None:
+    write_corpus(path, records) if real is None else write_repeated(path, real, records)
+
+
+def throughput(records: int, workers: int, folder: Path, real: str | None) -> dict[str, float]:
     """One size: a fresh corpus, one run."""
     corpus = folder / "corpus.jsonl"
-    write_corpus(corpus, records)
+    _write(corpus, records, real)
     result = measured(label_command(corpus, folder / "labels", workers))
     return {"records": records, "workers": workers, "records_per_s": records / result["seconds"], **result}
 
 
-def overhead(records: int, rounds: int, folder: Path) -> dict[str, float]:
+def overhead(records: int, rounds: int, folder: Path, real: str | None) -> dict[str, float]:
     """Beam in one process against the plain loop, `rounds` times in alternation; the median of the paired ratios."""
     from pipeline.runs.label import default_shards
 
     corpus = folder / "corpus.jsonl"
-    write_corpus(corpus, records)
+    _write(corpus, records, real)
     shards = default_shards(corpus.stat().st_size)
     loop = [
         sys.executable,
@@ -158,6 +162,7 @@ def main() -> None:
     parser.add_argument("--loop", type=int, nargs="*", default=[100_000], help="sizes compared with the plain loop")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--corpus", help="repeat this corpus instead of making one up")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plain", nargs=3, metavar=("CORPUS", "OUT", "SHARDS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -167,7 +172,7 @@ def main() -> None:
     results = []
     for records in options.records:
         with tempfile.TemporaryDirectory() as folder:
-            results.append(throughput(records, options.workers, Path(folder)))
+            results.append(throughput(records, options.workers, Path(folder), options.corpus))
         one = results[-1]
         line = (
             f"{records:>9,} records | {one['records_per_s']:.0f} records/s | peak {one['peak_bytes'] / 2**20:.0f} MiB"
@@ -175,7 +180,7 @@ def main() -> None:
         print(f"{line} (x{one['peak_bytes'] / results[0]['peak_bytes']:.2f} of the first)", file=sys.stderr)
     for records in options.loop:
         with tempfile.TemporaryDirectory() as folder:
-            results.append(overhead(records, options.rounds, Path(folder)))
+            results.append(overhead(records, options.rounds, Path(folder), options.corpus))
         one = results[-1]
         print(
             f"{records:>9,} records | Beam {one['beam_s']:.1f} s, loop {one['loop_s']:.1f} s"

@@ -9,10 +9,15 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
 import orjson
+
+from pipeline.corpora import open_corpus, read_corpus_file
+from schemas.records import Sample
+from schemas.samples import sample_to_json
 
 RESPONSES_PER_GROUP = 6
 SENTENCES_PER_CONTEXT = 14
@@ -83,6 +88,17 @@ def write_corpus(path: Path, records: int, seed: int = 0) -> None:
     with open(path, "wb") as file:
         for group in groups(records, seed):
             file.writelines(orjson.dumps(record) + b"\n" for record in group)
+
+
+def write_repeated(path: Path, corpus: str, records: int) -> None:
+    """Write a real corpus over and over, with new ids and groups each time, up to `records` records."""
+    samples = [one for file in open_corpus([corpus]) for one in read_corpus_file(file) if isinstance(one, Sample)]
+    with open(path, "wb") as file:
+        for number in range(records):
+            turn, at = divmod(number, len(samples))
+            sample = samples[at]
+            record = sample_to_json(replace(sample, id=f"{turn}-{sample.id}", group_id=f"{turn}-{sample.group_id}"))
+            file.write(orjson.dumps(record) + b"\n")
 
 
 def main() -> None:
