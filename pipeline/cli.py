@@ -75,7 +75,7 @@ def label(
     )
     resources = Resources(workers or _cores(), shards_per_run, tuple(beam_args))
     run = run_label if runner_of(beam_args) in (None, LOCAL_RUNNER) else run_label_on_runner
-    result = summary(run(files, out, config, resources, overwrite))
+    result = summary(run(files, out, config, resources, overwrite), out)
     print_json(result) if as_json else print_summary(result, out)
 
 
@@ -91,7 +91,7 @@ def project(
     from pipeline.runs.assemble import summary
     from pipeline.runs.project import run_project
 
-    result = summary(run_project(labels, out, tokenizer, workers or _cores(), overwrite))
+    result = summary(run_project(labels, out, tokenizer, workers or _cores(), overwrite), out)
     print_json(result) if as_json else print_summary(result, out)
 
 

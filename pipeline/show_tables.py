@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-MAX_REASONS_SHOWN = 5
 _HEADINGS = {"share_supported": "share +1", "share_unsupported": "share -1", "share_neutral": "share 0"}  # of tokens
 
 
@@ -37,11 +36,12 @@ def print_summary(result: Mapping[str, Any], out: Path) -> None:
         f"tokens: {tokens['all']:,} ({tokens['supported'] / whole:.1%} supported, "
         f"{tokens['unsupported'] / whole:.1%} unsupported), tokenizer {result['tokenizer']['name']}"
     )
-    reasons = list(result["rejected_by"].items())
-    for reason, count in reasons[:MAX_REASONS_SHOWN]:
-        console.print(Text(f"rejected: {count:,} × {printable(reason)}"))
-    if len(reasons) > MAX_REASONS_SHOWN:
-        console.print(f"rejected: {len(reasons) - MAX_REASONS_SHOWN} more reasons in {out / 'manifest.json'}")
+    for line in result["first_rejected"]:
+        console.print(Text(f"rejected: {printable(line)}"))
+    if result["rejected"] > len(result["first_rejected"]):
+        console.print(
+            Text(f"rejected: all of them in {out / 'rejected'}, counted by reason in {out / 'manifest.json'}")
+        )
     console.print(Text(f"label set: {out} ({result['shards']} shards)"))
 
 

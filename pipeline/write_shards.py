@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -34,6 +35,7 @@ PACK_ROWS: Final = 256  # rows per Arrow batch on their way to a shard
 ROW_GROUP_ROWS: Final = 512  # a row group closes at the first group boundary after so many rows ...
 ROW_GROUP_BYTES: Final = 8 << 20  # ... or so many bytes in memory: what a trainer's worker holds at once
 DONE_FOLDER: Final = "done"
+_DIGITS: Final = re.compile(r"\d+")
 
 
 def shard_of(group_id: str, num_shards: int) -> int:
@@ -63,7 +65,7 @@ def parquet_bytes(table: pa.Table, bounds: Iterable[tuple[int, int]]) -> bytes:
     sink = io.BytesIO()
     # Token columns compress as well without a dictionary, and are written in a third less time.
     dictionary = [path for path in _leaf_paths(table.schema) if not path.startswith("token_")]
-    with pq.ParquetWriter(sink, table.schema, compression="zstd", use_dictionary=dictionary) as writer:
+    with pq.ParquetWriter(sink, table.schema, compression="zstd", use_dictionary=dictionary) as writer:  # type: ignore[arg-type]
         for start, end in bounds:
             writer.write_table(table.slice(start, end - start), row_group_size=end - start)
     return sink.getvalue()
@@ -133,9 +135,13 @@ def claim_tallies(table: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def reasons(table: pa.Table) -> dict[str, int]:
-    """Rejected records by "stage: reason"."""
-    pairs = zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    return dict(Counter(f"{stage}: {reason}" for stage, reason in pairs))
+    """Rejected records by kind of reason, as `reason_kind` says."""
+    return dict(Counter(map(reason_kind, table["stage"].to_pylist(), table["reason"].to_pylist())))
+
+
+def reason_kind(stage: str, reason: str) -> str:
+    """ "stage: reason" without the numbers in it, so that a million broken lines are a few kinds of breakage."""
+    return f"{stage}: {_DIGITS.sub('#', reason)}"
 
 
 def shard_report(

@@ -25,12 +25,12 @@ from schemas.records import FUZZY
 # How many of the best sentences are tried: the best may hold other facts about the same names.
 _CANDIDATES: Final = 3
 # FActScore's 6,165 claims, located here / claims of other documents located: 93.2 / 0.32 % without a reworded word,
-# 97.5 / 0.36 % with one beside 3 matched words, 98.9 / 0.68 % beside 2 (benchmarks/location_quality.py).
+# 97.1 / 0.35 % with one beside 3 matched words, 98.4 / 0.68 % beside 2 (benchmarks/location_quality.py).
 _MIN_MATCHED_TO_REWORD: Final = 3
 # So many of them must be what is said, not the subject: a full name alone is three words.
 _MIN_SAID_TO_REWORD: Final = 2
 # The subject says little about which sentence; a claim that names it must not be drawn to sentences that do too.
-# Right sentence for claims that name the topic: weight 1 97.5 %, 0.5 98.4 %, 0.25 98.7 %, 0.02 to 0.1 98.8 %.
+# Right sentence for claims that name the topic: weight 1 98.6 %, 0.5 98.9 %, 0.25 and 0.1 99.0 %.
 _SUBJECT_WEIGHT: Final = 0.1
 # A negation belongs to a word at most this far behind it.
 _NEGATION_REACH: Final = 4

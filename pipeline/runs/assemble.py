@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from pipeline.config import LabelConfig
 from schemas.manifest import Manifest, RejectedEntry, ShardEntry
 from schemas.tokens import load_tokenizer
 
-MAX_REASONS = 100  # distinct rejection reasons that the manifest names
+MAX_REJECTED_SHOWN = 5
+MAX_REASONS = 100  # kinds of rejection reasons that the manifest names
 
 
 def described(config: LabelConfig) -> dict[str, Any]:
@@ -74,8 +78,20 @@ def _added(tallies: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return kept | ({"other": rest} if rest else {})
 
 
-def summary(manifest: Manifest) -> dict[str, Any]:
-    """What a finished run prints: sums that add up."""
+def first_rejected(manifest: Manifest, out: Path) -> list[str]:
+    """The first few rejected records as "file:row: stage: reason"."""
+    lines: list[str] = []
+    for entry in manifest.rejected:
+        for batch in pq.ParquetFile(out / entry.path).iter_batches(MAX_REJECTED_SHOWN):
+            rows = batch.to_pylist()[: MAX_REJECTED_SHOWN - len(lines)]
+            lines += [f"{row['source']}:{row['source_row']}: {row['stage']}: {row['reason']}" for row in rows]
+            if len(lines) == MAX_REJECTED_SHOWN:
+                return lines
+    return lines
+
+
+def summary(manifest: Manifest, out: Path) -> dict[str, Any]:
+    """What a finished run in `out` prints: sums that add up, and where the first rejected records stand."""
     return {
         **manifest.counts,
         "claims": manifest.claims.get("verdict", {}),
@@ -85,6 +101,7 @@ def summary(manifest: Manifest) -> dict[str, Any]:
             "all": sum(shard.tokens for shard in manifest.shards),
         },
         "rejected_by": dict(manifest.rejected_by),
+        "first_rejected": first_rejected(manifest, out),
         "shards": len(manifest.shards),
         "engines": dict(manifest.engines),
         "tokenizer": dict(manifest.tokenizer),

@@ -18,7 +18,7 @@ import orjson
 
 from pipeline import progress
 from pipeline.corpora import CorpusFile, read_corpus_file
-from pipeline.write_shards import shard_of, write_rejected
+from pipeline.write_shards import reason_kind, shard_of, write_rejected
 from schemas.manifest import WORK_FOLDER, write_atomically
 from schemas.records import Rejected, Sample
 from schemas.rows import to_rejected_table
@@ -169,7 +169,7 @@ class _RejectWriter:
 
     def add(self, rejected: Rejected) -> None:
         self.count += 1
-        key = f"{rejected.stage}: {rejected.reason}"
+        key = reason_kind(rejected.stage, rejected.reason)
         self.rejected_by[key] = self.rejected_by.get(key, 0) + 1
         self._waiting.append(rejected)
         if len(self._waiting) >= REJECTS_PER_FILE:

@@ -4,7 +4,7 @@ import hashlib
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.write_shards import row_group_bounds, shard_of, shard_report, sort_rows
+from pipeline.write_shards import reason_kind, row_group_bounds, shard_of, shard_report, sort_rows
 from schemas.records import Rejected
 from schemas.rows import from_table, to_rejected_table, to_table
 from tests.rows import full_row
@@ -69,3 +69,9 @@ def test_unverified_claims_are_counted_apart_from_every_verdict(tmp_path):
     row = dataclasses.replace(row, claims=row.claims[2:])
     report = shard_report(to_table([row]), to_rejected_table([]), str(tmp_path), "part")
     assert report["claims"]["verdict"] == {"None": 1}
+
+
+def test_reasons_that_differ_in_numbers_only_are_one_kind():
+    assert (
+        reason_kind("read", "line 17: 3 labels") == reason_kind("read", "line 4: 99 labels") == "read: line #: # labels"
+    )
