@@ -7,7 +7,8 @@ import warnings
 
 
 def configure_logging() -> None:
-    """Warnings and worse on standard error, without what Beam says on every import about clouds that are not used."""
+    """Our own news and others' warnings on standard error, without what Beam says on every import about clouds that are not used."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("pipeline").setLevel(logging.INFO)
     logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
     warnings.filterwarnings("ignore", module=r"apache_beam\..*")

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -46,6 +47,10 @@ def run_parts(parts: Sequence[Part], work: Callable[[Part], None], workers: int)
                 "a worker process died (out of memory, or killed); the same command resumes, "
                 "and fewer --workers need less memory"
             ) from err
+        except BaseException:
+            for worker in multiprocessing.active_children():  # what they were at is done again by the resuming run
+                worker.terminate()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -56,6 +61,7 @@ def _pool(spawn: SpawnContext, workers: int) -> ProcessPoolExecutor:
 
 def _start_worker(counter: Any) -> None:
     configure_logging()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends its workers
     progress.count_into(counter)
     parent = multiprocessing.parent_process()
     assert parent is not None
