@@ -7,7 +7,7 @@ import warnings
 
 
 def configure_logging() -> None:
-    """Our own news and others' warnings on standard error, without what Beam says on every import about clouds that are not used."""
+    """Our news and others' warnings on standard error, without what Beam says about clouds that nobody uses."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("pipeline").setLevel(logging.INFO)
     logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))

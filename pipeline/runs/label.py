@@ -18,15 +18,17 @@ from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile
 from pipeline.graph import label_buckets, label_files
 from pipeline.runs.assemble import assemble, described
+from pipeline.runs.beam_options import runner_of
 from pipeline.runs.output_folder import close_output, open_output
 from pipeline.runs.parts import run_parts, show_progress
 from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
 from pipeline.write_shards import DONE_FOLDER, shard_name
-from schemas.errors import BaltoError
+from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import WORK_FOLDER, Manifest, write_manifest
 
 LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would first look for a Go binary on the network
 SHARD_BYTES = 16 << 20  # of corpus per shard: bounds the memory of a worker
+LOSES_DATA = {"DaskRunner"}  # measured with Beam 2.77: outputs are not separated, finish_bundle's are dropped
 PARALLEL_RECORDS = 4_000  # fewer are labelled sooner than a second process has started
 GC_THRESHOLD = 50_000  # records hold no cycles; looking for some at Python's usual pace took a tenth of the time
 log = logging.getLogger(__name__)
@@ -75,10 +77,10 @@ def run_label_on_runner(
 ) -> Manifest:
     """Label `files` in one run of the Beam runner named in `beam_args`; the runner shuffles, nothing is split first."""
     run = {"inputs": [_identity(file) for file in files], **described(config)}
+    pipeline = _new_pipeline(None, resources.beam_args)
     with open_output(out, run, overwrite):
         for stale in (out / WORK_FOLDER / DONE_FOLDER).glob("*.json"):
             stale.unlink()
-        pipeline = beam.Pipeline(options=PipelineOptions(list(resources.beam_args)))
         label_files(pipeline, list(files), config, str(out))
         _run(pipeline)
         reports = [json.loads(path.read_bytes()) for path in sorted((out / WORK_FOLDER / DONE_FOLDER).glob("*.json"))]
@@ -91,10 +93,23 @@ def run_label_on_runner(
 def _label_group(buckets: list[int], out: Path, config: LabelConfig, split: Split, beam_args: Sequence[str]) -> None:
     """One Beam run over a few buckets."""
     gc.set_threshold(GC_THRESHOLD)
-    pipeline = beam.Pipeline(runner=LOCAL_RUNNER, options=PipelineOptions(list(beam_args)))
+    pipeline = _new_pipeline(LOCAL_RUNNER, beam_args)
     folder = str(out / WORK_FOLDER / BUCKET_FOLDER)
     label_buckets(pipeline, folder, buckets, split.duplicates, config, str(out))
     _run(pipeline)
+
+
+def _new_pipeline(runner: str | None, beam_args: Sequence[str]) -> beam.Pipeline:
+    """A pipeline for `runner`, or for the one that `beam_args` name. Raises ConfigError for one that cannot be used."""
+    named = runner or runner_of(beam_args) or LOCAL_RUNNER
+    if named.rpartition(".")[2] in LOSES_DATA:
+        raise ConfigError(
+            f"--runner {named}: it loses tagged outputs and still reports success; use {LOCAL_RUNNER} or DataflowRunner"
+        )
+    try:
+        return beam.Pipeline(runner=runner, options=PipelineOptions(list(beam_args)))
+    except ValueError as err:  # an unknown runner, or options that do not go with it
+        raise ConfigError(f"--runner {named}: {' '.join(str(err).split())}") from err
 
 
 def _run(pipeline: beam.Pipeline) -> None:
