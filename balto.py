@@ -25,6 +25,9 @@ EXTRAS = {
 UsageError: Any = typer.BadParameter.__mro__[1]
 ClickError: Any = typer.BadParameter.__mro__[2]
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells expect; typer returns it too
+INTERRUPTED_MESSAGE = "interrupted; the same command resumes"
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -44,7 +47,8 @@ def main() -> None:
 
 def _run(command: Any) -> int:
     try:
-        return int(command.main(prog_name="balto", standalone_mode=False) or 0)
+        code = int(command.main(prog_name="balto", standalone_mode=False) or 0)
+        return _fail(INTERRUPTED_MESSAGE, code) if code == INTERRUPTED else code
     except ClickError as err:
         if not err.format_message():  # no arguments at all: the help was printed
             return err.exit_code
@@ -52,7 +56,7 @@ def _run(command: Any) -> int:
         where = f" (see `{context.command_path} --help`)" if isinstance(err, UsageError) and context else ""
         return _fail(f"{err.format_message()}{where}", err.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; the same command resumes", 1)
+        return _fail(INTERRUPTED_MESSAGE, INTERRUPTED)
     except BaltoError as err:
         return _fail(str(err), err.exit_code)
     except ModuleNotFoundError as err:
@@ -61,7 +65,8 @@ def _run(command: Any) -> int:
             raise
         return _fail(f"this command needs {package}: pip install 'balto[{EXTRAS[package]}]'", 1)
     except OSError as err:
-        return _fail(f"{err.filename}: {err.strerror}" if err.filename else str(err), 1)
+        what = f"{err.filename}: {err.strerror}" if err.filename else str(err)
+        return _fail(f"{what}; once that is mended, the same command goes on where it stopped", 1)
 
 
 def _fail(message: str, code: int) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 
 
 def configure_logging() -> None:
     """Our news and others' warnings on standard error, without what Beam says about clouds that nobody uses."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("pipeline").setLevel(logging.INFO)
+    level = os.environ.get("BALTO_LOG", "").upper()
+    logging.getLogger("pipeline").setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
+    # Beam logs a failing record's traceback and raises it too; the command says it in one line.
+    logging.getLogger("apache_beam").setLevel(level if level == "DEBUG" else logging.CRITICAL)
     logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
     warnings.filterwarnings("ignore", module=r"apache_beam\..*")

@@ -101,6 +101,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as err:  # of a full disk, say: writing to an open file does not name it
+        partial.unlink(missing_ok=True)
+        raise OSError(err.errno, err.strerror, str(path)) from err
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -116,9 +116,12 @@ def _run(pipeline: beam.Pipeline) -> None:
     try:
         state = pipeline.run().wait_until_finish()
     except RuntimeError as err:  # Beam hands on a worker's exception as text
-        lines = [line for line in str(err).splitlines() if line.strip()]
         log.debug("%s", err)
-        raise BaltoError(f"the Beam run failed: {lines[-1] if lines else err}") from err
+        last = next((line for line in reversed(str(err).splitlines()) if line.strip()), "no reason given")
+        if last.startswith("KeyboardInterrupt"):
+            raise KeyboardInterrupt from err
+        reason = last.partition(" [while running")[0]
+        raise BaltoError(f"the Beam run failed: {reason}; once that is mended, the same command resumes it") from err
     if state != "DONE":
         raise BaltoError(f"the Beam run ended as {state}; the same command resumes it")
 

@@ -26,9 +26,7 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
     Raises ConfigError when `out` holds something else, and says what to do.
     """
     if str(out).startswith(("gs:", "s3:")):
-        raise ConfigError(
-            f"--out {out}: label sets are written to local folders only; name one"
-        )
+        raise ConfigError(f"--out {out}: label sets are written to local folders only; name one")
     try:
         if overwrite:
             _clear(out)

@@ -122,8 +122,12 @@ class _BucketWriter:
 
     def flush(self) -> None:
         for bucket, lines in self._waiting.items():
-            with open(_bucket_path(self.folder, bucket), "ab") as file:
-                file.writelines(lines)
+            path = _bucket_path(self.folder, bucket)
+            try:
+                with open(path, "ab") as file:
+                    file.writelines(lines)
+            except OSError as err:  # writing to an open file does not name it
+                raise OSError(err.errno, err.strerror, str(path)) from err
         self._waiting, self._waiting_bytes = {}, 0
 
     def duplicates(self) -> dict[int, str]:

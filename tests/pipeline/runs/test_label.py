@@ -161,6 +161,20 @@ def test_killed_run_leaves_no_manifest_and_is_resumed_by_the_same_command(tmp_pa
     assert shard_bytes(out) == shard_bytes(tmp_path / "again")
 
 
+def test_interrupted_run_says_so_in_one_line(tmp_path):
+    path = write_jsonl(tmp_path / "corpus.jsonl", small_corpus(groups=600))
+    out = tmp_path / "labels"
+    command = [sys.executable, "-m", "balto", "label", path, "--out", str(out), "--num-shards", "16"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob(".work/done/*.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output, errors) == (130, "", "balto: interrupted; the same command resumes\n")
+    assert not (out / "manifest.json").exists()
+
+
 def _is_done(out: Path, shard: Path) -> bool:
     return (out / WORK_FOLDER / "done" / f"{shard.stem}.json").is_file()
 
