@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -67,6 +68,9 @@ def _run(command: Any) -> int:
     except OSError as err:
         what = f"{err.filename}: {err.strerror}" if err.filename else str(err)
         return _fail(f"{what}; once that is mended, the same command goes on where it stopped", 1)
+    except Exception as err:
+        logging.getLogger("pipeline").debug("unexpected error", exc_info=True)
+        return _fail(f"unexpected {type(err).__name__}: {err} (BALTO_LOG=debug shows where; please report it)", 1)
 
 
 def _fail(message: str, code: int) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.show_tables import print_json, print_summary, print_tables
+from schemas.errors import BaltoError
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the label set to write.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a label set that is already there.")]
@@ -76,7 +77,7 @@ def label(
     resources = Resources(workers or _cores(), shards_per_run, tuple(beam_args))
     run = run_label if runner_of(beam_args) in (None, LOCAL_RUNNER) else run_label_on_runner
     result = summary(run(files, out, config, resources, overwrite), out)
-    print_json(result) if as_json else print_summary(result, out)
+    _finish(result, out, as_json)
 
 
 def project(
@@ -92,7 +93,7 @@ def project(
     from pipeline.runs.project import run_project
 
     result = summary(run_project(labels, out, tokenizer, workers or _cores(), overwrite), out)
-    print_json(result) if as_json else print_summary(result, out)
+    _finish(result, out, as_json)
 
 
 def stats(
@@ -104,7 +105,7 @@ def stats(
     from pipeline import stats as statistics
 
     frame = statistics.scan_labels(labels)
-    columns = [name.strip() for name in by.split(",") if name.strip()]
+    columns = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
     tables = {
         "overview": statistics.overview(frame),
         f"by {', '.join(columns)}": statistics.overview(frame, columns),
@@ -121,6 +122,13 @@ def stats(
         tables[grouped] = tables[grouped].select(*columns, *statistics.BRIEF)
     rows: dict[str, Any] = {name: table.to_dicts() for name, table in tables.items()}
     print_json(rows) if as_json else print_tables(rows)
+
+
+def _finish(result: dict[str, Any], out: Path, as_json: bool) -> None:
+    """Print the summary; exit status 1 when not one record was labelled."""
+    print_json(result) if as_json else print_summary(result, out)
+    if not result["labelled"]:
+        raise BaltoError(f"no record was labelled; {out / 'rejected'} says why")
 
 
 def _cores() -> int:

@@ -1,7 +1,7 @@
 """Stage: human spans straight into claims with verdicts (`--labels gold`); no engine is asked.
 
-Every marked span is an unsupported claim (contradicted when its label says "conflict"). The unmarked rest of the
-response, sentence by sentence, is supported: an annotator read it and let it stand. Source: ours.
+Every marked span is an unsupported claim, contradicted when its label says "conflict" or "contradict". The unmarked
+rest of the response, sentence by sentence, is supported: an annotator read it and let it stand. Source: ours.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def _claim(claim_id: str, response: str, span: Span, verdict: str, reason: str) 
 
 
 def _verdict(gold: GoldSpan) -> str:
-    return CONTRADICTED if "conflict" in gold.label.lower() else UNSUPPORTED
+    label = gold.label.lower()
+    return CONTRADICTED if "conflict" in label or "contradict" in label else UNSUPPORTED
 
 
 def _unmarked(response: str, gold_spans: tuple[GoldSpan, ...]) -> Iterator[Span]:

@@ -13,6 +13,7 @@ def configure_logging() -> None:
     level = os.environ.get("BALTO_LOG", "").upper()
     logging.getLogger("pipeline").setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
     # Beam logs a failing record's traceback and raises it too; the command says it in one line.
-    logging.getLogger("apache_beam").setLevel(level if level == "DEBUG" else logging.CRITICAL)
+    for name in ("apache_beam.runners.common", "huggingface_hub"):
+        logging.getLogger(name).setLevel(level if level == "DEBUG" else logging.CRITICAL)
     logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
     warnings.filterwarnings("ignore", module=r"apache_beam\..*")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+PIPE_WIDTH = 160  # wide enough that no name is broken where programs read
 _HEADINGS = {"share_supported": "share +1", "share_unsupported": "share -1", "share_neutral": "share 0"}  # of tokens
 
 
@@ -47,7 +48,7 @@ def print_summary(result: Mapping[str, Any], out: Path) -> None:
 
 def print_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Named tables; a table of one wide row is shown upright, as name and value."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     for name, rows in tables.items():
         console.print(_upright(name, rows[0]) if len(rows) == 1 and len(rows[0]) > 4 else _table(name, rows))
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.errors import ConfigError
-from schemas.manifest import read_manifest
+from schemas.errors import ConfigError, ShardError
+from schemas.manifest import ShardEntry, read_manifest
 
 _COUNTS = ("n_claims", "n_supported", "n_contradicted", "n_unsupported", "n_unverified", "n_unmatched", "n_conflicts")
 _TOKENS = ("n_tokens", "n_tokens_supported", "n_tokens_unsupported")
@@ -26,16 +26,28 @@ _GROUPABLE = (pl.String, pl.Int64, pl.Int32)
 
 def scan_labels(folders: Sequence[str]) -> pl.LazyFrame:
     """A lazy frame over the shards of finished label sets. Raises ShardError for an unfinished or damaged one."""
-    files = []
+    files: list[Path] = []
+    tokenizers: dict[str, str] = {}
     for folder in map(Path, folders):
         manifest = read_manifest(folder)
-        files += [folder / shard.path for shard in manifest.shards]
-        missing = next((file for file in files if not file.is_file()), None)
-        if missing is not None:
-            raise ConfigError(f"{missing}: the manifest names this shard, but it is not there; label the corpus again")
+        tokenizers[manifest.tokenizer["fingerprint"]] = f"{folder} ({manifest.tokenizer['name']})"
+        files += [_checked(folder, shard) for shard in manifest.shards]
+    if len({file.resolve() for file in files}) < len(files):
+        raise ConfigError(f"{', '.join(folders)}: the same label set is named twice; its rows would count double")
+    if len(tokenizers) > 1:
+        raise ConfigError(f"label sets of different tokenizers do not add up: {', '.join(tokenizers.values())}")
     if not files:
         raise ConfigError(f"{', '.join(folders)}: no record was labelled; `rejected/` and the manifest say why")
     return pl.scan_parquet(files)
+
+
+def _checked(folder: Path, shard: ShardEntry) -> Path:
+    path = folder / shard.path
+    if not path.is_file():
+        raise ShardError(f"{path}: the manifest names this shard, but it is not there; label the corpus again")
+    if path.stat().st_size != shard.bytes:
+        raise ShardError(f"{path}: {path.stat().st_size} bytes, but {shard.bytes} were written; label the corpus again")
+    return path
 
 
 def overview(labels: pl.LazyFrame, by: Sequence[str] = ()) -> pl.DataFrame:

@@ -55,6 +55,7 @@ class Manifest:
     counts: read = labelled + rejected.   rejected_by: "stage: reason" -> records.   claims: tallies of
     verdicts, statuses, alignments and conflicts over all claims.   config: the options that shaped the rows.
     tokenizer: {name, fingerprint}.   engines: {extractor, verifier, prompt_version}.
+    inputs: the corpus files, {path, format, bytes}.
     usage: requests, tokens and cost of a language model; {} when none was asked.
     """
 
@@ -67,6 +68,7 @@ class Manifest:
     engines: Mapping[str, str]
     tokenizer: Mapping[str, str]
     usage: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[Mapping[str, Any], ...] = ()
     balto_version: str = ""
     schema_version: int = SCHEMA_VERSION
 
@@ -116,7 +118,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ShardError(f"{folder}: no such label set (it must be a folder that `balto label` wrote)")
     if not path.is_file():
         if (folder / WORK_FOLDER).is_dir():
-            raise ShardError(f"{folder}: an unfinished run; the same `balto label` command resumes it")
+            raise ShardError(f"{folder}: an unfinished run; the command that started it resumes it")
         raise ShardError(f"{folder}: not a label set (no {MANIFEST})")
     try:
         values = json.loads(path.read_bytes())
@@ -124,6 +126,7 @@ def read_manifest(folder: Path) -> Manifest:
         if version != SCHEMA_VERSION:
             raise ShardError(f"{path}: schema version {version}; this balto reads version {SCHEMA_VERSION}")
         values["shards"] = tuple(ShardEntry(**shard) for shard in values["shards"])
+        values["inputs"] = tuple(values["inputs"])
         values["rejected"] = tuple(RejectedEntry(**entry) for entry in values["rejected"])
         for entry in (*values["shards"], *values["rejected"]):
             if Path(entry.path).is_absolute() or ".." in Path(entry.path).parts:

@@ -30,7 +30,7 @@ OK: Final = "ok"
 NOT_VERIFIED_YET: Final = "unverified: not verified yet"
 
 # LabelledResponse.status
-LABELLED: Final = "labelled"  # at least one claim has a verdict, or gold spans were given
+LABELLED: Final = "labelled"  # every claim has a verdict
 PARTIAL: Final = "partial"  # some claims have a verdict, some are unverified
 UNVERIFIED: Final = "unverified"  # there are claims, none has a verdict
 NO_CLAIMS: Final = "no_claims"  # nothing checkable was said (refusals, opinions, an empty response)

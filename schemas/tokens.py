@@ -135,7 +135,11 @@ def load_tokenizer(name: str) -> ResponseTokenizer:
     if name == BYTES:
         return ByteTokenizer()
     tokenizer = ResponseTokenizer(name, _read_tokenizer(name))
-    covered = sum(end - start for start, end in tokenizer.tokenizer.encode(_PROBE, add_special_tokens=False).offsets)
+    try:
+        offsets = tokenizer.tokenizer.encode(_PROBE, add_special_tokens=False).offsets
+    except Exception as err:  # tokenizers raises bare Exception
+        raise ConfigError(f"tokenizer {name}: it cannot read a plain sentence ({_first_line(err)})") from err
+    covered = sum(end - start for start, end in offsets)
     if covered < len(_PROBE.replace(" ", "")):
         raise ConfigError(f"tokenizer {name}: it gives no character offsets for its tokens; spans cannot be projected")
     return tokenizer
@@ -154,7 +158,7 @@ def _read_tokenizer(name: str) -> Tokenizer:
             return Tokenizer.from_file(str(file))
         except Exception as err:  # tokenizers raises bare Exception for an unreadable file
             raise ConfigError(f"tokenizer {file}: not a readable tokenizer.json ({_first_line(err)})") from err
-    if path.is_absolute() or name.startswith((".", "~")) or path.suffix == ".json":
+    if path.is_absolute() or name.startswith((".", "~")) or path.suffix == ".json" or name.count("/") > 1:
         raise ConfigError(f"tokenizer {name}: no such file or folder")
     try:
         return Tokenizer.from_pretrained(name)

@@ -19,7 +19,7 @@ from pipeline.corpora import CorpusFile
 from pipeline.graph import label_buckets, label_files
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.beam_options import runner_of
-from pipeline.runs.output_folder import close_output, open_output
+from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.parts import run_parts, show_progress
 from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
 from pipeline.write_shards import DONE_FOLDER, shard_name
@@ -54,6 +54,7 @@ def run_label(
 ) -> Manifest:
     """Label `files` into `out` and return the manifest. Resumes an unfinished run of the same command."""
     run = {"inputs": [_identity(file) for file in files], **described(config)}
+    refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
     with open_output(out, run, overwrite) as resuming:
         if resuming:
             log.info("resuming the unfinished run in %s", out)
@@ -66,7 +67,7 @@ def run_label(
         with show_progress("labelling", records):
             run_parts(groups, work, resources.workers if records >= PARALLEL_RECORDS else 1)
         reports = [json.loads(_done(out, bucket, config.num_shards).read_bytes()) for bucket in sorted(split.buckets)]
-        manifest = assemble(reports, split.read, split.rejected, split.rejected_by, described(config))
+        manifest = assemble(reports, split.read, split.rejected, split.rejected_by, _named(files, config))
         write_manifest(out, manifest)
         close_output(out)
     return manifest
@@ -77,6 +78,7 @@ def run_label_on_runner(
 ) -> Manifest:
     """Label `files` in one run of the Beam runner named in `beam_args`; the runner shuffles, nothing is split first."""
     run = {"inputs": [_identity(file) for file in files], **described(config)}
+    refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
     pipeline = _new_pipeline(None, resources.beam_args)
     with open_output(out, run, overwrite):
         for stale in (out / WORK_FOLDER / DONE_FOLDER).glob("*.json"):
@@ -84,7 +86,7 @@ def run_label_on_runner(
         label_files(pipeline, list(files), config, str(out))
         _run(pipeline)
         reports = [json.loads(path.read_bytes()) for path in sorted((out / WORK_FOLDER / DONE_FOLDER).glob("*.json"))]
-        manifest = assemble(reports, None, [], {}, described(config))
+        manifest = assemble(reports, None, [], {}, _named(files, config))
         write_manifest(out, manifest)
         close_output(out)
     return manifest
@@ -128,6 +130,12 @@ def _run(pipeline: beam.Pipeline) -> None:
 
 def _done(out: Path, bucket: int, num_shards: int) -> Path:
     return out / WORK_FOLDER / DONE_FOLDER / f"{shard_name(bucket, num_shards)}.json"
+
+
+def _named(files: Sequence[CorpusFile], config: LabelConfig) -> dict[str, Any]:
+    """What the manifest says of the run: config, engines, tokenizer, and the corpus files."""
+    inputs = tuple({"path": file.path, "format": file.format, "bytes": file.size_bytes} for file in files)
+    return {**described(config), "inputs": inputs}
 
 
 def _identity(file: CorpusFile) -> dict[str, Any]:

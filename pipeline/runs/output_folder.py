@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,14 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
     if str(out).startswith(("gs:", "s3:")):
         raise ConfigError(f"--out {out}: label sets are written to local folders only; name one")
     try:
-        if overwrite:
+        if overwrite and not _is_unfinished(out, run):
             _clear(out)
-        resuming = _check(out, run)
+        _check(out, run)
         (out / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise ConfigError(f"--out {out}: cannot write there ({err.strerror})") from err
     with _locked(out):
+        resuming = _check(out, run)  # again: another run may have finished before the lock was ours
         if not resuming:
             write_atomically(out / WORK_FOLDER / RUN_FILE, json.dumps(run, sort_keys=True, indent=1).encode())
         yield resuming
@@ -43,6 +44,31 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
 def close_output(out: Path) -> None:
     """Drop what only an unfinished run needs; called after the manifest is written."""
     shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
+
+
+def refuse_own_input(out: Path, inputs: Sequence[str | Path]) -> None:
+    """Raises ConfigError when an input is `out` or lies inside it: replacing the one would destroy the other."""
+    target = out.resolve()
+    for path in inputs:
+        if Path(path).resolve().is_relative_to(target):
+            raise ConfigError(f"--out {out}: {path} is read from there; name another folder")
+
+
+def _is_unfinished(out: Path, run: Mapping[str, Any]) -> bool:
+    """Whether `out` holds an unfinished run of the same command, which --overwrite goes on with."""
+    before = _read_run(out)
+    return before is not None and not (out / MANIFEST).exists() and before == json.loads(json.dumps(run))
+
+
+def _read_run(out: Path) -> Mapping[str, Any] | None:
+    """What the unfinished run in `out` was asked to do; None when there is none, {} when its record is damaged."""
+    run_file = out / WORK_FOLDER / RUN_FILE
+    if not run_file.is_file():
+        return None
+    try:
+        return json.loads(run_file.read_bytes())
+    except ValueError:
+        return {}
 
 
 def _check(out: Path, run: Mapping[str, Any]) -> bool:
@@ -59,20 +85,34 @@ def _check(out: Path, run: Mapping[str, Any]) -> bool:
         raise ConfigError(
             f"--out {out}: holds other files ({sorted(names - _OURS)[0]}, ...); name a new or empty folder"
         )
-    run_file = out / WORK_FOLDER / RUN_FILE
-    if not run_file.is_file():
-        return False
-    return _same_run(out, json.loads(run_file.read_bytes()), json.loads(json.dumps(run)))
+    before = _read_run(out)
+    return before is not None and _same_run(out, before, json.loads(json.dumps(run)))
 
 
 def _same_run(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    for key in sorted({*before, *now}):
-        if before.get(key) != now.get(key):
-            raise ConfigError(
-                f"--out {out}: holds an unfinished run with {key} {_short(before.get(key))}, "
-                f"not {_short(now.get(key))}; repeat that command to resume it, or add --overwrite to start anew"
-            )
+    changed = _first_change(before, now)
+    if changed is not None:
+        name, old, new = changed
+        raise ConfigError(
+            f"--out {out}: holds an unfinished run with {name} {_short(old)}, not {_short(new)}; "
+            "repeat that command to resume it, or add --overwrite to start anew"
+        )
     return True
+
+
+def _first_change(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """(dotted name, old, new) of the first value that differs."""
+    if before == now:
+        return None
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            found = _first_change(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+            if found:
+                return found
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return next((found for at, pair in pairs if (found := _first_change(*pair, f"{name}[{at}]"))), None)
+    return name, before, now
 
 
 def _short(value: Any) -> str:

@@ -17,7 +17,7 @@ from pipeline import progress
 from pipeline.config import LabelConfig
 from pipeline.label_tokens import sampled_ids
 from pipeline.runs.assemble import assemble, described
-from pipeline.runs.output_folder import close_output, open_output
+from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.parts import run_parts, show_progress
 from pipeline.stages import reject
 from pipeline.write_shards import done_path, shard_report
@@ -34,7 +34,11 @@ BATCH_ROWS = 512
 def run_project(labels: Path, out: Path, tokenizer: str, workers: int, overwrite: bool) -> Manifest:
     """Project the label set `labels` into `out`; returns the new manifest. Resumable like `balto label`."""
     source = read_manifest(labels)
-    config = LabelConfig(**{**source.config, "tokenizer": tokenizer})
+    refuse_own_input(out, [labels])
+    try:
+        config = LabelConfig(**{**source.config, "tokenizer": tokenizer})
+    except TypeError as err:
+        raise ShardError(f"{labels}: its manifest has options that this balto does not know ({err})") from err
     description = {**described(config), "engines": dict(source.engines)}
     run = {"inputs": [{"path": str(labels), "content": source.content_hash()}], **description}
     with open_output(out, run, overwrite):
@@ -49,7 +53,7 @@ def run_project(labels: Path, out: Path, tokenizer: str, workers: int, overwrite
             shutil.copyfile(labels / entry.path, out / entry.path)
         kept = [dataclasses.asdict(entry) for entry in source.rejected]
         manifest = assemble(reports, source.counts["read"], kept, source.rejected_by, description)
-        manifest = dataclasses.replace(manifest, usage=source.usage)
+        manifest = dataclasses.replace(manifest, usage=source.usage, inputs=source.inputs)
         write_manifest(out, manifest)
         close_output(out)
     return manifest

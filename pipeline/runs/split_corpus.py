@@ -19,6 +19,7 @@ import orjson
 from pipeline import progress
 from pipeline.corpora import CorpusFile, read_corpus_file
 from pipeline.write_shards import reason_kind, shard_of, write_rejected
+from schemas.errors import ShardError
 from schemas.manifest import WORK_FOLDER, write_atomically
 from schemas.records import Rejected, Sample
 from schemas.rows import to_rejected_table
@@ -70,7 +71,10 @@ def split_corpus(files: Sequence[CorpusFile], out: Path, num_shards: int) -> Spl
 
 
 def _read_split(path: Path) -> Split:
-    values = json.loads(path.read_bytes())
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError as err:
+        raise ShardError(f"{path}: damaged; add --overwrite to start anew") from err
     values["duplicates"] = {int(ordinal): first for ordinal, first in values["duplicates"].items()}
     values["buckets"] = {int(bucket): records for bucket, records in values["buckets"].items()}
     return Split(**values)

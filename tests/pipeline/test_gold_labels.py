@@ -24,6 +24,11 @@ def test_marked_words_are_wrong_and_the_rest_of_every_sentence_is_supported():
     ]
 
 
+@pytest.mark.parametrize("label", ["Evident Conflict", "contradicted", "Contradiction"])
+def test_spans_that_conflict_with_the_context_are_contradicted(label):
+    assert claims_of(GoldSpan(13, 17, label))[1] == ("1932", "contradicted")
+
+
 def test_clean_response_is_supported_sentence_by_sentence():
     assert [verdict for _, verdict in claims_of()] == ["supported"] * 3
 

@@ -79,8 +79,29 @@ def test_groups_are_told_apart_by_what_training_finds_in_them(labels):
     assert groups_with_signal(scan_labels([labels])).rows() == [("both labels", 2), ("no label", 1)]
 
 
-def test_several_label_sets_are_one_frame(labels):
-    assert overview(scan_labels([labels, labels]))["records"][0] == 6
+def test_several_label_sets_are_one_frame(labels, tmp_path_factory):
+    copy = shutil.copytree(labels, tmp_path_factory.mktemp("copy") / "labels")
+    assert overview(scan_labels([labels, str(copy)]))["records"][0] == 6
+
+
+def test_label_set_named_twice_is_refused(labels):
+    with pytest.raises(ConfigError, match="named twice"):
+        scan_labels([labels, labels + "/."])
+
+
+def test_label_sets_of_two_tokenizers_are_refused(labels, tmp_path_factory):
+    copy = shutil.copytree(labels, tmp_path_factory.mktemp("copy") / "labels")
+    text = (copy / "manifest.json").read_text()
+    (copy / "manifest.json").write_text(text.replace('"fingerprint": ""', '"fingerprint": "other"'))
+    with pytest.raises(ConfigError, match="different tokenizers"):
+        scan_labels([labels, str(copy)])
+
+
+def test_truncated_shard_is_named(tmp_path, labels):
+    shard = tmp_path / json.loads((tmp_path / "manifest.json").read_text())["shards"][0]["path"]
+    shard.write_bytes(shard.read_bytes()[:-10])
+    with pytest.raises(ShardError, match=r"part-0.parquet: \d+ bytes, but \d+ were written"):
+        scan_labels([labels])
 
 
 def test_empty_responses_give_no_share_instead_of_nan(tmp_path, labels):
@@ -103,5 +124,5 @@ def test_unfinished_label_set_is_refused(tmp_path, labels):
 def test_missing_shard_is_named(tmp_path, labels):
     name = json.loads((tmp_path / "manifest.json").read_text())["shards"][0]["path"]
     (tmp_path / name).unlink()
-    with pytest.raises(ConfigError, match=r"part-0.parquet: the manifest names this shard, but it is not there"):
+    with pytest.raises(ShardError, match=r"part-0.parquet: the manifest names this shard, but it is not there"):
         scan_labels([labels])

@@ -17,6 +17,7 @@ MANIFEST = Manifest(
     engines={"extractor": "rules/1", "verifier": "lexical/1", "prompt_version": ""},
     tokenizer={"name": "bytes", "fingerprint": "ef"},
     usage={"requests": 0},
+    inputs=({"path": "c.jsonl", "format": "balto", "bytes": 9},),
     balto_version="0.1.0",
 )
 
@@ -42,7 +43,7 @@ def test_content_hash_follows_the_shards_only():
 
 def test_unfinished_run_is_refused_with_how_to_resume(tmp_path):
     (tmp_path / ".work").mkdir()
-    with pytest.raises(ShardError, match="unfinished run; the same `balto label` command resumes it"):
+    with pytest.raises(ShardError, match="unfinished run; the command that started it resumes it"):
         read_manifest(tmp_path)
 
 

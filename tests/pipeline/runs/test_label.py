@@ -114,6 +114,20 @@ def test_finished_label_set_is_not_overwritten_unasked(corpus, undisturbed):
     assert shard_bytes(undisturbed) == before
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_label_set_is_never_written_over_its_own_input(undisturbed, overwrite):
+    before = shard_bytes(undisturbed)
+    shards = sorted(map(str, (undisturbed / "shards").iterdir()))
+    with pytest.raises(ConfigError, match="is read from there"):
+        run_label(open_corpus(shards), undisturbed, CONFIG, Resources(), overwrite)
+    assert shard_bytes(undisturbed) == before
+
+
+def test_manifest_names_the_corpus_and_its_format(undisturbed, corpus):
+    (entry,) = read_manifest(undisturbed).inputs
+    assert entry == {"path": corpus, "format": "balto", "bytes": Path(corpus).stat().st_size}
+
+
 def test_failed_run_resumes_without_redoing_finished_shards(corpus, undisturbed, tmp_path, monkeypatch):
     out, done = tmp_path / "labels", []
     real = module._label_group
@@ -132,7 +146,7 @@ def test_failed_run_resumes_without_redoing_finished_shards(corpus, undisturbed,
     assert not (out / "manifest.json").exists()
 
     monkeypatch.setattr(module, "_label_group", real)
-    with pytest.raises(ConfigError, match="unfinished run with config"):
+    with pytest.raises(ConfigError, match='unfinished run with config.conflicts "neutral", not "unsupported_wins"'):
         label(corpus, out, LabelConfig(num_shards=4, conflicts="unsupported_wins"))
     label(corpus, out)
     assert {name: (out / "shards" / name).stat().st_mtime_ns for name in finished} == finished

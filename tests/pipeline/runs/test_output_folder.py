@@ -20,7 +20,7 @@ def test_same_command_resumes_and_another_is_refused_by_what_differs(tmp_path):
     with open_output(tmp_path / "labels", RUN, overwrite=False) as resuming:
         assert resuming
     with (
-        pytest.raises(ConfigError, match=r'unfinished run with inputs \["a.jsonl"\], not \["b.jsonl"\]'),
+        pytest.raises(ConfigError, match=r'unfinished run with inputs\[0\] "a.jsonl", not "b.jsonl"'),
         open_output(tmp_path / "labels", {**RUN, "inputs": ["b.jsonl"]}, overwrite=False),
     ):
         pass
@@ -33,6 +33,20 @@ def test_overwrite_starts_an_unfinished_run_anew(tmp_path):
     with open_output(out, {**RUN, "inputs": []}, overwrite=True) as resuming:
         assert not resuming
         assert not (out / ".work" / "done").exists()
+
+
+def test_overwrite_goes_on_with_an_unfinished_run_of_the_same_command(tmp_path):
+    with open_output(tmp_path / "labels", RUN, overwrite=True):
+        pass
+    with open_output(tmp_path / "labels", RUN, overwrite=True) as resuming:
+        assert resuming
+
+
+def test_damaged_record_of_a_run_is_no_reason_to_resume(tmp_path):
+    with open_output(tmp_path / "labels", RUN, overwrite=False):
+        (tmp_path / "labels" / ".work" / "run.json").write_text("{")
+    with pytest.raises(ConfigError, match="unfinished run"), open_output(tmp_path / "labels", RUN, overwrite=False):
+        pass
 
 
 def test_overwrite_never_removes_a_folder_of_other_files(tmp_path):
