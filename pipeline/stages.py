@@ -17,12 +17,11 @@ from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from schemas.errors import BaltoError, RecordError
-from schemas.records import Claim, LabelledResponse, Rejected, Sample
+from schemas.records import MAX_REJECTED_CHARS, Claim, LabelledResponse, Rejected, Sample
 from schemas.samples import sample_to_json
 
 REJECTED: Final = "rejected"
 ACCEPTED: Final = "accepted"
-MAX_REJECTED_CHARS: Final = 2_000
 
 log = logging.getLogger(__name__)
 

@@ -190,11 +190,14 @@ class LabelledResponse:
     behaviour_logprobs: tuple[float, ...] | None = None
 
 
+MAX_REJECTED_CHARS: Final = 2_000  # of a refused record's text that is kept
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A record that could not be labelled: which, where it came from, at which stage, and why.
 
-    record: the record as JSON text as far as it could be read, cut to a bounded length.
+    record: the record as JSON text as far as it could be read, cut to MAX_REJECTED_CHARS.
     group_id: empty when the record could not be read.
     """
 

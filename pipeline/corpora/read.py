@@ -14,9 +14,8 @@ from pipeline.corpora.containers import MAX_RECORD_BYTES, RawRecord, read_record
 from pipeline.corpora.files import CorpusFile
 from pipeline.corpora.place import Converter, Place
 from schemas.errors import RecordError
-from schemas.records import Rejected, Sample
+from schemas.records import MAX_REJECTED_CHARS, Rejected, Sample
 
-MAX_REJECTED_CHARS: Final = 2000
 _MAX_ID_CHARS: Final = 200
 
 
