@@ -18,7 +18,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(BIN)/basedpyright --level error
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error
 
 # Every package at the version that the tests ran with (an unpinned torch would bring gigabytes of CUDA packages).
 $(STAMP): pyproject.toml constraints.txt
