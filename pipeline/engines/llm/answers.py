@@ -69,8 +69,7 @@ def read_answer(text: str, model: type[Model]) -> Model:
     """The one object of the form `model` in a model's answer. Raises UnusableAnswerError."""
     if len(text) > MAX_ANSWER_CHARS:
         raise UnusableAnswerError(f"the answer has more than {MAX_ANSWER_CHARS} characters")
-    text = text.rpartition(_END_OF_THINKING)[2].strip()
-    whole = _decode(text)
+    whole = _decode(text.strip())
     candidates = [whole] if whole is not None else _objects_inside(text)
     if not candidates:
         raise UnusableAnswerError("the answer holds no JSON object")
@@ -98,17 +97,21 @@ def _where(err: ValidationError) -> str:
 
 
 def _objects_inside(text: str) -> list[dict[str, Any]]:
-    """The outermost JSON objects in a text, in order."""
+    """The outermost JSON objects in a text, in order; drafts that a model thought about first are left out."""
     found: list[dict[str, Any]] = []
+    end = 0
     at = text.find("{")
     for _ in range(_MAX_STARTS):
         if at < 0:
             break
         try:
-            value, end = _DECODER.raw_decode(text, at)
+            value, after = _DECODER.raw_decode(text, at)
         except (ValueError, RecursionError):
             at = text.find("{", at + 1)
             continue
+        if _END_OF_THINKING in text[end:at]:  # between objects: inside one it is somebody's text
+            found = []
+        end = after
         if _is_text(value):
             found.append(value)
         at = text.find("{", end)

@@ -23,10 +23,10 @@ from schemas.records import SUPPORTED, UNSUPPORTED
 _MIN_CONTENT_WORDS: Final = 4
 _MAX_SENTENCE_CHARS: Final = 300
 _MAX_PIECE_CHARS: Final = 20_000  # of the context that is searched for a sentence
-_ONSETS: Final[list[str]] = "Bra Dor Fen Gal Hul Kes Lom Mar Nev Ost Pel Rud Sil Tor Vel Wen".split()
-_ENDINGS: Final[list[str]] = (
-    "bick dane garth holt kin low mere nock rand sby stad vik wen worth zel ard".split()
-)
+_ONSET_LIST: Final = "Bra Dor Fen Gal Hul Kes Lom Mar Nev Ost Pel Rud Sil Tor Vel Wen"
+_ENDING_LIST: Final = "bick dane garth holt kin low mere nock rand sby stad vik wen worth zel ard"
+_ONSETS: Final = _ONSET_LIST.split()
+_ENDINGS: Final = _ENDING_LIST.split()
 _STATEMENTS: Final = (
     "{name} was elected treasurer of the {place} rowing club in {year}.",
     "{name} kept {number} beehives behind the railway station of {place}.",
@@ -45,7 +45,7 @@ class Canary:
     expected: str
 
     def failed(self, verdict: str) -> bool:
-        """Whether the verdict shows that the model does not judge: `supported` where it cannot be, or not where it must."""
+        """Whether the verdict shows a model that does not judge: `supported` where it cannot be, or not where it must."""
         return (verdict == SUPPORTED) != (self.expected == SUPPORTED)
 
 

@@ -72,6 +72,15 @@ def locate_wrong_words(response: str, spans: Sequence[Span], quotes: Sequence[st
     return tuple(_disjoint(found)), missing
 
 
+def common_spans(all_spans: Sequence[Sequence[Span]]) -> tuple[Span, ...]:
+    """The characters that every one of several lists of disjoint spans holds."""
+    common = list(all_spans[0])
+    for spans in all_spans[1:]:
+        pairs = [(max(a.start, b.start), min(a.end, b.end)) for a in common for b in spans]
+        common = [Span(start, end) for start, end in pairs if start < end]
+    return tuple(common)
+
+
 def _disjoint(found: set[tuple[int, int]]) -> list[Span]:
     merged: list[Span] = []
     for start, end in sorted(found):

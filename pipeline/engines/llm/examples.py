@@ -60,7 +60,8 @@ EXTRACTION_EXAMPLES: Final = (
     ExtractionExample(
         "Who was Ilse Varnholt?",
         "Ilse Varnholt (1871-1940) was a Danish botanist and engraver who never left Jutland. In my view, her finest"
-        " work is the Flora of Thy, which she published in 1912 with 340 plates, about twice as many as any earlier flora.",
+        " work is the Flora of Thy, which she published in 1912 with 340 plates, about twice as many as any earlier"
+        " flora.",
         (
             ((1,), ("1871",), "Ilse Varnholt was born in 1871."),
             ((1,), ("1940",), "Ilse Varnholt died in 1940."),

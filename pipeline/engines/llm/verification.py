@@ -14,7 +14,7 @@ from typing import Final
 
 from pipeline.engines.llm.answers import ClaimAnswer, ClaimAnswers, UnusableAnswerError, read_answer
 from pipeline.engines.llm.canaries import Canary, choose_canary
-from pipeline.engines.llm.evidence import locate_evidence, locate_wrong_words
+from pipeline.engines.llm.evidence import common_spans, locate_evidence, locate_wrong_words
 from pipeline.engines.llm.messages import QUESTION_TOKENS, ClaimLine, question_of, verify_message
 from pipeline.engines.llm.prompts import ASK_AGAIN, PROMPT_VERSION, VERIFY_SCHEMA, VERIFY_SYSTEM
 from pipeline.engines.llm.sealed_data import Seal
@@ -243,7 +243,8 @@ def combine(findings: Sequence[Finding]) -> Finding:
     """One finding of a claim from those of all chunks of its context.
 
     Any chunk may support it. Otherwise a chunk that was not answered leaves it open, because it might have; then one
-    that contradicts it decides, and else it is unsupported.
+    that contradicts it decides, and else it is unsupported. Words that one chunk bears out are not wrong: only
+    those that all chunks blame are kept.
     """
     if not findings:
         return Finding(None, TOO_LONG)
@@ -251,7 +252,8 @@ def combine(findings: Sequence[Finding]) -> Finding:
         for finding in findings:
             if finding.verdict == wanted:
                 return finding
-    return max(findings, key=lambda finding: (bool(finding.error_spans), len(finding.evidence)))
+    blamed = [finding.error_spans for finding in findings if finding.error_spans]
+    return replace(findings[0], error_spans=common_spans(blamed) if blamed else ())
 
 
 def usable_window(context_window: int) -> int:
