@@ -6,12 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.engines import make_extractor, make_verifier
+from pipeline.engines import LLM, LlmSettings, make_extractor, make_verifier
 from pipeline.resolve import POLICIES
 from schemas.errors import ConfigError
 from schemas.tokens import BYTES, load_tokenizer
 
 LABEL_SOURCES = ("claims", "gold")
+_LLM_FIELDS = ("model", "claims_per_call", "context_window", "canaries")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class LabelConfig:
     labels: `claims` asks the engines, `gold` takes the corpus's human spans.   extractor, verifier: engine names.
     tokenizer: as `schemas.tokens.load_tokenizer` takes it.   conflicts: how characters that opposite verdicts
     claim are resolved.   num_shards: at least 1; fixed before the first record is read.
+    model, claims_per_call, context_window, canaries: of the engine `llm`, see `LlmSettings`. Where the model is served,
+    how fast and with which key it is asked changes no row, so it stands elsewhere and may change when a run is resumed.
     """
 
     num_shards: int
@@ -29,6 +32,10 @@ class LabelConfig:
     verifier: str = "lexical"
     tokenizer: str = BYTES
     conflicts: str = "neutral"
+    model: str = ""
+    claims_per_call: int = 8
+    context_window: int = 32_768
+    canaries: float = 0.02
 
     def __post_init__(self) -> None:
         if self.labels not in LABEL_SOURCES:
@@ -37,13 +44,39 @@ class LabelConfig:
             raise ConfigError(f"--conflicts {self.conflicts}: must be one of {', '.join(POLICIES)}")
         if not 1 <= self.num_shards <= 99_999:
             raise ConfigError(f"--num-shards {self.num_shards}: must be between 1 and 99999")
-        make_extractor(self.extractor)
-        make_verifier(self.verifier)
+        self._check_llm()
+        make_extractor(self.extractor, self.llm)
+        make_verifier(self.verifier, self.llm)
         load_tokenizer(self.tokenizer)
+
+    def _check_llm(self) -> None:
+        if self.labels == "gold" and LLM in (self.extractor, self.verifier):
+            raise ConfigError("--labels gold: takes human spans and asks nobody; leave out --extractor and --verifier")
+        if self.uses_llm and not self.model:
+            raise ConfigError("--model: missing; name the model that shall be asked, such as --model gpt-4o-mini")
+        if self.model and not self.uses_llm:
+            raise ConfigError(f"--model {self.model}: nobody asks it; add --extractor llm, --verifier llm or both")
+        if not 1 <= self.claims_per_call <= 100:
+            raise ConfigError(f"--claims-per-call {self.claims_per_call}: must be between 1 and 100; 5 to 10 work best")
+        if not 0 <= self.canaries <= 1:
+            raise ConfigError(f"--canaries {self.canaries}: is a share of the verification calls, between 0 and 1")
+
+    @property
+    def uses_llm(self) -> bool:
+        """Whether a language model is asked for anything."""
+        return self.labels == "claims" and LLM in (self.extractor, self.verifier)
+
+    @property
+    def llm(self) -> LlmSettings | None:
+        """The settings of the engine `llm`; None when it is not used."""
+        if not self.uses_llm:
+            return None
+        return LlmSettings(self.model, self.claims_per_call, self.context_window, self.canaries)
 
     def as_dict(self) -> dict[str, Any]:
         """For the manifest; the tokenizer stands there with its fingerprint."""
-        return dataclasses.asdict(self)
+        fields = dataclasses.asdict(self)
+        return fields if self.uses_llm else {name: fields[name] for name in fields if name not in _LLM_FIELDS}
 
     def engines(self) -> dict[str, str]:
         """Names and versions of who answered, for the manifest."""
@@ -51,6 +84,6 @@ class LabelConfig:
             from pipeline.gold_labels import ENGINE
 
             return {"extractor": ENGINE, "verifier": ENGINE, "prompt_version": ""}
-        extractor, verifier = make_extractor(self.extractor), make_verifier(self.verifier)
+        extractor, verifier = make_extractor(self.extractor, self.llm), make_verifier(self.verifier, self.llm)
         versions = sorted({extractor.prompt_version, verifier.prompt_version} - {""})
         return {"extractor": extractor.name, "verifier": verifier.name, "prompt_version": ",".join(versions)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.engines import Extractor
+from pipeline.engines import AskingExtractor, Extractor
+from pipeline.llm.chat import Ask
 from pipeline.stages import Draft
 from schemas.records import Sample
 
@@ -21,3 +22,14 @@ class ExtractClaims:
 
     def __call__(self, sample: Sample) -> Draft:
         return Draft(sample, self.extractor.extract(sample))
+
+
+class AskForClaims:
+    """The same with an extractor that asks a language model: many records are under way at once."""
+
+    def __init__(self, extractor: AskingExtractor):
+        self.extractor = extractor
+        self.tally = extractor.tally
+
+    async def __call__(self, sample: Sample, ask: Ask) -> Draft:
+        return Draft(sample, await self.extractor.extract(sample, ask))

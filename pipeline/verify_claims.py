@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.engines import Verifier
+from collections.abc import Sequence
+
+from pipeline.engines import AskingVerifier, Verifier
+from pipeline.llm.chat import Ask
 from pipeline.stages import Draft
+from schemas.records import Claim
 
 
 class VerifyClaims:
@@ -20,7 +24,22 @@ class VerifyClaims:
 
     def __call__(self, draft: Draft) -> Draft:
         sample, claims = draft
-        verified = self.verifier.verify(sample, claims)
-        if [claim.claim_id for claim in verified] != [claim.claim_id for claim in claims]:
-            raise RuntimeError(f"verifier {self.verifier.name} did not answer every claim once, in order")
-        return Draft(sample, verified)
+        return Draft(sample, _checked(self.verifier.name, claims, self.verifier.verify(sample, claims)))
+
+
+class AskForVerdicts:
+    """The same with a verifier that asks a language model: many records are under way at once."""
+
+    def __init__(self, verifier: AskingVerifier):
+        self.verifier = verifier
+        self.tally = verifier.tally
+
+    async def __call__(self, draft: Draft, ask: Ask) -> Draft:
+        sample, claims = draft
+        return Draft(sample, _checked(self.verifier.name, claims, await self.verifier.verify(sample, claims, ask)))
+
+
+def _checked(verifier: str, claims: Sequence[Claim], verified: tuple[Claim, ...]) -> tuple[Claim, ...]:
+    if [claim.claim_id for claim in verified] != [claim.claim_id for claim in claims]:
+        raise RuntimeError(f"verifier {verifier} did not answer every claim once, in order")
+    return verified

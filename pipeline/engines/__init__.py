@@ -1,12 +1,15 @@
 """Who answers: extractors find claims, verifiers judge them. Chosen by name on the command line.
 
 An engine is pickled to the workers before `setup` is called there: clients and models are opened in `setup`.
+Engines that ask a language model are coroutines over an `Ask` (pipeline/llm/chat.py) and open nothing themselves.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol, runtime_checkable
 
+from pipeline.llm.chat import Ask
 from schemas.errors import ConfigError
 from schemas.records import Claim, Sample
 
@@ -36,23 +39,85 @@ class Verifier(Protocol):
     def verify(self, sample: Sample, claims: tuple[Claim, ...]) -> tuple[Claim, ...]: ...
 
 
-EXTRACTORS = ("rules",)
-VERIFIERS = ("lexical",)
+class Counts(Protocol):
+    """What an engine counts besides its answers."""
+
+    def take(self) -> dict[str, int]:
+        """Counts by name since the last call."""
+        ...
 
 
-def make_extractor(name: str) -> Extractor:
-    """The extractor called `name`. Raises ConfigError when there is none."""
+@runtime_checkable
+class AskingExtractor(Protocol):
+    """An extractor that asks a language model. `extract` raises RecordError when an answer cannot be had."""
+
+    name: str
+    prompt_version: str
+    tally: Counts
+
+    async def extract(self, sample: Sample, ask: Ask) -> tuple[Claim, ...]: ...
+
+
+@runtime_checkable
+class AskingVerifier(Protocol):
+    """A verifier that asks a language model; otherwise as `Verifier`."""
+
+    name: str
+    prompt_version: str
+    tally: Counts
+
+    async def verify(self, sample: Sample, claims: tuple[Claim, ...], ask: Ask) -> tuple[Claim, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LlmSettings:
+    """What the engine `llm` needs besides an endpoint; all of it shapes the rows.
+
+    model: name at the endpoint.   claims_per_call: at most so many claims share one verification call.
+    context_window: of the model, in tokens.   canaries: share of verification calls that get a claim whose answer is
+    known.
+    """
+
+    model: str
+    claims_per_call: int
+    context_window: int
+    canaries: float
+
+
+LLM: Final = "llm"
+EXTRACTORS = ("rules", LLM)
+VERIFIERS = ("lexical", LLM)
+NO_KEY: Final = bytes(32)  # for engines that are only looked at, never asked
+
+
+def make_extractor(
+    name: str, llm: LlmSettings | None = None, delimiter_key: bytes = NO_KEY
+) -> Extractor | AskingExtractor:
+    """The extractor called `name`. Raises ConfigError when there is none, or its settings cannot work.
+
+    llm: for the engine `llm`.   delimiter_key: see `pipeline.engines.llm.sealed_data`.
+    """
     if name == "rules":
         from pipeline.engines.rules import RulesExtractor
 
         return RulesExtractor()
+    if name == LLM and llm is not None:
+        from pipeline.engines.llm.extraction import LlmExtractor
+
+        return LlmExtractor(llm.model, delimiter_key, llm.context_window)
     raise ConfigError(f"--extractor {name}: there is no such engine; known: {', '.join(EXTRACTORS)}")
 
 
-def make_verifier(name: str) -> Verifier:
-    """The verifier called `name`. Raises ConfigError when there is none."""
+def make_verifier(
+    name: str, llm: LlmSettings | None = None, delimiter_key: bytes = NO_KEY
+) -> Verifier | AskingVerifier:
+    """The verifier called `name`. Raises ConfigError when there is none, or its settings cannot work."""
     if name == "lexical":
         from pipeline.engines.lexical import LexicalVerifier
 
         return LexicalVerifier()
+    if name == LLM and llm is not None:
+        from pipeline.engines.llm.verification import LlmVerifier
+
+        return LlmVerifier(llm.model, delimiter_key, llm.context_window, llm.claims_per_call, llm.canaries)
     raise ConfigError(f"--verifier {name}: there is no such engine; known: {', '.join(VERIFIERS)}")

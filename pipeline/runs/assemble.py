@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -105,5 +104,5 @@ def summary(manifest: Manifest, out: Path) -> dict[str, Any]:
         "shards": len(manifest.shards),
         "engines": dict(manifest.engines),
         "tokenizer": dict(manifest.tokenizer),
-        "config": asdict(LabelConfig(**manifest.config)),
+        "config": LabelConfig(**manifest.config).as_dict(),
     }

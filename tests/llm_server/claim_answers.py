@@ -1,8 +1,8 @@
 """Answers by rule to the questions of the engine `llm`, read from the request as an endpoint sees it.
 
 Extraction: every sentence that is no question is a claim, quoted as it stands. Verification: a claim whose content
-words and numbers one passage holds is supported by the passage's nearest sentence; one that only a number is missing of is
-contradicted; anything else is unsupported, and the missing words are blamed. No rule looks at anything but the data.
+words and numbers one passage holds is supported by the passage's nearest sentence; one that only a number is missing
+of is contradicted; anything else is unsupported, and the missing words are blamed. No rule looks beyond the data.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Canary:
     expected: str
 
     def failed(self, verdict: str) -> bool:
-        """Whether the verdict shows a model that does not judge: `supported` where it cannot be, or not where it must."""
+        """Whether the verdict shows a model that does not judge."""
         return (verdict == SUPPORTED) != (self.expected == SUPPORTED)
 
 
