@@ -13,6 +13,9 @@ one of its words was made wrong. Settings:
     text_and_sentence   the claim text and the sentence it was extracted from
     altered_quotes      and a clause of that sentence as its quote, altered as language models alter quotes
                         (every quote is altered; in practice about one in ten is), with and without the right sentence
+    llm_quotes          as the language-model engine gives them: decontextualised claims, the fewest words that carry
+                        them as quotes, sentence numbers; and the same with a tenth of the quotes altered, a tenth
+                        reworded so that they stand nowhere, and a tenth of the sentence numbers wrong
 
 Times are processor time, preparation of the response included.
 """
@@ -32,6 +35,7 @@ from pipeline.locate_spans import locate_claims
 from schemas.records import UNMATCHED, Claim, Span
 
 _FOREIGN_RESPONSES: Final = 3
+FAULT_SHARE: Final = 0.1  # of each kind of slip in `llm_quotes_with_faults`
 _SEED: Final = 0
 # (record, sentence index, claim text)
 Fact = tuple[dict[str, Any], int, str]
@@ -51,6 +55,8 @@ def measure(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
             records, lambda fact: _with_altered_quote(fact, rng, (fact[1] + 1,))
         ),
         "altered_quotes_without_sentence": _measure_setting(records, lambda fact: _with_altered_quote(fact, rng, ())),
+        "llm_quotes": _measure_setting(records, lambda fact: _as_extracted(fact, rng, 0.0)),
+        "llm_quotes_with_faults": _measure_setting(records, lambda fact: _as_extracted(fact, rng, FAULT_SHARE)),
         "foreign": _measure_foreign(records, rng),
         "foreign_decontextualised": _measure_foreign(records, rng, _decontextualised),
         "changed": _measure_changed(records, rng),
@@ -122,6 +128,20 @@ def _with_altered_quote(fact: Fact, rng: random.Random, sentence_ids: tuple[int,
     words = words[first : first + rng.randint(5, 14)]
     quote = rng.choice(_ALTERATIONS)(words, rng)
     return Claim("c", text, quotes=(quote,), sentence_ids=sentence_ids)
+
+
+def _as_extracted(fact: Fact, rng: random.Random, faults: float) -> Claim:
+    """The claim as the prompt of the language-model engine asks for it, with each kind of slip in a share of cases."""
+    record, gold, text = fact
+    sentence = record["sentences"][gold]
+    (carried,) = locate_claims(record["response"], [Claim("c", text, sentence_ids=(gold,))], _sentences(record))
+    quotes = [record["response"][span.start : span.end] for span in carried.spans] or [sentence["sentence"]]
+    if rng.random() < faults:
+        quotes = [rng.choice(_ALTERATIONS)(quote.split(), rng) for quote in quotes]
+    if rng.random() < faults:
+        quotes = [" ".join(reversed(quote.split())) for quote in quotes]
+    wrong = gold + rng.choice((-1, 1, 2)) if rng.random() < faults else gold
+    return Claim("c", _decontextualised(fact), tuple(quotes), (wrong,))
 
 
 def _drop_light_word(words: list[str], rng: random.Random) -> str:

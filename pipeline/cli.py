@@ -112,7 +112,7 @@ def stats(
         "responses": statistics.response_statuses(frame),
         "verdicts": statistics.claim_counts(frame, "verdict"),
         "status of claims": statistics.claim_counts(frame, "status"),
-        "alignment": statistics.claim_counts(frame, "alignment"),
+        "projection of claims": statistics.projection(frame),
         "prompt groups": statistics.groups_with_signal(frame),
     }
     if not columns:

@@ -16,6 +16,7 @@ import polars as pl
 
 from schemas.errors import ConfigError, ShardError
 from schemas.manifest import ShardEntry, read_manifest
+from schemas.records import ALIGNMENTS
 
 _COUNTS = ("n_claims", "n_supported", "n_contradicted", "n_unsupported", "n_unverified", "n_unmatched", "n_conflicts")
 _TOKENS = ("n_tokens", "n_tokens_supported", "n_tokens_unsupported")
@@ -85,6 +86,16 @@ def claim_counts(labels: pl.LazyFrame, column: str, by: Sequence[str] = ()) -> p
         .sort([*by, "claims", column], descending=[*(False for _ in by), True, False])
         .collect(engine="streaming")
     )
+
+
+def projection(labels: pl.LazyFrame) -> pl.DataFrame:
+    """How claims came to their characters: one row per alignment, and the claims whose characters the opposite verdict
+    claims too.   Columns: projection, claims, share_of_claims."""
+    found = dict(claim_counts(labels, "alignment").iter_rows())
+    conflicted = labels.select(pl.col("n_conflicts").sum().cast(pl.Int64)).collect().item()
+    counts = {alignment: found.get(alignment, 0) for alignment in ALIGNMENTS} | {"conflicted": conflicted}
+    frame = pl.DataFrame({"projection": list(counts), "claims": list(counts.values())})
+    return frame.with_columns((pl.col("claims") / sum(found.values())).fill_nan(None).alias("share_of_claims"))
 
 
 def response_statuses(labels: pl.LazyFrame, by: Sequence[str] = ()) -> pl.DataFrame:

@@ -26,7 +26,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipeline import progress
 from pipeline.storage import join, write_file
 from schemas.manifest import REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER
-from schemas.records import LabelledResponse, Rejected
+from schemas.records import ALIGNMENTS, LabelledResponse, Rejected
 from schemas.rows import to_rejected_table, to_table
 
 ROWS: Final = "rows"
@@ -122,16 +122,18 @@ def _total(table: pa.Table, column: str) -> int:
 
 
 def claim_tallies(table: pa.Table) -> dict[str, dict[str, int]]:
-    """How many claims have which verdict, status and alignment; conflicts as counted per row."""
+    """How many claims have which verdict, status and alignment, and how they were projected: found how, or in conflict
+    with the opposite verdict besides."""
     claims = pa.chunked_array(
         [chunk.flatten() for chunk in table["claims"].chunks], table.schema.field("claims").type.value_type
     )
-    tallies = {"conflicts": {"conflicted": _total(table, "n_conflicts")}}
+    tallies: dict[str, dict[str, int]] = {}
     for column in ("verdict", "status", "alignment", "extractor", "verifier", "prompt_version"):
         values = [chunk.field(column) for chunk in claims.chunks]
         counted = pa.chunked_array(values, pa.string()).value_counts()
         tallies[column] = {str(one["values"].as_py()): one["counts"].as_py() for one in counted}
-    return tallies
+    found = {alignment: tallies["alignment"].get(alignment, 0) for alignment in ALIGNMENTS}
+    return tallies | {"projection": found | {"conflicted": _total(table, "n_conflicts")}}
 
 
 def reasons(table: pa.Table) -> dict[str, int]:

@@ -1,15 +1,16 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from pipeline.runs.assemble import assemble
-from pipeline.stats import claim_counts, groups_with_signal, overview, response_statuses, scan_labels
+from pipeline.stats import claim_counts, groups_with_signal, overview, projection, response_statuses, scan_labels
 from pipeline.write_shards import shard_report
 from schemas.errors import ConfigError, ShardError
-from schemas.manifest import write_manifest
+from schemas.manifest import read_manifest, write_manifest
 from schemas.records import LabelledResponse
 from schemas.rows import to_rejected_table, to_table
 from schemas.tokens import label_text, load_tokenizer
@@ -65,6 +66,18 @@ def test_overview_counts_and_shares(labels):
 def test_overview_by_policy_has_a_row_per_policy(labels):
     frame = overview(scan_labels([labels]), by=["policy"])
     assert frame.select("policy", "records", "n_tokens").rows() == [("a", 2, 88), ("b", 1, 4)]
+
+
+def test_projection_counts_every_way_a_claim_was_found_and_conflicts(labels):
+    rows = projection(scan_labels([labels])).rows()
+    assert rows == [
+        ("exact", 4, 4 / 6),
+        ("folded", 0, 0.0),
+        ("fuzzy", 0, 0.0),
+        ("unmatched", 2, 2 / 6),
+        ("conflicted", 2, 2 / 6),
+    ]
+    assert read_manifest(Path(labels)).claims["projection"] == {name: count for name, count, _ in rows}
 
 
 def test_claims_are_counted_by_verdict_alignment_and_status(labels):
