@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.show_tables import print_json, print_summary, print_tables
+from pipeline import llm_options as llm
+from pipeline.show_tables import print_estimate, print_json, print_summary, print_tables
 from schemas.errors import BaltoError
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the label set to write.", show_default=False)]
@@ -37,8 +38,8 @@ def label(
     labels: Annotated[
         str, typer.Option("--labels", help="claims: ask the engines; gold: take human spans.")
     ] = "claims",
-    extractor: Annotated[str, typer.Option("--extractor", help="Who finds claims: rules.")] = "rules",
-    verifier: Annotated[str, typer.Option("--verifier", help="Who judges them: lexical.")] = "lexical",
+    extractor: Annotated[str, typer.Option("--extractor", help="Who finds claims: rules, llm.")] = "rules",
+    verifier: Annotated[str, typer.Option("--verifier", help="Who judges them: lexical, llm.")] = "lexical",
     tokenizer: Tokenizer = "bytes",
     conflicts: Annotated[
         str,
@@ -53,6 +54,23 @@ def label(
     ] = 1,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
+    model: llm.Model = "",
+    base_url: llm.BaseUrl = llm.OPENAI,
+    api_key_env: llm.ApiKeyEnv = "OPENAI_API_KEY",
+    claims_per_call: llm.ClaimsPerCall = 8,
+    context_window: llm.ContextWindow = 32_768,
+    canaries: llm.Canaries = 0.02,
+    concurrency: llm.Concurrency = 64,
+    requests_per_minute: llm.RequestsPerMinute = 0,
+    tokens_per_minute: llm.TokensPerMinute = 0,
+    max_requests: llm.MaxRequests = 0,
+    max_cost: llm.MaxCost = 0,
+    cache: llm.Cache = "",
+    cache_required: llm.CacheRequired = False,
+    request_timeout_s: llm.RequestTimeout = 120,
+    answer_form: llm.AnswerForm = "",
+    prices: llm.Prices = "",
+    estimate: llm.Estimate = False,
 ) -> None:
     """Label a corpus: claims, verdicts and token labels, written as Parquet shards.
 
@@ -73,11 +91,49 @@ def label(
         verifier=verifier,
         tokenizer=tokenizer,
         conflicts=conflicts,
+        model=model,
+        claims_per_call=claims_per_call,
+        context_window=context_window,
+        canaries=canaries,
     )
+    if estimate:
+        return _estimate(files, config, prices, as_json)
+    asking = None
+    if config.uses_llm:
+        from pipeline.runs.asking import prepare_asking
+        from pipeline.runs.output_folder import refuse_occupied
+
+        transport = llm.transport_of(
+            model=model,
+            base_url=base_url,
+            api_key_env=api_key_env,
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            max_requests=max_requests,
+            max_cost=max_cost,
+            cache=cache,
+            cache_required=cache_required,
+            request_timeout_s=request_timeout_s,
+            answer_form=answer_form,
+            prices=prices,
+        )
+        refuse_occupied(out, overwrite)
+        asking = prepare_asking(transport, out)
     resources = Resources(workers or _cores(), shards_per_run, tuple(beam_args))
     run = run_label if runner_of(beam_args) in (None, LOCAL_RUNNER) else run_label_on_runner
-    result = summary(run(files, out, config, resources, overwrite), out)
+    result = summary(run(files, out, config, resources, overwrite, asking), out)
     _finish(result, out, as_json)
+
+
+def _estimate(files: list[Any], config: Any, prices: str, as_json: bool) -> None:
+    """Print what labelling will ask for."""
+    from pipeline.llm.prices import price_of
+    from pipeline.runs.estimate import run_estimate
+
+    price = price_of(config.model, prices)
+    result = run_estimate(files, config, price.cost if price else None)
+    print_json(result) if as_json else print_estimate(result)
 
 
 def project(

@@ -31,5 +31,11 @@ class AskForClaims:
         self.extractor = extractor
         self.tally = extractor.tally
 
-    async def __call__(self, sample: Sample, ask: Ask) -> Draft:
+    def setup(self) -> None:
+        """Nothing to open: the stage opens what is asked."""
+
+    def teardown(self) -> None:
+        """Nothing to close."""
+
+    async def ask(self, sample: Sample, ask: Ask) -> Draft:
         return Draft(sample, await self.extractor.extract(sample, ask))

@@ -46,6 +46,23 @@ def print_summary(result: Mapping[str, Any], out: Path) -> None:
     console.print(Text(f"label set: {out} ({result['shards']} shards)"))
 
 
+def print_estimate(result: Mapping[str, Any]) -> None:
+    """What labelling with a language model will take, by stage; costs only where the model's price is known."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    stages = {**result["stages"], **({"all": result["total"]} if len(result["stages"]) > 1 else {})}
+    known = all(stage["cost_usd"] is not None for stage in stages.values())
+    hidden = () if known else ("cost_usd", "cost_usd_with_prefix_cache")
+    rows = [
+        {"stage": name, **{key: value for key, value in stage.items() if key not in hidden}}
+        for name, stage in stages.items()
+    ]
+    title = f"{result['records']:,} records, about {result['claims']:,} claims, model {printable(result['model'])}"
+    console.print(_table(title, rows))
+    console.print("tokens are estimated from characters; repeated and cached requests are not counted")
+    if not known:
+        console.print(Text(f"no price is known for {printable(result['model'])}: name a file with --prices"))
+
+
 def print_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Named tables; a table of one wide row is shown upright, as name and value."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)

@@ -34,7 +34,13 @@ class AskForVerdicts:
         self.verifier = verifier
         self.tally = verifier.tally
 
-    async def __call__(self, draft: Draft, ask: Ask) -> Draft:
+    def setup(self) -> None:
+        """Nothing to open: the stage opens what is asked."""
+
+    def teardown(self) -> None:
+        """Nothing to close."""
+
+    async def ask(self, draft: Draft, ask: Ask) -> Draft:
         sample, claims = draft
         return Draft(sample, _checked(self.verifier.name, claims, await self.verifier.verify(sample, claims, ask)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+from pipeline.engines.llm.tally import Tally
 from pipeline.llm.chat import Ask
 from schemas.errors import ConfigError
 from schemas.records import Claim, Sample
@@ -39,21 +40,13 @@ class Verifier(Protocol):
     def verify(self, sample: Sample, claims: tuple[Claim, ...]) -> tuple[Claim, ...]: ...
 
 
-class Counts(Protocol):
-    """What an engine counts besides its answers."""
-
-    def take(self) -> dict[str, int]:
-        """Counts by name since the last call."""
-        ...
-
-
 @runtime_checkable
 class AskingExtractor(Protocol):
     """An extractor that asks a language model. `extract` raises RecordError when an answer cannot be had."""
 
     name: str
     prompt_version: str
-    tally: Counts
+    tally: Tally
 
     async def extract(self, sample: Sample, ask: Ask) -> tuple[Claim, ...]: ...
 
@@ -64,7 +57,7 @@ class AskingVerifier(Protocol):
 
     name: str
     prompt_version: str
-    tally: Counts
+    tally: Tally
 
     async def verify(self, sample: Sample, claims: tuple[Claim, ...], ask: Ask) -> tuple[Claim, ...]: ...
 

@@ -42,11 +42,12 @@ def assemble(
     rejected: Sequence[Mapping[str, Any]],
     rejected_by: Mapping[str, int],
     described: Mapping[str, Any],
+    usage: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """The manifest of a finished run from its shards' reports.
 
     read: records that the reader saw; None where only the shards know (then the sum holds by construction).
-    rejected, rejected_by: what the reader itself rejected.
+    rejected, rejected_by: what the reader itself rejected.   usage: of a language model, as `Manifest.usage`.
     """
     shards = tuple(ShardEntry(**report["shard"]) for report in reports if report["shard"])
     refused = (*rejected, *(report["rejected"] for report in reports if report["rejected"]))
@@ -58,6 +59,7 @@ def assemble(
         rejected=entries,
         rejected_by=_added([rejected_by, *(report["rejected_by"] for report in reports)]),
         claims=_claims(reports),
+        usage=usage or {},
         **described,
     )
 
@@ -104,5 +106,6 @@ def summary(manifest: Manifest, out: Path) -> dict[str, Any]:
         "shards": len(manifest.shards),
         "engines": dict(manifest.engines),
         "tokenizer": dict(manifest.tokenizer),
+        "usage": dict(manifest.usage),
         "config": LabelConfig(**manifest.config).as_dict(),
     }

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -26,11 +26,15 @@ from pipeline.write_shards import DONE_FOLDER, shard_name
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import WORK_FOLDER, Manifest, write_manifest
 
+if TYPE_CHECKING:
+    from pipeline.runs.asking import Asking
+
 LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would first look for a Go binary on the network
 SHARD_BYTES = 16 << 20  # of corpus per shard: bounds the memory of a worker
 LOSES_DATA = {"DaskRunner"}  # measured with Beam 2.77: outputs are not separated, finish_bundle's are dropped
 PARALLEL_RECORDS = 4_000  # fewer are labelled sooner than a second process has started
 GC_THRESHOLD = 50_000  # records hold no cycles; looking for some at Python's usual pace took a tenth of the time
+OUR_ERRORS = ("pipeline.llm.", "schemas.errors.")  # how Beam names the class of an exception of ours
 log = logging.getLogger(__name__)
 
 
@@ -50,9 +54,17 @@ def default_shards(corpus_bytes: int) -> int:
 
 
 def run_label(
-    files: Sequence[CorpusFile], out: Path, config: LabelConfig, resources: Resources, overwrite: bool
+    files: Sequence[CorpusFile],
+    out: Path,
+    config: LabelConfig,
+    resources: Resources,
+    overwrite: bool,
+    asking: Asking | None = None,
 ) -> Manifest:
-    """Label `files` into `out` and return the manifest. Resumes an unfinished run of the same command."""
+    """Label `files` into `out` and return the manifest. Resumes an unfinished run of the same command.
+
+    asking: how the language model is asked, when the config asks one.
+    """
     run = {"inputs": [_identity(file) for file in files], **described(config)}
     refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
     with open_output(out, run, overwrite) as resuming:
@@ -62,19 +74,30 @@ def run_label(
             split = split_corpus(files, out, config.num_shards)
         pending = [bucket for bucket in sorted(split.buckets) if not _done(out, bucket, config.num_shards).is_file()]
         groups = [pending[i : i + resources.buckets_per_run] for i in range(0, len(pending), resources.buckets_per_run)]
-        work = functools.partial(_label_group, out=out, config=config, split=split, beam_args=resources.beam_args)
         records = sum(split.buckets[bucket] for bucket in pending)
+        workers = min(resources.workers, len(groups)) if records >= PARALLEL_RECORDS else 1
+        asking = asking.over(max(1, workers), out) if asking else None
+        work = functools.partial(
+            _label_group, out=out, config=config, split=split, beam_args=resources.beam_args, asking=asking
+        )
         with show_progress("labelling", records):
-            run_parts(groups, work, resources.workers if records >= PARALLEL_RECORDS else 1)
+            run_parts(groups, work, workers)
         reports = [json.loads(_done(out, bucket, config.num_shards).read_bytes()) for bucket in sorted(split.buckets)]
-        manifest = assemble(reports, split.read, split.rejected, split.rejected_by, _named(files, config))
+        usage = asking.usage() if asking else None
+        named = _named(files, config)
+        manifest = assemble(reports, split.read, split.rejected, split.rejected_by, named, usage)
         write_manifest(out, manifest)
         close_output(out)
     return manifest
 
 
 def run_label_on_runner(
-    files: Sequence[CorpusFile], out: Path, config: LabelConfig, resources: Resources, overwrite: bool
+    files: Sequence[CorpusFile],
+    out: Path,
+    config: LabelConfig,
+    resources: Resources,
+    overwrite: bool,
+    asking: Asking | None = None,
 ) -> Manifest:
     """Label `files` in one run of the Beam runner named in `beam_args`; the runner shuffles, nothing is split first."""
     run = {"inputs": [_identity(file) for file in files], **described(config)}
@@ -83,21 +106,30 @@ def run_label_on_runner(
     with open_output(out, run, overwrite):
         for stale in (out / WORK_FOLDER / DONE_FOLDER).glob("*.json"):
             stale.unlink()
-        label_files(pipeline, list(files), config, str(out))
+        asking = asking.over(1, out) if asking else None
+        label_files(pipeline, list(files), config, str(out), asking)
         _run(pipeline)
         reports = [json.loads(path.read_bytes()) for path in sorted((out / WORK_FOLDER / DONE_FOLDER).glob("*.json"))]
-        manifest = assemble(reports, None, [], {}, _named(files, config))
+        usage = asking.usage() if asking else None
+        manifest = assemble(reports, None, [], {}, _named(files, config), usage)
         write_manifest(out, manifest)
         close_output(out)
     return manifest
 
 
-def _label_group(buckets: list[int], out: Path, config: LabelConfig, split: Split, beam_args: Sequence[str]) -> None:
+def _label_group(
+    buckets: list[int],
+    out: Path,
+    config: LabelConfig,
+    split: Split,
+    beam_args: Sequence[str],
+    asking: Asking | None,
+) -> None:
     """One Beam run over a few buckets."""
     gc.set_threshold(GC_THRESHOLD)
     pipeline = _new_pipeline(LOCAL_RUNNER, beam_args)
     folder = str(out / WORK_FOLDER / BUCKET_FOLDER)
-    label_buckets(pipeline, folder, buckets, split.duplicates, config, str(out))
+    label_buckets(pipeline, folder, buckets, split.duplicates, config, str(out), asking)
     _run(pipeline)
 
 
@@ -123,6 +155,8 @@ def _run(pipeline: beam.Pipeline) -> None:
         if last.startswith("KeyboardInterrupt"):
             raise KeyboardInterrupt from err
         reason = last.partition(" [while running")[0]
+        if reason.startswith(OUR_ERRORS):  # what stops a run on purpose says itself how to go on
+            raise BaltoError(reason.partition(": ")[2]) from err
         raise BaltoError(f"the Beam run failed: {reason}; once that is mended, the same command resumes it") from err
     if state != "DONE":
         raise BaltoError(f"the Beam run ended as {state}; the same command resumes it")

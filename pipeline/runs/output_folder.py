@@ -54,6 +54,12 @@ def refuse_own_input(out: Path, inputs: Sequence[str | Path]) -> None:
             raise ConfigError(f"--out {out}: {path} is read from there; name another folder")
 
 
+def refuse_occupied(out: Path, overwrite: bool) -> None:
+    """Raises ConfigError when `out` holds what no run may replace; asked before anything costs time or money."""
+    if not overwrite and out.exists():
+        _refuse_occupied(out)
+
+
 def _is_unfinished(out: Path, run: Mapping[str, Any]) -> bool:
     """Whether `out` holds an unfinished run of the same command, which --overwrite goes on with."""
     before = _read_run(out)
@@ -74,6 +80,12 @@ def _read_run(out: Path) -> Mapping[str, Any] | None:
 def _check(out: Path, run: Mapping[str, Any]) -> bool:
     if not out.exists():
         return False
+    _refuse_occupied(out)
+    before = _read_run(out)
+    return before is not None and _same_run(out, before, json.loads(json.dumps(run)))
+
+
+def _refuse_occupied(out: Path) -> None:
     if not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; name a new folder")
     names = {path.name for path in out.iterdir()}
@@ -85,8 +97,6 @@ def _check(out: Path, run: Mapping[str, Any]) -> bool:
         raise ConfigError(
             f"--out {out}: holds other files ({sorted(names - _OURS)[0]}, ...); name a new or empty folder"
         )
-    before = _read_run(out)
-    return before is not None and _same_run(out, before, json.loads(json.dumps(run)))
 
 
 def _same_run(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

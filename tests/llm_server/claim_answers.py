@@ -39,6 +39,8 @@ def read_blocks(user: str) -> dict[str, list[dict[str, Any]]]:
 def answer_by_rule(body: Mapping[str, Any]) -> str:
     """The answer to a chat-completions request of the engine, as JSON text."""
     user = next(message["content"] for message in body["messages"] if message["role"] == "user")
+    if not user.startswith("BEGIN "):
+        return json.dumps({"colour": "red", "letters": 3})  # the question that is asked before a run
     blocks = read_blocks(user)
     answer = {"answers": _verdicts(blocks)} if "claims" in blocks else {"claims": _claims(blocks)}
     return json.dumps(answer, ensure_ascii=False)

@@ -1,0 +1,95 @@
+"""What a run needs before it may ask a language model: an endpoint that answers, a cache that opens, a secret for tags.
+
+All of it is found out before the corpus is touched. What the endpoint was found to honour and the secret of the data
+tags are kept in the cache, beside the replies: a run whose replies are all there asks nothing at all, and the same text
+goes out under the same tags, without which no reply would be found again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from pipeline.llm.cache import NONE, SQLITE, ReplyCache, open_cache
+from pipeline.llm.chat import OK, ChatReply
+from pipeline.llm.endpoint import Endpoint, resolve_key
+from pipeline.llm.ledger import read_usage
+from pipeline.llm.probe import probe
+from pipeline.llm.transport import USAGE_FILE, Transport, beside
+from schemas.manifest import WORK_FOLDER
+
+KEY_BYTES: Final = 32
+OFF: Final = "off"
+_LEARNT: Final = ("answer_form", "token_field", "temperature")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How this run asks. delimiter_key: the secret of `pipeline.engines.llm.sealed_data`; of no use to anybody who
+    cannot read the cache anyway."""
+
+    transport: Transport
+    delimiter_key: bytes = dataclasses.field(repr=False)
+
+    def over(self, processes: int, out: Path) -> Asking:
+        """The same, divided over so many processes that write into `out`."""
+        transport = dataclasses.replace(self.transport, processes=processes, ledger=str(out / WORK_FOLDER / USAGE_FILE))
+        return dataclasses.replace(self, transport=transport)
+
+    def usage(self) -> dict[str, Any]:
+        """What was sent and spent so far, for the manifest."""
+        endpoint = self.transport.endpoint
+        found = read_usage(self.transport.ledger)
+        return {"model": endpoint.model, "endpoint": endpoint.base_url, "answer_form": endpoint.answer_form, **found}
+
+
+def prepare_asking(transport: Transport, out: Path) -> Asking:
+    """Open the cache, resolve the key, try the endpoint. Raises ConfigError, in one line, for whatever cannot work.
+
+    transport.cache: empty for a file beside `out`, `off` for none.
+    """
+    cache = {"": beside(out)["cache"], OFF: NONE}.get(transport.cache, transport.cache)
+    transport = dataclasses.replace(transport, cache=cache)
+    resolve_key(transport.endpoint)
+    return asyncio.run(_prepare(transport))
+
+
+async def _prepare(transport: Transport) -> Asking:
+    found = None
+    if transport.cache.startswith(SQLITE) and not Path(transport.cache.removeprefix(SQLITE)).exists():
+        found = await asyncio.to_thread(probe, transport.endpoint)  # an endpoint that will not do leaves no file behind
+    cache = await open_cache(transport.cache, transport.cache_required)
+    try:
+        endpoint = await _known_endpoint(cache, transport.endpoint, found)
+        key = await _kept_key(cache)
+    finally:
+        await cache.close()
+    return Asking(dataclasses.replace(transport, endpoint=endpoint), key)
+
+
+async def _known_endpoint(cache: ReplyCache, endpoint: Endpoint, found: Endpoint | None) -> Endpoint:
+    """The endpoint with what it honours: as `found` just now or in an earlier run, else by asking it."""
+    name = f"endpoint {endpoint.base_url} {endpoint.model} {endpoint.answer_form}"
+    kept = await cache.get(name)
+    if kept is not None:
+        return dataclasses.replace(endpoint, **orjson.loads(kept.text))
+    found = found or await asyncio.to_thread(probe, endpoint)
+    learnt = {field: getattr(found, field) for field in _LEARNT}
+    await cache.put(name, ChatReply(OK, orjson.dumps(learnt).decode()))
+    return found
+
+
+async def _kept_key(cache: ReplyCache) -> bytes:
+    """The secret of this cache, made by the first run that uses it; without a cache, one of this run's own."""
+    name = "delimiter key"
+    fresh = secrets.token_bytes(KEY_BYTES)
+    if await cache.get(name) is None:
+        await cache.put(name, ChatReply(OK, fresh.hex()))
+    kept = await cache.get(name)  # of two runs that make one at the same time, both take the one that stayed
+    return fresh if kept is None else bytes.fromhex(kept.text)
