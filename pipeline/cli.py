@@ -45,7 +45,7 @@ def label(
         typer.Option("--conflicts", help="Characters with both verdicts: neutral, unsupported_wins, supported_wins."),
     ] = "neutral",
     num_shards: Annotated[
-        int, typer.Option("--num-shards", min=0, help="Shards; 0: one per 16 MiB of corpus.", show_default=False)
+        int, typer.Option("--num-shards", min=0, help="Shards; 0: one per 16 MiB of corpus, in fours.", show_default=False)
     ] = 0,
     workers: Workers = 0,
     shards_per_run: Annotated[

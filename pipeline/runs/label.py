@@ -15,12 +15,12 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import LabelConfig
-from pipeline.corpora import CorpusFile
+from pipeline.corpora import CorpusFile, corpus_size_bytes
 from pipeline.graph import label_buckets, label_files
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.beam_options import runner_of
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
-from pipeline.runs.parts import run_parts, show_progress
+from pipeline.runs.parts import run_parts, show_progress, worker_pool
 from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
 from pipeline.write_shards import DONE_FOLDER, shard_name
 from schemas.errors import BaltoError, ConfigError
@@ -29,7 +29,7 @@ from schemas.manifest import WORK_FOLDER, Manifest, write_manifest
 LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would first look for a Go binary on the network
 SHARD_BYTES = 16 << 20  # of corpus per shard: bounds the memory of a worker
 LOSES_DATA = {"DaskRunner"}  # measured with Beam 2.77: outputs are not separated, finish_bundle's are dropped
-PARALLEL_RECORDS = 4_000  # fewer are labelled sooner than a second process has started
+PARALLEL_BYTES = 8 << 20  # of corpus; fewer are labelled sooner than a second process has started
 GC_THRESHOLD = 50_000  # records hold no cycles; looking for some at Python's usual pace took a tenth of the time
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,12 @@ class Resources:
 
 
 def default_shards(corpus_bytes: int) -> int:
-    """How many shards a corpus of that size gets; known before a record is read, and no option of speed changes it."""
-    return max(1, -(-corpus_bytes // SHARD_BYTES))
+    """How many shards a corpus of that size gets; known before a record is read, and no option of speed changes it.
+
+    Several are a multiple of four: with two or four workers, none is left with a shard while the others are done.
+    """
+    shards = max(1, -(-corpus_bytes // SHARD_BYTES))
+    return shards if shards == 1 else -(-shards // 4) * 4
 
 
 def run_label(
@@ -58,19 +62,27 @@ def run_label(
     with open_output(out, run, overwrite) as resuming:
         if resuming:
             log.info("resuming the unfinished run in %s", out)
-        with show_progress("reading", None):
-            split = split_corpus(files, out, config.num_shards)
-        pending = [bucket for bucket in sorted(split.buckets) if not _done(out, bucket, config.num_shards).is_file()]
-        groups = [pending[i : i + resources.buckets_per_run] for i in range(0, len(pending), resources.buckets_per_run)]
-        work = functools.partial(_label_group, out=out, config=config, split=split, beam_args=resources.beam_args)
-        records = sum(split.buckets[bucket] for bucket in pending)
-        with show_progress("labelling", records):
-            run_parts(groups, work, resources.workers if records >= PARALLEL_RECORDS else 1)
+        with worker_pool(_parallel_workers(files, config.num_shards, resources), [__name__]) as pool:
+            with show_progress("reading", None):
+                split = split_corpus(files, out, config.num_shards)
+            pending = [one for one in sorted(split.buckets) if not _done(out, one, config.num_shards).is_file()]
+            size = resources.buckets_per_run
+            groups = [pending[start : start + size] for start in range(0, len(pending), size)]
+            work = functools.partial(_label_group, out=out, config=config, split=split, beam_args=resources.beam_args)
+            with show_progress("labelling", sum(split.buckets[bucket] for bucket in pending)):
+                run_parts(groups, work, pool)
         reports = [json.loads(_done(out, bucket, config.num_shards).read_bytes()) for bucket in sorted(split.buckets)]
         manifest = assemble(reports, split.read, split.rejected, split.rejected_by, _named(files, config))
         write_manifest(out, manifest)
         close_output(out)
     return manifest
+
+
+def _parallel_workers(files: Sequence[CorpusFile], num_shards: int, resources: Resources) -> int:
+    """How many processes are worth starting, before it is known what there is to do."""
+    if corpus_size_bytes(files) < PARALLEL_BYTES:
+        return 1
+    return min(resources.workers, -(-num_shards // resources.buckets_per_run))
 
 
 def run_label_on_runner(
