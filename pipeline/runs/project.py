@@ -19,8 +19,8 @@ from pipeline.label_tokens import sampled_ids
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.parts import run_parts, show_progress, worker_pool
+from pipeline.shard_files import done_path, shard_report
 from pipeline.stages import reject
-from pipeline.write_shards import done_path, shard_report
 from schemas.errors import RecordError, ShardError
 from schemas.manifest import REJECTED_FOLDER, Manifest, ShardEntry, read_manifest, write_manifest
 from schemas.records import LabelSpan, Rejected, TokenLabels
