@@ -71,6 +71,7 @@ def label(
     request_timeout_s: llm.RequestTimeout = 120,
     answer_form: llm.AnswerForm = "",
     prices: llm.Prices = "",
+    batch_api: llm.BatchApi = False,
     estimate: llm.Estimate = False,
 ) -> None:
     """Label a corpus: claims, verdicts and token labels, written as Parquet shards.
@@ -120,7 +121,7 @@ def label(
             prices=prices,
         )
         refuse_occupied(out, overwrite)
-        asking = prepare_asking(transport, out)
+        asking = prepare_asking(transport, out, batch_api)
     resources = Resources(workers or _cores(), shards_per_run, tuple(beam_args))
     run = run_label if runner_of(beam_args) in (None, LOCAL_RUNNER) else run_label_on_runner
     result = summary(run(files, out, config, resources, overwrite, asking), out)

@@ -70,6 +70,10 @@ AnswerForm = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+BatchApi = Annotated[
+    bool,
+    typer.Option("--batch-api", help="Ask through the Batch API: cheaper, within a day.", rich_help_panel=_PANEL),
+]
 Prices = Annotated[
     str, typer.Option("--prices", help="File of prices per million tokens; default: ours.", rich_help_panel=_PANEL)
 ]

@@ -19,9 +19,11 @@ import orjson
 from pipeline.llm.cache import NONE, SQLITE, ReplyCache, open_cache
 from pipeline.llm.chat import OK, ChatReply
 from pipeline.llm.endpoint import Endpoint, resolve_key
-from pipeline.llm.ledger import read_usage
+from pipeline.llm.ledger import NOTED, read_usage
+from pipeline.llm.prices import price_of
 from pipeline.llm.probe import probe
 from pipeline.llm.transport import USAGE_FILE, Transport, beside
+from schemas.errors import ConfigError
 from schemas.manifest import WORK_FOLDER
 
 KEY_BYTES: Final = 32
@@ -32,10 +34,11 @@ _LEARNT: Final = ("answer_form", "token_field", "temperature")
 @dataclass(frozen=True)
 class Asking:
     """How this run asks. delimiter_key: the secret of `pipeline.engines.llm.sealed_data`; of no use to anybody who
-    cannot read the cache anyway."""
+    cannot read the cache anyway.   batch_api: questions go out as batches first, and the run finds their answers."""
 
     transport: Transport
     delimiter_key: bytes = dataclasses.field(repr=False)
+    batch_api: bool = False
 
     def over(self, processes: int, out: Path) -> Asking:
         """The same, divided over so many processes that write into `out`."""
@@ -46,10 +49,13 @@ class Asking:
         """What was sent and spent so far, for the manifest."""
         endpoint = self.transport.endpoint
         found = read_usage(self.transport.ledger)
+        noticed = found.get(NOTED, {})
+        if noticed.get("canaries"):
+            noticed["canary_failure_rate"] = round(noticed.get("canaries_failed", 0) / noticed["canaries"], 4)
         return {"model": endpoint.model, "endpoint": endpoint.base_url, "answer_form": endpoint.answer_form, **found}
 
 
-def prepare_asking(transport: Transport, out: Path) -> Asking:
+def prepare_asking(transport: Transport, out: Path, batch_api: bool = False) -> Asking:
     """Open the cache, resolve the key, try the endpoint. Raises ConfigError, in one line, for whatever cannot work.
 
     transport.cache: empty for a file beside `out`, `off` for none.
@@ -57,7 +63,10 @@ def prepare_asking(transport: Transport, out: Path) -> Asking:
     cache = {"": beside(out)["cache"], OFF: NONE}.get(transport.cache, transport.cache)
     transport = dataclasses.replace(transport, cache=cache)
     resolve_key(transport.endpoint)
-    return asyncio.run(_prepare(transport))
+    price = price_of(transport.endpoint.model, transport.prices)
+    if transport.max_cost and price is None:
+        raise ConfigError(f"--max-cost: no price is known for {transport.endpoint.model}; give one with --prices FILE")
+    return dataclasses.replace(asyncio.run(_prepare(transport)), batch_api=batch_api)
 
 
 async def _prepare(transport: Transport) -> Asking:

@@ -30,11 +30,11 @@ def run_estimate(
     extractor = make_extractor(config.extractor, config.llm)
     verifier = make_verifier(config.verifier, config.llm)
     with show_progress("estimating", None):
-        found = estimate(_samples(files), extractor, verifier if isinstance(verifier, AskingVerifier) else None)
+        found = estimate(samples_to_label(files), extractor, verifier if isinstance(verifier, AskingVerifier) else None)
     return found.summary(config.model, cost_of)
 
 
-def _samples(files: Sequence[CorpusFile]) -> Iterator[Sample | None]:
+def samples_to_label(files: Sequence[CorpusFile]) -> Iterator[Sample | None]:
     """Samples that will be labelled; None for each record that will be rejected before anybody is asked."""
     for file in files:
         for record in read_corpus_file(file):

@@ -70,6 +70,7 @@ def run_label(
             log.info("resuming the unfinished run in %s", out)
         workers = _parallel_workers(files, config.num_shards, resources)
         asking = asking.over(workers, out) if asking else None
+        _ask_in_batches(files, config, asking, out)
         with worker_pool(workers, ["pipeline.runs.run_graph"]) as pool:
             with show_progress("reading", None):
                 split = split_corpus(files, out, config.num_shards)
@@ -88,6 +89,13 @@ def run_label(
         write_manifest(out, manifest)
         close_output(out)
     return manifest
+
+
+def _ask_in_batches(files: Sequence[CorpusFile], config: LabelConfig, asking: Asking | None, out: Path) -> None:
+    if asking is not None and asking.batch_api:
+        from pipeline.runs.ask_in_batches import ask_in_batches
+
+        ask_in_batches(files, config, asking, out)
 
 
 def _parallel_workers(files: Sequence[CorpusFile], num_shards: int, resources: Resources) -> int:
@@ -116,6 +124,7 @@ def run_label_on_runner(
         for stale in (out / WORK_FOLDER / DONE_FOLDER).glob("*.json"):
             stale.unlink()
         asking = asking.over(1, out) if asking else None
+        _ask_in_batches(files, config, asking, out)
         label_files(pipeline, list(files), config, str(out), asking)
         run_pipeline(pipeline)
         reports = [json.loads(path.read_bytes()) for path in sorted((out / WORK_FOLDER / DONE_FOLDER).glob("*.json"))]
