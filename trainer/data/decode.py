@@ -153,16 +153,14 @@ def _group(
 def _response(columns: _Columns, row: int, renderer: PromptRenderer) -> ResponseRow:
     stored = columns.token_ids[row]
     ends = len(stored) > 0 and int(stored[-1]) in renderer.stop_ids
-    added = 0 if ends or renderer.stop_id is None else 1
-    token_ids = np.empty(len(stored) + added, np.int32)
+    added = [] if ends or renderer.stop_id is None else [renderer.stop_id]
+    token_ids = np.concatenate([stored, added]).astype(np.int32)
     labels = np.zeros(len(token_ids), np.int8)
     old_logprobs = np.full(len(token_ids), np.nan, np.float32)
-    token_ids[: len(stored)], labels[: len(stored)] = stored, columns.labels[row]
+    labels[: len(stored)] = columns.labels[row]
     if columns.logprobs.present[row]:
         old_logprobs[: len(stored)] = columns.logprobs[row]
         old_logprobs[~np.isfinite(old_logprobs)] = np.nan
-    if added:
-        token_ids[-1] = renderer.stop_id
     if ends:
         labels[-1] = 0
     return ResponseRow(
@@ -170,7 +168,7 @@ def _response(columns: _Columns, row: int, renderer: PromptRenderer) -> Response
         token_ids,
         labels,
         old_logprobs,
-        has_stop=ends or added == 1,
+        has_stop=ends or bool(added),
         claims_supported=int(columns.supported[row]),
         claims_unsupported=int(columns.unsupported[row]),
     )
