@@ -111,6 +111,10 @@ class PromptRenderer:
         self.stop_ids = frozenset(i for i in (self.stop_id, eos) if i is not None)
         self._written: dict[tuple[str, ...], Counter[int]] = {}  # control tokens of the template itself, by roles
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Only a chat template needs transformers; without one a reader process starts in a fraction of the time.
+        return self.__dict__ | ({"_tokenizer": None} if self._template is None else {})
+
     @property
     def vocabulary(self) -> int:
         """Ids are below this number."""

@@ -108,10 +108,11 @@ def _lists(column: pa.ChunkedArray) -> _Lists:
 def _check(row_group: RowGroup, vocabulary: int, ids: _Lists, labels: _Lists, logprobs: _Lists) -> None:
     """What the pipeline guarantees of a row's tokens. Null elements have become NaN, which no comparison passes."""
     lengths = ids.lengths()
-    fine = (labels.lengths() == lengths) & (~logprobs.present | (logprobs.lengths() == lengths))
-    if not fine.all():
-        row = int(np.argmin(fine))
-        raise ShardError(f"{row_group.place}, row {row}: {labels.lengths()[row]} labels for {lengths[row]} tokens")
+    for what, others in (("labels", labels), ("log-probabilities", logprobs)):
+        differs = others.present & (others.lengths() != lengths)
+        if differs.any():
+            row = int(np.argmax(differs))
+            raise ShardError(f"{row_group.place}, row {row}: {others.lengths()[row]} {what} for {lengths[row]} tokens")
     if not np.isin(labels.values, (-1, 0, 1)).all():
         raise ShardError(f"{row_group.place}: a token label other than -1, 0 and +1")
     if not ((ids.values >= 0) & (ids.values < vocabulary)).all():
@@ -159,8 +160,8 @@ def _response(columns: _Columns, row: int, renderer: PromptRenderer) -> Response
     old_logprobs = np.full(len(token_ids), np.nan, np.float32)
     labels[: len(stored)] = columns.labels[row]
     if columns.logprobs.present[row]:
-        old_logprobs[: len(stored)] = columns.logprobs[row]
-        old_logprobs[~np.isfinite(old_logprobs)] = np.nan
+        given = columns.logprobs[row]
+        old_logprobs[: len(stored)] = np.where(np.isfinite(given) & (given <= 0), given, np.nan)
     if ends:
         labels[-1] = 0
     return ResponseRow(

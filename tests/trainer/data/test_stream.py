@@ -8,9 +8,10 @@ import time
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from schemas.errors import BaltoError, ShardError
-from tests.trainer.chat_templates import chatml
+from tests.trainer.chat_templates import chatml, wrap
 from tests.trainer.label_sets_made_here import flip_byte, make_rows, write_label_set
 from trainer.data.groups import StepBatch
 from trainer.data.index import split_groups
@@ -21,6 +22,8 @@ from trainer.prompts import PromptRenderer
 
 TOKENIZER = chatml()
 RENDERER = PromptRenderer(TOKENIZER)
+# Without a chat template: reader processes that need not import transformers start sooner.
+PLAIN = PromptRenderer(wrap(Tokenizer.from_str(TOKENIZER.backend_tokenizer.to_str()), [], []))
 GROUPS = 60
 BUDGET = 2000
 
@@ -38,6 +41,10 @@ def planned(stream: GroupStream, per_step: int = 7, window: int = 3, seed: int =
 
 def open_stream(*folders, workers: int = 0, verify: bool = True) -> GroupStream:
     return GroupStream(open_label_sets([(folder, 1.0) for folder in folders], verify), RENDERER, workers)
+
+
+def open_plain(folder, workers: int) -> GroupStream:
+    return GroupStream(open_label_sets([(folder, 1.0)]), PLAIN, workers)
 
 
 def ids(batch: StepBatch) -> list[str]:
@@ -105,7 +112,7 @@ def test_reader_processes_give_the_same_groups_bit_by_bit(folder, unbroken):
 
 
 def test_reading_holds_two_windows_of_row_groups_at_most(folder):
-    with open_stream(folder, workers=1) as stream:
+    with open_plain(folder, workers=1) as stream:
         plan = planned(stream, per_step=2, window=2)
         submitted = []
         decode = stream.decode
@@ -132,7 +139,7 @@ def test_label_sets_are_mixed_with_their_source_and_weight(folder, tmp_path):
 def test_row_group_that_breaks_during_a_run_is_skipped_and_nothing_else_moves(folder, unbroken, tmp_path, workers):
     copy = shutil.copytree(folder, tmp_path / "copy")
     bad = {f"g{number:05d}" for number in range(4, 8)}  # the second row group of the first shard
-    with open_stream(copy, workers=workers) as stream:
+    with open_plain(copy, workers) as stream:
         plan = planned(stream)
         flip_byte(sorted((copy / "shards").iterdir())[0], 1, "token_labels")
         batches = list(stream.steps(plan, BUDGET, epochs=2))
@@ -202,23 +209,21 @@ def test_held_out_groups_never_train_and_come_in_the_same_order(folder):
 
 
 def test_killed_reader_is_one_line_not_a_hang(folder):
-    with open_stream(folder, workers=1) as stream:
-        plan = planned(stream, window=1)
-        steps = stream.steps(plan, BUDGET)
+    with open_plain(folder, workers=1) as stream:
+        steps = stream.steps(planned(stream, window=1), BUDGET)
         next(steps)
         (worker,) = stream._pool._executor._processes  # type: ignore[union-attr]
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(BaltoError, match=r"process that reads the label set died .* --resume"):
-            for _ in range(1000):
-                next(steps)
+            list(itertools.islice(steps, 1000))
 
 
 CHILD = """
 import sys, time
 from pathlib import Path
-from tests.trainer.data.test_stream import open_stream, planned
+from tests.trainer.data.test_stream import open_plain, planned
 if __name__ == "__main__":
-    stream = open_stream(Path(sys.argv[1]), workers=2)
+    stream = open_plain(Path(sys.argv[1]), workers=2)
     steps = stream.steps(planned(stream), 2000)
     next(steps)
     print(*stream._pool._executor._processes, flush=True)
