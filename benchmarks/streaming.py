@@ -93,7 +93,7 @@ def read_epoch(stream: GroupStream, plan: Plan, epoch: int) -> tuple[int, int]:
 
 
 def model_pace(groups: Sequence[PromptGroup], vocabulary: int, layers: int, width: int) -> float:
-    """Groups per second of forward and backward over packed rows: a small Llama, plain causal attention, no optimiser."""
+    """Groups per second of forward and backward over packed rows: a small Llama, causal attention, no optimiser."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -108,7 +108,8 @@ def model_pace(groups: Sequence[PromptGroup], vocabulary: int, layers: int, widt
         max_position_embeddings=8192,
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = LlamaForCausalLM(config).to(device)
+    model: torch.nn.Module = LlamaForCausalLM(config)
+    model.to(device)
 
     def train() -> None:
         for group in groups:
@@ -129,20 +130,22 @@ def compare(label_sets: Sequence[LabelSet], renderer: PromptRenderer, workers: i
         measuring, index = timed(stream.measure)
         plan = Plan(index, split_groups(index, sys.maxsize).train, label_sets, seed=0, groups_per_step=GROUPS_PER_STEP)
         list(itertools.islice(stream.steps(plan, TOKEN_BUDGET), 1))  # the readers have started
+        groups, tokens = len(index.entries), int(index.packed_tokens.sum())
         pairs = []
         for epoch in range(rounds):
             scanning, _ = timed(lambda: scan(label_sets))
-            reading, (groups, tokens) = timed(lambda epoch=epoch: read_epoch(stream, plan, epoch))
-            pairs.append((groups / scanning, groups / reading, tokens / reading))
+            reading, found = timed(lambda epoch=epoch: read_epoch(stream, plan, epoch))
+            if found != (groups, tokens):
+                raise RuntimeError(f"an epoch gave {found} groups and tokens, the index says {(groups, tokens)}")
+            pairs.append((scanning, reading))
     return {
         "workers": workers,
         "groups": groups,
         "packed_tokens_per_group": tokens / groups,
         "measure_s": measuring,
-        "scan_groups_per_s": statistics.median(pair[0] for pair in pairs),
-        "read_groups_per_s": statistics.median(pair[1] for pair in pairs),
-        "read_tokens_per_s": statistics.median(pair[2] for pair in pairs),
-        "read_over_scan": statistics.median(pair[1] / pair[0] for pair in pairs),
+        "scan_groups_per_s": groups / statistics.median(pair[0] for pair in pairs),
+        "read_groups_per_s": groups / statistics.median(pair[1] for pair in pairs),
+        "read_over_scan": statistics.median(pair[0] / pair[1] for pair in pairs),
     }
 
 
@@ -171,9 +174,9 @@ def run(options: argparse.Namespace, labels: Path, model: str) -> list[dict[str,
     for workers in options.workers:
         one = compare(label_sets, renderer, workers, options.rounds)
         line = (
-            f"{workers} readers | {one['read_groups_per_s']:.0f} groups/s, {one['read_tokens_per_s'] / 1e6:.2f} M tokens/s "
-            f"({one['packed_tokens_per_group']:.0f} tokens a group) | bare scan {one['scan_groups_per_s']:.0f} groups/s | "
-            f"x{one['read_over_scan']:.2f} of it | measuring lengths first: {one['measure_s']:.1f} s"
+            f"{workers} readers | {one['read_groups_per_s']:.0f} groups/s | "
+            f"{one['packed_tokens_per_group']:.0f} tokens a group | bare scan {one['scan_groups_per_s']:.0f} groups/s | "
+            f"x{one['read_over_scan']:.3f} of it | measuring lengths first: {one['measure_s']:.1f} s"
         )
         if pace:
             one["read_over_model"] = one["read_groups_per_s"] / pace
