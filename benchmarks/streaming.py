@@ -108,7 +108,7 @@ def model_pace(groups: Sequence[PromptGroup], vocabulary: int, layers: int, widt
         max_position_embeddings=8192,
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model: torch.nn.Module = LlamaForCausalLM(config)
+    model: Any = LlamaForCausalLM(config)
     model.to(device)
 
     def train() -> None:
@@ -175,7 +175,7 @@ def run(options: argparse.Namespace, labels: Path, model: str) -> list[dict[str,
         one = compare(label_sets, renderer, workers, options.rounds)
         line = (
             f"{workers} readers | {one['read_groups_per_s']:.0f} groups/s | "
-            f"{one['packed_tokens_per_group']:.0f} tokens a group | bare scan {one['scan_groups_per_s']:.0f} groups/s | "
+            f"{one['packed_tokens_per_group']:.0f} tokens each | bare scan {one['scan_groups_per_s']:.0f} groups/s | "
             f"x{one['read_over_scan']:.3f} of it | measuring lengths first: {one['measure_s']:.1f} s"
         )
         if pace:
