@@ -35,7 +35,11 @@ log = logging.getLogger(__name__)
 
 
 class AskingStep(Protocol):
-    """What an asking stage does to one record; runs on the event loop, with up to a few hundred others."""
+    """What an asking stage does to one record; runs on the event loop, with up to a few hundred others.
+
+    A step may have a `tally` whose `take()` gives counts by name since the last call; they go to Beam's counters and
+    to the run's ledger when a bundle is done.
+    """
 
     def setup(self) -> None: ...
     def teardown(self) -> None: ...
@@ -153,6 +157,10 @@ class _AskingDoFn(beam.DoFn):
 
     def _count_usage(self) -> None:
         """Hand what was sent and spent since the last bundle to Beam's counters (whole numbers only)."""
+        tally = getattr(self.step, "tally", None)
+        for name, value in (tally.take() if tally else {}).items():
+            Metrics.counter("balto", name).inc(value)
+            self._service.call_soon(self._service.asker.ledger.note, name, value)
         for name, value in self._service.take_usage().items():
             if name.partition(".")[2] in COUNTERS:
                 Metrics.counter("balto", name).inc(round(value * 1e6) if name.endswith("cost_usd") else int(value))

@@ -9,20 +9,17 @@ Evidence is gathered inside the verifiers: what they want of a context, and in w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from pipeline.ask_claims import AskClaims, asks
-from pipeline.asking_stages import AskingStage, AskingStep
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, read_corpus_file
 from pipeline.engines import make_extractor, make_verifier
 from pipeline.extract_claims import ExtractClaims
 from pipeline.gold_labels import gold_claims
 from pipeline.label_tokens import LabelTokens
-from pipeline.llm.transport import Transport
 from pipeline.locate_spans import locate_claims
 from pipeline.reject_duplicates import RejectDuplicates, duplicate_reason
 from pipeline.runs.split_corpus import read_bucket
@@ -31,7 +28,6 @@ from pipeline.stages import ACCEPTED, REJECTED, Draft, PureStep, Stage, Step, re
 from pipeline.validate import validate_sample
 from pipeline.verify_claims import VerifyClaims
 from pipeline.write_shards import WriteShards
-from schemas.errors import ConfigError
 from schemas.records import Sample
 
 
@@ -44,13 +40,17 @@ def locate_draft(draft: Draft) -> Draft:
     return Draft(sample, locate_claims(response, claims, split_sentences(response)))
 
 
-def label_steps(config: LabelConfig) -> list[tuple[str, Step | AskingStep]]:
+def label_steps(config: LabelConfig) -> list[tuple[str, Step]]:
     """The stages from a Sample to a LabelledResponse, named, in order. Run without Beam by `benchmarks/`."""
-    claimed: list[tuple[str, Step | AskingStep]]
+    claimed: list[tuple[str, Step]]
     if config.labels == "gold":
         claimed = [("gold_labels", PureStep(gold_claims))]
     else:
-        claimed = _claim_steps(make_extractor(config.extractor), make_verifier(config.verifier))
+        claimed = [
+            ("extract_claims", ExtractClaims(make_extractor(config.extractor))),
+            ("locate_spans", PureStep(locate_draft)),
+            ("verify_claims", VerifyClaims(make_verifier(config.verifier))),
+        ]
     return [
         ("validate", PureStep(validate_sample)),
         *claimed,
@@ -58,51 +58,24 @@ def label_steps(config: LabelConfig) -> list[tuple[str, Step | AskingStep]]:
     ]
 
 
-def _claim_steps(extractor: Any, verifier: Any) -> list[tuple[str, Step | AskingStep]]:
-    if asks(extractor) or asks(verifier):
-        return [("ask_claims", AskClaims(extractor, locate_draft, verifier))]
-    return [
-        ("extract_claims", ExtractClaims(extractor)),
-        ("locate_spans", PureStep(locate_draft)),
-        ("verify_claims", VerifyClaims(verifier)),
-    ]
-
-
 class LabelSamples(beam.PTransform):
-    """In: Sample.   Out: (LabelledResponse, Rejected): every sample leaves by exactly one of the two.
+    """In: Sample.   Out: (LabelledResponse, Rejected): every sample leaves by exactly one of the two."""
 
-    transport: how a language model is reached; needed when an engine asks one.
-    """
-
-    def __init__(self, config: LabelConfig, transport: Transport | None = None):
+    def __init__(self, config: LabelConfig):
         super().__init__()
         self.config = config
-        self.transport = transport
 
     def expand(self, input_or_inputs: Any) -> Any:
         records, rejected = input_or_inputs, []
         for name, step in label_steps(self.config):
-            outputs = records | name >> self._stage(name, step)
+            outputs = records | name >> Stage(name, step)
             records = outputs[ACCEPTED]
             rejected.append(outputs[REJECTED])
         return records, rejected | "Rejected" >> beam.Flatten()
 
-    def _stage(self, name: str, step: Step | AskingStep) -> beam.PTransform:
-        if not hasattr(step, "ask"):
-            return Stage(name, cast(Step, step))
-        if self.transport is None:
-            raise ConfigError("an engine that asks a language model needs --base-url and --model")
-        return AskingStage(name, cast(AskingStep, step), self.transport)
-
 
 def label_buckets(
-    pipeline: beam.Pipeline,
-    folder: str,
-    buckets: list[int],
-    duplicates: dict[int, str],
-    config: LabelConfig,
-    out: str,
-    transport: Transport | None = None,
+    pipeline: beam.Pipeline, folder: str, buckets: list[int], duplicates: dict[int, str], config: LabelConfig, out: str
 ) -> Any:
     """The graph over buckets that `split_corpus` wrote under `folder`; every bucket becomes one shard.
 
@@ -113,16 +86,10 @@ def label_buckets(
         | "Buckets" >> beam.Create(buckets, reshuffle=False)
         | "Read bucket" >> beam.ParDo(_ReadBucket(folder, duplicates)).with_outputs(REJECTED, main=ACCEPTED)
     )
-    return _label_and_write(samples[ACCEPTED], [samples[REJECTED]], config, out, transport)
+    return _label_and_write(samples[ACCEPTED], [samples[REJECTED]], config, out)
 
 
-def label_files(
-    pipeline: beam.Pipeline,
-    files: list[CorpusFile],
-    config: LabelConfig,
-    out: str,
-    transport: Transport | None = None,
-) -> Any:
+def label_files(pipeline: beam.Pipeline, files: list[CorpusFile], config: LabelConfig, out: str) -> Any:
     """The graph over whole corpus files, for a runner that shuffles by itself.   Out: shard reports."""
     read = (
         pipeline
@@ -130,13 +97,11 @@ def label_files(
         | "Read file" >> beam.ParDo(_ReadFile()).with_outputs(REJECTED, main=ACCEPTED)
     )
     samples = read[ACCEPTED] | "Reject duplicates" >> RejectDuplicates()
-    return _label_and_write(samples[ACCEPTED], [read[REJECTED], samples[REJECTED]], config, out, transport)
+    return _label_and_write(samples[ACCEPTED], [read[REJECTED], samples[REJECTED]], config, out)
 
 
-def _label_and_write(
-    samples: Any, rejected: list[Any], config: LabelConfig, out: str, transport: Transport | None
-) -> Any:
-    labelled, refused = samples | "Label" >> LabelSamples(config, transport)
+def _label_and_write(samples: Any, rejected: list[Any], config: LabelConfig, out: str) -> Any:
+    labelled, refused = samples | "Label" >> LabelSamples(config)
     all_rejected = [*rejected, refused] | "All rejected" >> beam.Flatten()
     return (labelled, all_rejected) | "Write shards" >> WriteShards(out, config.num_shards)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pipeline.engines import Verifier
 from pipeline.stages import Draft
-from schemas.records import Claim
 
 
 class VerifyClaims:
@@ -22,11 +21,6 @@ class VerifyClaims:
     def __call__(self, draft: Draft) -> Draft:
         sample, claims = draft
         verified = self.verifier.verify(sample, claims)
-        check_answered(self.verifier.name, claims, verified)
+        if [claim.claim_id for claim in verified] != [claim.claim_id for claim in claims]:
+            raise RuntimeError(f"verifier {self.verifier.name} did not answer every claim once, in order")
         return Draft(sample, verified)
-
-
-def check_answered(verifier: str, claims: tuple[Claim, ...], verified: tuple[Claim, ...]) -> None:
-    """Raise RuntimeError when a verifier lost, added or reordered claims."""
-    if [claim.claim_id for claim in verified] != [claim.claim_id for claim in claims]:
-        raise RuntimeError(f"verifier {verifier} did not answer every claim once, in order")

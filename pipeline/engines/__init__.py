@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pipeline.llm.chat import Ask
 from schemas.errors import ConfigError
 from schemas.records import Claim, Sample
 
@@ -35,24 +34,6 @@ class Verifier(Protocol):
     def setup(self) -> None: ...
     def teardown(self) -> None: ...
     def verify(self, sample: Sample, claims: tuple[Claim, ...]) -> tuple[Claim, ...]: ...
-
-
-class AskingExtractor(Protocol):
-    """An Extractor that asks a language model; it opens nothing itself."""
-
-    name: str
-    prompt_version: str
-
-    async def extract(self, sample: Sample, ask: Ask) -> tuple[Claim, ...]: ...
-
-
-class AskingVerifier(Protocol):
-    """A Verifier that asks a language model; it opens nothing itself."""
-
-    name: str
-    prompt_version: str
-
-    async def verify(self, sample: Sample, claims: tuple[Claim, ...], ask: Ask) -> tuple[Claim, ...]: ...
 
 
 EXTRACTORS = ("rules",)

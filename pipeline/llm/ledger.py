@@ -23,6 +23,7 @@ BUSY_S: Final = 60.0  # how long to wait for other processes that write
 _BOOK: Final = """INSERT INTO totals VALUES ('booked', 1)
     ON CONFLICT (name) DO UPDATE SET value = value + 1 WHERE value < ?"""
 _ADD: Final = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+NOTED: Final = "noticed"  # what engines count about answers stands under this name
 # Counters per purpose, in this order in reports. requests: sent, retries included.   cached: answered without sending.
 COUNTERS: Final = (
     "requests",
@@ -110,6 +111,10 @@ class Ledger:
         """Count a question that got no answer after all attempts."""
         self._add(purpose, "failed", 1)
 
+    def note(self, name: str, by: int) -> None:
+        """Count something that an engine noticed about the answers."""
+        self._add(NOTED, name, by)
+
     def _add(self, purpose: str, name: str, value: float) -> None:
         if not value:
             return
@@ -157,6 +162,7 @@ def _open(path: str) -> sqlite3.Connection:
 
 def read_usage(path: str) -> dict[str, Any]:
     """The totals in a ledger file by purpose, and of all: what the manifest's `usage` holds. {}: there is no file.
+    What engines noticed about the answers stands under `noticed`.
 
     `cost_usd` is missing where the model's price was not known.
     """
@@ -167,7 +173,7 @@ def read_usage(path: str) -> dict[str, Any]:
         totals: Mapping[str, float] = dict(file.execute("SELECT name, value FROM totals").fetchall())
     finally:
         file.close()
-    purposes = sorted({name.partition(".")[0] for name in totals if "." in name})
+    purposes = sorted({name.partition(".")[0] for name in totals if "." in name} - {NOTED})
     usage: dict[str, Any] = {}
     for purpose in purposes:
         usage[purpose] = {
@@ -176,6 +182,9 @@ def read_usage(path: str) -> dict[str, Any]:
     names = [name for name in COUNTERS if any(name in one for one in usage.values())]
     if usage:
         usage["all"] = {name: _rounded(name, sum(one.get(name, 0) for one in usage.values())) for name in names}
+    noted = {name: int(value) for name, value in sorted(totals.items()) if name.startswith(f"{NOTED}.")}
+    if noted:
+        usage[NOTED] = {name.partition(".")[2]: value for name, value in noted.items()}
     return usage
 
 

@@ -21,6 +21,15 @@ from tests.pipeline.llm.asking import repeat, request, transport
 from tests.rows import make_sample
 
 
+class Tally:
+    def __init__(self):
+        self.counts = {"slips": 2}
+
+    def take(self):
+        counts, self.counts = self.counts, {}
+        return counts
+
+
 class AskTwice:
     """Asks a question and then a second one; refuses or breaks on samples of certain names."""
 
@@ -83,11 +92,14 @@ def test_results_keep_the_window_of_their_own_record():
         )
 
 
-def test_requests_tokens_and_rejections_are_counted_in_beam_s_metrics():
+def test_requests_tokens_and_rejections_are_counted_in_beam_s_metrics_and_in_the_ledger(tmp_path):
+    ledger = f"{tmp_path}/ledger"
+    step = AskTwice()
+    step.tally = Tally()
     with LlmServer(answer=repeat) as server:
         pipeline = local_pipeline()
         samples = [make_sample(name) for name in ("a", "b", "refused")]
-        _ = pipeline | beam.Create(samples) | AskingStage("ask", AskTwice(), transport(server))
+        _ = pipeline | beam.Create(samples) | AskingStage("ask", step, transport(server, ledger=ledger))
         result = pipeline.run()
         result.wait_until_finish()
     counted = {counter.key.metric.name: counter.committed for counter in result.metrics().query()["counters"]}
@@ -95,6 +107,10 @@ def test_requests_tokens_and_rejections_are_counted_in_beam_s_metrics():
     assert counted["verify.requests"] == 2
     assert counted["verify.prompt_tokens"] > 0
     assert counted["rejected_ask"] == 1
+    assert counted["slips"] == 2
+    usage = read_usage(ledger)
+    assert usage["noticed"] == {"slips": 2}
+    assert usage["all"]["requests"] == 5
 
 
 def test_spent_budget_ends_the_run_and_the_next_one_asks_only_the_rest(tmp_path):
