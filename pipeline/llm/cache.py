@@ -63,28 +63,30 @@ class ReplyCache:
     """A store with the policy for its failures.   name: as the user wrote it, for messages."""
 
     def __init__(self, store: Store | None, name: str, required: bool = False):
-        self._store = store
+        self._store = self._opened = store  # the first is None once the store has failed
         self.name = name
         self.required = required
 
     async def get(self, key: str) -> ChatReply | None:
         """The stored reply, marked `from_cache`, or None."""
-        if self._store is None:
+        store = self._store
+        if store is None:
             return None
         try:
-            data = await self._store.get(key)
-        except self._store.failures as err:
+            data = await store.get(key)
+        except store.failures as err:
             self._give_up(err)
             return None
         return None if data is None else from_stored(data)
 
     async def put(self, key: str, reply: ChatReply) -> None:
         """Keep a reply, unless it is an error."""
-        if self._store is None or reply.status == API_ERROR:
+        store = self._store
+        if store is None or reply.status == API_ERROR:
             return
         try:
-            await self._store.put(key, to_stored(reply))
-        except self._store.failures as err:
+            await store.put(key, to_stored(reply))
+        except store.failures as err:
             self._give_up(err)
 
     def _give_up(self, err: Exception) -> None:
@@ -99,10 +101,10 @@ class ReplyCache:
 
     async def close(self) -> None:
         """Write what waits and close the store."""
-        if self._store is not None:
+        if self._opened is not None:
             try:
-                await self._store.close()
-            except self._store.failures as err:
+                await self._opened.close()
+            except self._opened.failures as err:
                 self._give_up(err)
 
 
