@@ -89,7 +89,7 @@ class Ledger:
 
     def returned(self, requests: int) -> None:
         """Requests that `take` booked have come back, answered or not."""
-        self._open -= requests
+        self._open = max(0, self._open - requests)  # those of a killed run were not booked here
 
     def answered(self, purpose: str, usage: Usage, batched: bool = False) -> None:
         """Count the tokens of an answer and what they cost."""
