@@ -1,9 +1,10 @@
 """One model behind an OpenAI-compatible endpoint, with retries of our own.
 
-Requests go through the openai package's aiohttp client, with the package's addresses and headers, but not through
-`chat.completions.create`: building and checking its objects takes most of a core at a few hundred requests per second
-(benchmarks/llm_throughput.py), and we read the raw reply ourselves anyway, so that a reply that is not what was asked
-for keeps its text and its usage.
+Addresses, headers and credentials are the openai package's, and so is its client for models, files and batches. Chat
+completions themselves go straight through aiohttp, the transport that the package would use: on the way through
+`chat.completions.create` every request costs several times the processor time, which is what limits a process at a few
+hundred requests per second (benchmarks/llm_throughput.py). We read the raw reply ourselves in any case, so that one
+that is not what was asked for keeps its text and its usage.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 import httpx2
 import openai
 import orjson
@@ -48,34 +52,47 @@ def completion_body(endpoint: Endpoint, request: ChatRequest) -> dict[str, Any]:
 
 
 class ChatClient:
-    """Sends chat completions. Open it on the event loop that will use it.   in_flight: size of its connection pool."""
+    """Sends chat completions. Open it on the event loop that will use it.   in_flight: size of its connection pool.
+
+    openai: the package's client with the same key and address, for whatever is asked rarely.
+    """
 
     def __init__(self, endpoint: Endpoint, in_flight: int):
         self.endpoint = endpoint
-        limits = httpx2.Limits(max_connections=in_flight + 1, max_keepalive_connections=in_flight + 1)
-        self._http = openai.DefaultAioHttpClient(limits=limits)
         self.openai = openai.AsyncOpenAI(
-            base_url=endpoint.base_url, api_key=resolve_key(endpoint), max_retries=0, http_client=self._http
+            base_url=endpoint.base_url,
+            api_key=resolve_key(endpoint),
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(),
         )
-        self._url = httpx2.URL(f"{str(self.openai.base_url).rstrip('/')}/chat/completions")
+        self._url = f"{str(self.openai.base_url).rstrip('/')}/chat/completions"
         headers = {**self.openai.default_headers, **self.openai.auth_headers}
-        self._headers = {name: value for name, value in headers.items() if isinstance(value, str)}
-        # One limit on the whole exchange is kept below; of the single steps only connecting gets its own.
-        self._extensions = {"timeout": {"connect": CONNECT_S, "read": None, "write": None, "pool": None}}
+        # Without the package's telemetry: nine headers that would be built, sent and parsed every time.
+        self._headers = {
+            name: value
+            for name, value in headers.items()
+            if isinstance(value, str) and not name.lower().startswith("x-stainless")
+        }
+        connector = aiohttp.TCPConnector(limit=in_flight, ssl=httpx2.create_ssl_context())
+        timeout = aiohttp.ClientTimeout(total=endpoint.timeout_s, sock_connect=CONNECT_S)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=timeout, proxy=_proxy(endpoint.base_url), cookie_jar=aiohttp.DummyCookieJar()
+        )
 
     async def send(self, body: bytes) -> ChatReply | Failure:
         """Send a body once. Never raises for what the network or the server did."""
-        request = httpx2.Request("POST", self._url, headers=self._headers, content=body, extensions=self._extensions)
         try:
-            async with asyncio.timeout(self.endpoint.timeout_s):
-                response = await self._http.send(request)
+            async with self._session.post(
+                self._url, data=body, headers=self._headers, allow_redirects=False
+            ) as response:
+                content = await response.read()
         except TimeoutError:
             return Failure(f"no reply within {self.endpoint.timeout_s:g} s", again=True)
-        except (httpx2.TransportError, httpx2.InvalidURL, OSError) as err:
+        except (aiohttp.ClientError, OSError) as err:
             return Failure(f"the connection failed ({type(err).__name__})", again=True, code="connection")
-        if response.status_code == 200:
-            return read_completion(response.content)
-        return read_refused(response.status_code, response.headers, response.content, time.time())
+        if response.status == 200:
+            return read_completion(content)
+        return read_refused(response.status, response.headers, content, time.time())
 
     async def ask(
         self,
@@ -118,7 +135,18 @@ class ChatClient:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._session.close()
         await self.openai.close()
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for an address. (aiohttp's own `trust_env` looks it up, and reads .netrc,
+    anew for every request.)"""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 def explain(endpoint: Endpoint, failure: Failure) -> str:
