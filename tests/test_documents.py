@@ -23,6 +23,7 @@ def test_file_tree_of_the_readme_names_what_is_there():
         "schemas",
         "pipeline",
         "pipeline/engines",
+        "pipeline/llm",
         "pipeline/corpora",
         "pipeline/location",
         "pipeline/runs",
