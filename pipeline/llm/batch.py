@@ -88,9 +88,8 @@ async def fill_cache(
                 raise filler.spent
     except openai.OpenAIError as err:
         url = transport.endpoint.base_url
-        raise EndpointError(
-            f"{url}: the Batch API failed ({type(err).__name__}: {_line(err)}); the same command resumes"
-        ) from err
+        what = f"{type(err).__name__}: {_line(err)}"
+        raise EndpointError(f"{url}: the Batch API failed ({what}); the same command resumes") from err
     finally:
         await asker.close()
 

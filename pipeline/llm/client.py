@@ -1,9 +1,9 @@
-"""One model behind an OpenAI-compatible endpoint, with retries of our own.
+"""One model behind an OpenAI-compatible endpoint: the openai package sends, the retries are our own.
 
-Requests go through the openai package's aiohttp client, with the package's addresses and headers, but not through
-`chat.completions.create`: building and checking its objects takes most of a core at a few hundred requests per second
-(benchmarks/llm_throughput.py), and we read the raw reply ourselves anyway, so that a reply that is not what was asked
-for keeps its text and its usage.
+Completions take the package's own way for a body and a response of one's own, `AsyncOpenAI.post` with raw bytes: on the
+way through `chat.completions.create` every request costs more than twice the processor time for types that are built
+and thrown away (benchmarks/llm_throughput.py). We read the raw reply ourselves in any case, so that one that is not
+what was asked for keeps its text and its usage.
 """
 
 from __future__ import annotations
@@ -48,34 +48,43 @@ def completion_body(endpoint: Endpoint, request: ChatRequest) -> dict[str, Any]:
 
 
 class ChatClient:
-    """Sends chat completions. Open it on the event loop that will use it.   in_flight: size of its connection pool."""
+    """Sends chat completions. Open it on the event loop that will use it.   in_flight: size of its connection pool.
+
+    openai: the package's client with the same key and address, for whatever is asked rarely.
+    """
 
     def __init__(self, endpoint: Endpoint, in_flight: int):
         self.endpoint = endpoint
-        limits = httpx2.Limits(max_connections=in_flight + 1, max_keepalive_connections=in_flight + 1)
-        self._http = openai.DefaultAioHttpClient(limits=limits)
+        limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
+        timeout = httpx2.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s))
         self.openai = openai.AsyncOpenAI(
-            base_url=endpoint.base_url, api_key=resolve_key(endpoint), max_retries=0, http_client=self._http
+            base_url=endpoint.base_url,
+            api_key=resolve_key(endpoint),
+            max_retries=0,
+            timeout=timeout,
+            http_client=openai.DefaultAioHttpClient(limits=limits, timeout=timeout, follow_redirects=False),
         )
-        self._url = httpx2.URL(f"{str(self.openai.base_url).rstrip('/')}/chat/completions")
-        headers = {**self.openai.default_headers, **self.openai.auth_headers}
-        self._headers = {name: value for name, value in headers.items() if isinstance(value, str)}
-        # One limit on the whole exchange is kept below; of the single steps only connecting gets its own.
-        self._extensions = {"timeout": {"connect": CONNECT_S, "read": None, "write": None, "pool": None}}
 
     async def send(self, body: bytes) -> ChatReply | Failure:
         """Send a body once. Never raises for what the network or the server did."""
-        request = httpx2.Request("POST", self._url, headers=self._headers, content=body, extensions=self._extensions)
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):
-                response = await self._http.send(request)
-        except TimeoutError:
+                response = await self.openai.post("/chat/completions", content=body, cast_to=httpx2.Response)
+                content = await response.aread()
+        except openai.APIStatusError as err:
+            refused = err.response
+            return read_refused(refused.status_code, refused.headers, refused.content, time.time())
+        except (openai.APIConnectionError, httpx2.HTTPError, OSError) as err:
+            return self._no_reply(err)
+        return read_completion(content)
+
+    def _no_reply(self, err: BaseException) -> Failure:
+        """The innermost cause tells a slow server from one that is not there: the layers above call both a timeout."""
+        while err.__cause__ is not None:
+            err = err.__cause__
+        if isinstance(err, TimeoutError | httpx2.TimeoutException | openai.APITimeoutError | asyncio.CancelledError):
             return Failure(f"no reply within {self.endpoint.timeout_s:g} s", again=True)
-        except (httpx2.TransportError, httpx2.InvalidURL, OSError) as err:
-            return Failure(f"the connection failed ({type(err).__name__})", again=True, code="connection")
-        if response.status_code == 200:
-            return read_completion(response.content)
-        return read_refused(response.status_code, response.headers, response.content, time.time())
+        return Failure(f"the connection failed ({type(err).__name__})", again=True, code="connection")
 
     async def ask(
         self,
