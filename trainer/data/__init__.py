@@ -1,0 +1,1 @@
+"""Label sets in, micro-batches of prompt groups out: deterministic, streamed, and resumable from two numbers."""
