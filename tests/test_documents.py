@@ -19,7 +19,16 @@ def test_every_column_of_a_shard_is_documented_with_its_meaning():
 def test_file_tree_of_the_readme_names_what_is_there():
     text = (ROOT / "README.md").read_text()
     tree = text.partition("## The house")[2].partition("## Develop")[0]
-    for folder in ("schemas", "pipeline", "pipeline/engines", "pipeline/corpora", "pipeline/location", "pipeline/runs", "trainer", "trainer/data"):
+    for folder in (
+        "schemas",
+        "pipeline",
+        "pipeline/engines",
+        "pipeline/corpora",
+        "pipeline/location",
+        "pipeline/runs",
+        "trainer",
+        "trainer/data",
+    ):
         for path in (ROOT / folder).glob("*.py"):
             if path.name != "__init__.py":
                 assert path.name in tree, f"{folder}/{path.name} is missing in the README's tree"

@@ -3,7 +3,6 @@ import pickle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 from schemas.errors import ConfigError
