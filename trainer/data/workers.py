@@ -1,0 +1,108 @@
+"""Reader processes: they decode row groups and render prompts while the model computes.
+
+Spawned, not forked (the trainer has threads and perhaps a GPU). They end with their parent, however it ends, and
+leave signals to it: on Ctrl-C or SIGTERM the trainer still needs its groups to finish the step.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import numpy as np
+
+from schemas.errors import BaltoError
+from trainer.data.decode import RefusedGroup, decode_row_group
+from trainer.data.groups import PromptGroup
+from trainer.data.index import measure_row_group
+from trainer.data.label_sets import RowGroup
+from trainer.prompts import PromptRenderer
+
+Result = TypeVar("Result")
+_renderer: PromptRenderer | None = None  # of this reader process
+
+
+class ReaderPool:
+    """Runs the two kinds of reading work, in `workers` processes or, with 0, in this one as it is asked for."""
+
+    def __init__(self, renderer: PromptRenderer, workers: int):
+        self.workers = workers
+        self._renderer = renderer
+        self._executor: ProcessPoolExecutor | None = None
+        if workers > 0:
+            spawn = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=(renderer,))
+
+    def decode(
+        self, row_group: RowGroup, weight: float, first_rows: list[int]
+    ) -> Future[list[PromptGroup | RefusedGroup]]:
+        """`decode_row_group` of the groups that begin at these rows."""
+        if self._executor is None:
+            return _done(lambda: decode_row_group(row_group, self._renderer, weight, first_rows))
+        return self._submit(_decode, row_group, weight, first_rows)
+
+    def measure(self, row_group: RowGroup, position: int) -> Future[tuple[np.ndarray, dict[str, str]]]:
+        """`measure_row_group`."""
+        if self._executor is None:
+            return _done(lambda: measure_row_group(row_group, position, self._renderer))
+        return self._submit(_measure, row_group, position)
+
+    def _submit(self, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        assert self._executor is not None
+        try:
+            return self._executor.submit(work, *arguments)
+        except BrokenProcessPool as err:
+            raise reader_died() from err
+
+    def close(self) -> None:
+        """Drop the work that has not begun and end the processes once they have finished theirs."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def reader_died() -> BaltoError:
+    """One line for a reader process that the system or a person killed."""
+    return BaltoError(
+        "a process that reads the label set died (out of memory, or killed); the same command with --resume goes on, "
+        "and fewer --workers or a smaller --window need less memory"
+    )
+
+
+def _done(work: Callable[[], Result]) -> Future[Result]:
+    future: Future[Result] = Future()
+    try:
+        future.set_result(work())
+    except Exception as err:  # handed on by `result()`, as a process would
+        future.set_exception(err)
+    return future
+
+
+def _start(renderer: PromptRenderer) -> None:
+    global _renderer
+    _renderer = renderer
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+def _decode(row_group: RowGroup, weight: float, first_rows: list[int]) -> list[PromptGroup | RefusedGroup]:
+    assert _renderer is not None
+    return decode_row_group(row_group, _renderer, weight, first_rows)
+
+
+def _measure(row_group: RowGroup, position: int) -> tuple[np.ndarray, dict[str, str]]:
+    assert _renderer is not None
+    return measure_row_group(row_group, position, _renderer)
