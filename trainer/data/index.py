@@ -84,7 +84,9 @@ def index_key(label_sets: Sequence[LabelSet], renderer: PromptRenderer) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def measure_row_group(row_group: RowGroup, position: int, renderer: PromptRenderer) -> tuple[np.ndarray, dict[str, str]]:
+def measure_row_group(
+    row_group: RowGroup, position: int, renderer: PromptRenderer
+) -> tuple[np.ndarray, dict[str, str]]:
     """(entries, problems) of one row group. A bad one keeps its groups' places where their ids can still be read."""
     try:
         ids, bounds = read_group_ids(row_group)

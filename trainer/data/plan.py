@@ -74,7 +74,9 @@ class Plan:
         sources = index.sources[train]
         self._groups = [train[sources == source] for source in range(len(label_sets))]
         self._kept: dict[int, GroupOrder] = {}
-        if not any(len(groups) * weight >= _WEIGHT_UNIT for groups, weight in zip(self._groups, self._weights, strict=True)):
+        if not any(
+            len(groups) * weight >= _WEIGHT_UNIT for groups, weight in zip(self._groups, self._weights, strict=True)
+        ):
             raise ConfigError("the weights leave less than one prompt group per epoch; raise them")
 
     def epoch(self, epoch: int) -> GroupOrder:
