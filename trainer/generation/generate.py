@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class GenerationSummary:
-    """prompts: distinct prompt groups asked for = generated + rejected.   responses: written.   cut: of these,
-    how many ended at max_new_tokens rather than at a stop token.   tokens: sampled."""
+    """prompts: distinct prompt groups and unreadable records = generated + rejected.   responses: written.
+    cut: of these, how many ended at max_new_tokens rather than at a stop token.   tokens: sampled."""
 
     prompts: int
     generated: int
@@ -126,15 +126,20 @@ class ResponseGenerator:
 
 
 def generate_corpus(
-    prompts: Iterable[Sample], generator: ResponseGenerator, out: Path, run: Mapping[str, Any], overwrite: bool = False
+    prompts: Iterable[Sample],
+    generator: ResponseGenerator,
+    out: Path,
+    run: Mapping[str, Any],
+    rejected: list[Rejected],
+    overwrite: bool = False,
 ) -> GenerationSummary:
     """Answer every distinct prompt group of `prompts` and write the corpus `out` (JSONL).
 
     run: what decides the result beside the sampling parameters (model, prompts); another one does not resume.
-    Prompts that cannot be answered go to `<out>.rejected.jsonl`, one object each with its reason.
+    rejected: what the reader of `prompts` rejects while it is read; prompts that cannot be answered are added, and all
+    of them go to `<out>.rejected.jsonl`, one object each with its reason.
     """
     described = {**run, **dataclasses.asdict(generator.params), "stop_ids": sorted(generator.stop_ids)}
-    rejected: list[Rejected] = []
     with CorpusWriter(out, described, generator.params.num_samples, overwrite) as writer:
         if writer.done:
             log.info("resuming: %d prompts are answered already", len(writer.done))
@@ -155,7 +160,7 @@ def generate_corpus(
                 log.info("generating | %d prompts | %.0f tokens/s", answered + len(writer.done), rate)
         _write_rejected(out, rejected)
         writer.finish()
-    return _summary(out, len(seen), len(rejected))
+    return _summary(out, len(seen), sum(one.stage == STAGE for one in rejected), len(rejected))
 
 
 def _pending(
@@ -193,7 +198,7 @@ def _write_rejected(out: Path, rejected: list[Rejected]) -> None:
     write_atomically(path, "".join(lines).encode())
 
 
-def _summary(out: Path, prompts: int, rejected: int) -> GenerationSummary:
+def _summary(out: Path, groups: int, unanswered: int, rejected: int) -> GenerationSummary:
     """Counted from the file itself, so that a resumed run says the same as an unbroken one."""
     responses = cut = tokens = 0
     with open(out, "rb") as file:
@@ -202,4 +207,5 @@ def _summary(out: Path, prompts: int, rejected: int) -> GenerationSummary:
             responses += 1
             tokens += len(record["response_token_ids"])
             cut += record["meta"]["finish_reason"] != STOP
-    return GenerationSummary(prompts, prompts - rejected, rejected, responses, cut, tokens)
+    generated = groups - unanswered
+    return GenerationSummary(generated + rejected, generated, rejected, responses, cut, tokens)

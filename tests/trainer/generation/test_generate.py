@@ -72,7 +72,7 @@ def read(path):
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     out = tmp_path_factory.mktemp("corpus") / "corpus.jsonl"
-    summary = generate_corpus(prompts(), generator(), out, RUN)
+    summary = generate_corpus(prompts(), generator(), out, RUN, [])
     return summary, read(out)
 
 
@@ -114,9 +114,9 @@ def test_a_killed_run_goes_on_and_gives_the_corpus_of_an_unbroken_one(corpus, tm
     dying.__class__ = Dying
     out = tmp_path / "corpus.jsonl"
     with pytest.raises(KilledError):
-        generate_corpus(prompts(), dying, out, RUN)
+        generate_corpus(prompts(), dying, out, RUN, [])
     assert not out.exists()
-    summary = generate_corpus(prompts(), whole, out, RUN)
+    summary = generate_corpus(prompts(), whole, out, RUN, [])
     records = sorted(read(out), key=lambda record: record.id)
     expected = sorted(corpus[1], key=lambda record: record.id)
     assert [record.response_token_ids for record in records] == [record.response_token_ids for record in expected]
@@ -125,12 +125,12 @@ def test_a_killed_run_goes_on_and_gives_the_corpus_of_an_unbroken_one(corpus, tm
 
 def test_a_prompt_group_is_answered_once(tmp_path):
     doubled = [*prompts(2), dataclasses.replace(prompts(1)[0], id="again")]
-    assert generate_corpus(doubled, generator(), tmp_path / "c.jsonl", RUN).prompts == 2
+    assert generate_corpus(doubled, generator(), tmp_path / "c.jsonl", RUN, []).prompts == 2
 
 
 def test_a_prompt_longer_than_the_window_is_rejected_and_named(tmp_path):
     out = tmp_path / "c.jsonl"
-    summary = generate_corpus(prompts(6), generator(window=45), out, RUN)
+    summary = generate_corpus(prompts(6), generator(window=45), out, RUN, [])
     assert 0 < summary.rejected < 6
     assert summary.generated == 6 - summary.rejected
     refused = [json.loads(line) for line in (tmp_path / "c.jsonl.rejected.jsonl").read_text().splitlines()]
@@ -145,6 +145,6 @@ def test_a_model_without_stop_token_is_refused_unless_one_is_named(tmp_path):
     with pytest.raises(ConfigError, match="--stop <end>: is no single token"):
         generator(eos=None, stop=("<end>",))
     named = generator(eos=None, stop=("e",))
-    generate_corpus(prompts(2), named, tmp_path / "c.jsonl", RUN)
+    generate_corpus(prompts(2), named, tmp_path / "c.jsonl", RUN, [])
     (stop_id,) = named.stop_ids
     assert all(stop_id not in record.response_token_ids for record in read(tmp_path / "c.jsonl"))

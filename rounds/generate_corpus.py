@@ -1,0 +1,92 @@
+"""`balto generate`: the prompts of any corpus, a model, a corpus of its responses."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from trainer.policy import load_causal_lm, load_tokenizer, weights_fingerprint
+
+from pipeline.corpora import open_corpus
+from rounds.ablate_context import Ablation, ablate_contexts
+from rounds.read_prompts import read_prompts
+from schemas.errors import ConfigError
+from schemas.records import Rejected, Sample
+from trainer.generation.generate import GenerationSummary, ResponseGenerator, generate_corpus
+from trainer.generation.sampling import SamplingParams
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """What `balto generate` was asked to do; the options' help says what each field means."""
+
+    prompts: tuple[str, ...]
+    model: str
+    sampling: SamplingParams
+    format: str | None = None
+    tokenizer: str | None = None
+    policy: str | None = None
+    stop: tuple[str, ...] = ()
+    limit: int | None = None
+    drop_passages: float = 0.0
+    swap_passages: float = 0.0
+    max_cached_tokens: int = 200_000
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"--precision {self.precision}: must be one of {', '.join(PRECISIONS)}")
+        Ablation(self.drop_passages, self.swap_passages)
+
+
+def run_generate(config: GenerationConfig, out: Path, overwrite: bool = False) -> GenerationSummary:
+    """Write the corpus `out`. Resumes an interrupted run of the same command. Raises ConfigError before it samples."""
+    files = open_corpus(config.prompts, config.format)  # wrong paths are told before a model is loaded
+    device = choose_device(config.device)
+    wants_bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
+    model: Any = load_causal_lm(config.model, dtype=torch.bfloat16 if wants_bfloat16 else torch.float32)
+    fingerprint = weights_fingerprint(model)
+    tokenizer = load_tokenizer(config.tokenizer or config.model)
+    policy = config.policy or Path(config.model).name
+    generator = ResponseGenerator(
+        model.to(device), tokenizer, policy, config.sampling, config.stop, config.max_cached_tokens
+    )
+    run = {
+        "model": config.model,
+        "weights": fingerprint,
+        "rendering": generator.renderer.fingerprint,
+        "policy": policy,
+        "inputs": [[file.path, file.size_bytes] for file in files],
+        "limit": config.limit,
+        "drop_passages": config.drop_passages,
+        "swap_passages": config.swap_passages,
+    }
+    refused: list[Rejected] = []
+    return generate_corpus(_prompts(config, refused), generator, out, run, refused, overwrite)
+
+
+def _prompts(config: GenerationConfig, refused: list[Rejected]) -> Iterator[Sample]:
+    prompts = itertools.islice(read_prompts(config.prompts, config.format, refused), config.limit)
+    ablation = Ablation(config.drop_passages, config.swap_passages, config.sampling.seed)
+    return ablate_contexts(prompts, ablation)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a GPU when there is one. Raises ConfigError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as err:  # a build without CUDA asserts
+        raise ConfigError(f"--device {name}: {' '.join(str(err).split())[:200]}") from err
+    return device
