@@ -78,7 +78,8 @@ def plain_loop(corpus: str, out: str, num_shards: int) -> None:
     from pipeline.corpora import open_corpus, read_corpus_file
     from pipeline.graph import label_steps
     from pipeline.runs.label import GC_THRESHOLD
-    from pipeline.write_shards import PACK_ROWS, shard_name, shard_of, shard_report
+    from pipeline.shard_files import shard_name, shard_of, shard_report
+    from pipeline.write_shards import PACK_ROWS
     from schemas.records import LabelledResponse, Sample
     from schemas.rows import to_rejected_table, to_table
 

@@ -45,7 +45,8 @@ def label(
         typer.Option("--conflicts", help="Characters with both verdicts: neutral, unsupported_wins, supported_wins."),
     ] = "neutral",
     num_shards: Annotated[
-        int, typer.Option("--num-shards", min=0, help="Shards; 0: one per 16 MiB of corpus.", show_default=False)
+        int,
+        typer.Option("--num-shards", min=0, help="Shards; 0: by the size of the corpus.", show_default=False),
     ] = 0,
     workers: Workers = 0,
     shards_per_run: Annotated[
@@ -61,8 +62,8 @@ def label(
     from pipeline.config import LabelConfig
     from pipeline.corpora import corpus_size_bytes, open_corpus
     from pipeline.runs.assemble import summary
-    from pipeline.runs.beam_options import runner_of, split_beam_args
-    from pipeline.runs.label import LOCAL_RUNNER, Resources, default_shards, run_label, run_label_on_runner
+    from pipeline.runs.beam_options import LOCAL_RUNNER, runner_of, split_beam_args
+    from pipeline.runs.label import Resources, default_shards, run_label, run_label_on_runner
 
     patterns, beam_args = split_beam_args(corpus)
     files = open_corpus(patterns, format)

@@ -11,10 +11,17 @@ import re
 
 from schemas.records import Span
 
-# One character class, because the regex engine scans for a class at full speed; what follows is judged in Python.
-_CANDIDATE = re.compile(r"[.!?\u2026\u203d\u061f\u06d4\u0964\u3002\uff01\uff1f\uff0e\n\r\u2028\u2029]")
+_MARKS = ".!?\u2026\u203d\u061f\u06d4\u0964\u3002\uff01\uff1f\uff0e"
+_CLOSERS = "\"')\\]\u2019\u201d\u00bb*\u300d\u300f\uff09"
+_SMALL = "a-z\u00df-\u00f6\u00f8-\u00ff"
+_CAPITAL = "A-Z\u00c0-\u00d6\u00d8-\u00de"
+# It begins with one character class, because the regex engine scans for a class at full speed. The group tells the
+# common case apart, which needs no judging: four small letters, the mark, one other character and a capital letter.
+_CANDIDATE = re.compile(
+    rf"[{_MARKS}\n\r\u2028\u2029](?:(?<=[{_SMALL}]{{4}}[{_MARKS}])(?=[^{_MARKS}{_CLOSERS}][{_CAPITAL}])())?"
+)
 # More marks, then the quotes and brackets that close the sentence.
-_TAIL = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\uff0e]*[\"')\]\u2019\u201d\u00bb*\u300d\u300f\uff09]*")
+_TAIL = re.compile(rf"[.!?\u2026\u3002\uff01\uff1f\uff0e]*[{_CLOSERS}]*")
 _NEEDS_NO_SPACE = "\u3002\uff01\uff1f\uff0e"
 _LINE_ENDS = "\n\r\u2028\u2029"
 _OPENERS = "\"'([{\u201c\u2018\u00ab*_#"
@@ -44,8 +51,9 @@ def split_sentences(text: str) -> list[Span]:
         at = match.start()
         if at < end:
             continue  # inside the tail of the sentence before
-        mark = text[at]
-        if mark in _LINE_ENDS:
+        if match.lastindex and text[at - 4 : at] not in _LONG_ABBREVIATIONS:
+            end = at + 1
+        elif text[at] in _LINE_ENDS:
             if _is_soft_wrap(text, start, at):
                 continue
             end = at + 1
@@ -62,25 +70,13 @@ def split_sentences(text: str) -> list[Span]:
 def _ends_sentence(text: str, start: int, at: int, end: int) -> bool:
     """Whether the mark at `at`, with its tail up to `end`, ends the sentence that began at `start`."""
     mark = text[at]
-    if mark in _NEEDS_NO_SPACE or _ends_plainly(text, at, end):
+    if mark in _NEEDS_NO_SPACE:
         return True
     if not text[end : end + 1].isspace():
         return False
     if mark == ".":
         return not _is_inside_sentence(text, start, at, end)
     return mark not in "!?\u2026" or not _goes_on_in_lower_case(text, end)
-
-
-def _ends_plainly(text: str, at: int, end: int) -> bool:
-    """The common case, told apart cheaply: four small letters, the mark, one space and a capital letter."""
-    tail = text[at - 4 : at]
-    return (
-        end == at + 1
-        and text[end + 1 : end + 2].isupper()
-        and tail.islower()
-        and tail.isalpha()
-        and tail not in _LONG_ABBREVIATIONS
-    )
 
 
 def _append_trimmed(spans: list[Span], text: str, start: int, end: int) -> None:

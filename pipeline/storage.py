@@ -1,11 +1,12 @@
-"""Whole files on local disks or any filesystem that Beam knows (gs://, s3://): a reader sees all of one, or none."""
+"""Whole files on local disks or any filesystem that Beam knows (gs://, s3://): a reader sees all of one, or none.
+
+Beam, which takes seconds to import, is asked only about the others.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from schemas.manifest import write_atomically
 
@@ -17,6 +18,10 @@ def is_local(path: str) -> bool:
 
 def join(folder: str, *names: str) -> str:
     """Path of a file under `folder`, in the folder's own filesystem."""
+    if is_local(folder):
+        return os.path.join(folder, *names)
+    from apache_beam.io.filesystems import FileSystems
+
     return FileSystems.join(folder, *names)
 
 
@@ -26,5 +31,8 @@ def write_file(path: str, data: bytes) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), data)
         return
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         file.write(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, chain, pairwise
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -54,7 +55,7 @@ def _type(name: str) -> pa.DataType:
 def _column(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
     """Values as an Arrow array: records as structs by field name, sequences of records as lists of structs."""
     if pa.types.is_struct(type_):
-        fields = [_column([getattr(value, field.name) for value in values], field.type) for field in type_]
+        fields = [_column(list(map(attrgetter(field.name), values)), field.type) for field in type_]
         return pa.StructArray.from_arrays(fields, fields=list(type_))
     if pa.types.is_list(type_) and pa.types.is_struct(type_.value_type):
         bounds = pa.array([0, *accumulate(len(value or ()) for value in values)], pa.int32())

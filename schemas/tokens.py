@@ -182,11 +182,12 @@ def project_spans(text: str, starts: np.ndarray, ends: np.ndarray, spans: Sequen
     """
     labels = np.zeros(len(starts), np.int8)
     for label in (POSITIVE, NEGATIVE):
+        edges = [_trimmed(text, span) for span in spans if span.label == label]
+        if not edges:
+            continue
         painted = bytearray(len(text) + 1)  # painted[i + 1]: character i carries the label
-        for span in spans:
-            if span.label == label:
-                start, end = _trimmed(text, span)
-                painted[start + 1 : end + 1] = b"\x01" * (end - start)
+        for start, end in edges:
+            painted[start + 1 : end + 1] = b"\x01" * (end - start)
         painted_before = np.cumsum(np.frombuffer(painted, np.uint8), dtype=np.int32)  # characters of [0, i)
         labels[painted_before[ends] > painted_before[starts]] = label
     return labels

@@ -65,10 +65,10 @@ def read_signals(tokens: Tokens, index: ContextIndex) -> Signals:
     is_content = [kind == CONTENT for kind in kinds]
     look_up, pairs = index.familiarity.__getitem__, index.pairs
     familiar = [look_up(word) if content else 0.0 for word, content in zip(stems, is_content, strict=True)]
-    found = [pair in pairs for pair in pairwise(stems)]
+    found = map(pairs.__contains__, pairwise(stems))
     paired, copied = [False] * len(stems), [False] * len(stems)
     before = -2
-    for at in compress(range(len(found)), found):
+    for at in compress(range(len(stems)), found):
         if is_content[at] or is_content[at + 1]:
             paired[at] = paired[at + 1] = True
         if at == before + 1:
@@ -143,15 +143,11 @@ def clause_features(reading: Reading, start: int, first: int, last: int) -> tupl
         own[3] + 0.5 * (before[3] + after[3]),
         own[4] + 0.5 * (before[4] + after[4]),
     )
-    cues = reading.cues_of(clauses[number].sentence)
     return (
         *word_means(own),
         *word_means(near),
         start / len(reading.analysis.text),
-        cues.list_item,
-        cues.caveat,
-        cues.adds,
-        cues.concludes,
+        *reading.cues_of(clauses[number].sentence),  # in the order of CLAUSE_FEATURES
         float(reports_on_passages(tokens.stems[first : first + 4])),
         float(NEGATION in tokens.kinds[first:last]),
     )

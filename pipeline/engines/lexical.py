@@ -142,7 +142,7 @@ def covered_share(index: ContextIndex, sentence: int | None, asked: Mapping[str,
     """The share of the asked stems that a context sentence has."""
     if sentence is None or not asked:
         return 0.0
-    return len(index.sentences[sentence].stems & asked.keys()) / len(asked)
+    return len(index.sentences[sentence].stems.intersection(asked)) / len(asked)
 
 
 def says_opposite(index: ContextIndex, sentence: int | None, asked: int, negated: bool) -> bool:

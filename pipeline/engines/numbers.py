@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ class Number(NamedTuple):
     approximate: bool = False
 
 
+@lru_cache(maxsize=1 << 14)
 def _parse_digits(text: str) -> tuple[float | str, int]:
     """(value, significant digits). Commas group thousands; anything else unusual ("1.2.3") stays text."""
     plain = text.replace(",", "") if _GROUPED.match(text) else text

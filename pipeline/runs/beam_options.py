@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from schemas.errors import ConfigError
 
+LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would first look for a Go binary on the network
+
 
 def split_beam_args(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """(corpus patterns, Beam options) of the words that are no option of ours.

@@ -1,4 +1,7 @@
-"""`balto label`: corpus files -> a label set, in bounded memory, resumable, on this machine or on a Beam runner."""
+"""`balto label`: corpus files -> a label set, in bounded memory, resumable, on this machine or on a Beam runner.
+
+Beam is imported where it runs: with several workers not here, where it would only delay them by seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-
 from pipeline.config import LabelConfig
-from pipeline.corpora import CorpusFile
-from pipeline.graph import label_buckets, label_files
+from pipeline.corpora import CorpusFile, corpus_size_bytes
 from pipeline.runs.assemble import assemble, described
-from pipeline.runs.beam_options import runner_of
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
-from pipeline.runs.parts import run_parts, show_progress
+from pipeline.runs.parts import run_parts, show_progress, worker_pool
 from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
-from pipeline.write_shards import DONE_FOLDER, shard_name
-from schemas.errors import BaltoError, ConfigError
+from pipeline.shard_files import DONE_FOLDER, shard_name
 from schemas.manifest import WORK_FOLDER, Manifest, write_manifest
 
-LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would first look for a Go binary on the network
 SHARD_BYTES = 16 << 20  # of corpus per shard: bounds the memory of a worker
-LOSES_DATA = {"DaskRunner"}  # measured with Beam 2.77: outputs are not separated, finish_bundle's are dropped
-PARALLEL_RECORDS = 4_000  # fewer are labelled sooner than a second process has started
+PARALLEL_BYTES = 8 << 20  # of corpus; fewer are labelled sooner than a second process has started
 GC_THRESHOLD = 50_000  # records hold no cycles; looking for some at Python's usual pace took a tenth of the time
 log = logging.getLogger(__name__)
 
@@ -45,8 +40,12 @@ class Resources:
 
 
 def default_shards(corpus_bytes: int) -> int:
-    """How many shards a corpus of that size gets; known before a record is read, and no option of speed changes it."""
-    return max(1, -(-corpus_bytes // SHARD_BYTES))
+    """How many shards a corpus of that size gets; known before a record is read, and no option of speed changes it.
+
+    Several are a multiple of four: with two or four workers, none is left with a shard while the others are done.
+    """
+    shards = max(1, -(-corpus_bytes // SHARD_BYTES))
+    return shards if shards == 1 else -(-shards // 4) * 4
 
 
 def run_label(
@@ -58,14 +57,15 @@ def run_label(
     with open_output(out, run, overwrite) as resuming:
         if resuming:
             log.info("resuming the unfinished run in %s", out)
-        with show_progress("reading", None):
-            split = split_corpus(files, out, config.num_shards)
-        pending = [bucket for bucket in sorted(split.buckets) if not _done(out, bucket, config.num_shards).is_file()]
-        groups = [pending[i : i + resources.buckets_per_run] for i in range(0, len(pending), resources.buckets_per_run)]
-        work = functools.partial(_label_group, out=out, config=config, split=split, beam_args=resources.beam_args)
-        records = sum(split.buckets[bucket] for bucket in pending)
-        with show_progress("labelling", records):
-            run_parts(groups, work, resources.workers if records >= PARALLEL_RECORDS else 1)
+        with worker_pool(_parallel_workers(files, config.num_shards, resources), ["pipeline.runs.run_graph"]) as pool:
+            with show_progress("reading", None):
+                split = split_corpus(files, out, config.num_shards)
+            pending = [one for one in sorted(split.buckets) if not _done(out, one, config.num_shards).is_file()]
+            size = resources.buckets_per_run
+            groups = [pending[start : start + size] for start in range(0, len(pending), size)]
+            work = functools.partial(_label_group, out=out, config=config, split=split, beam_args=resources.beam_args)
+            with show_progress("labelling", sum(split.buckets[bucket] for bucket in pending)):
+                run_parts(groups, work, pool)
         reports = [json.loads(_done(out, bucket, config.num_shards).read_bytes()) for bucket in sorted(split.buckets)]
         manifest = assemble(reports, split.read, split.rejected, split.rejected_by, _named(files, config))
         write_manifest(out, manifest)
@@ -73,18 +73,28 @@ def run_label(
     return manifest
 
 
+def _parallel_workers(files: Sequence[CorpusFile], num_shards: int, resources: Resources) -> int:
+    """How many processes are worth starting, before it is known what there is to do."""
+    if corpus_size_bytes(files) < PARALLEL_BYTES:
+        return 1
+    return min(resources.workers, -(-num_shards // resources.buckets_per_run))
+
+
 def run_label_on_runner(
     files: Sequence[CorpusFile], out: Path, config: LabelConfig, resources: Resources, overwrite: bool
 ) -> Manifest:
     """Label `files` in one run of the Beam runner named in `beam_args`; the runner shuffles, nothing is split first."""
+    from pipeline.graph import label_files
+    from pipeline.runs.run_graph import new_pipeline, run_pipeline
+
     run = {"inputs": [_identity(file) for file in files], **described(config)}
     refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
-    pipeline = _new_pipeline(None, resources.beam_args)
+    pipeline = new_pipeline(None, resources.beam_args)
     with open_output(out, run, overwrite):
         for stale in (out / WORK_FOLDER / DONE_FOLDER).glob("*.json"):
             stale.unlink()
         label_files(pipeline, list(files), config, str(out))
-        _run(pipeline)
+        run_pipeline(pipeline)
         reports = [json.loads(path.read_bytes()) for path in sorted((out / WORK_FOLDER / DONE_FOLDER).glob("*.json"))]
         manifest = assemble(reports, None, [], {}, _named(files, config))
         write_manifest(out, manifest)
@@ -94,38 +104,10 @@ def run_label_on_runner(
 
 def _label_group(buckets: list[int], out: Path, config: LabelConfig, split: Split, beam_args: Sequence[str]) -> None:
     """One Beam run over a few buckets."""
+    from pipeline.runs.run_graph import run_buckets
+
     gc.set_threshold(GC_THRESHOLD)
-    pipeline = _new_pipeline(LOCAL_RUNNER, beam_args)
-    folder = str(out / WORK_FOLDER / BUCKET_FOLDER)
-    label_buckets(pipeline, folder, buckets, split.duplicates, config, str(out))
-    _run(pipeline)
-
-
-def _new_pipeline(runner: str | None, beam_args: Sequence[str]) -> beam.Pipeline:
-    """A pipeline for `runner`, or for the one that `beam_args` name. Raises ConfigError for one that cannot be used."""
-    named = runner or runner_of(beam_args) or LOCAL_RUNNER
-    if named.rpartition(".")[2] in LOSES_DATA:
-        raise ConfigError(
-            f"--runner {named}: it loses tagged outputs and still reports success; use {LOCAL_RUNNER} or DataflowRunner"
-        )
-    try:
-        return beam.Pipeline(runner=runner, options=PipelineOptions(list(beam_args)))
-    except ValueError as err:  # an unknown runner, or options that do not go with it
-        raise ConfigError(f"--runner {named}: {' '.join(str(err).split())}") from err
-
-
-def _run(pipeline: beam.Pipeline) -> None:
-    try:
-        state = pipeline.run().wait_until_finish()
-    except RuntimeError as err:  # Beam hands on a worker's exception as text
-        log.debug("%s", err)
-        last = next((line for line in reversed(str(err).splitlines()) if line.strip()), "no reason given")
-        if last.startswith("KeyboardInterrupt"):
-            raise KeyboardInterrupt from err
-        reason = last.partition(" [while running")[0]
-        raise BaltoError(f"the Beam run failed: {reason}; once that is mended, the same command resumes it") from err
-    if state != "DONE":
-        raise BaltoError(f"the Beam run ended as {state}; the same command resumes it")
+    run_buckets(str(out / WORK_FOLDER / BUCKET_FOLDER), buckets, split.duplicates, config, str(out), beam_args)
 
 
 def _done(out: Path, bucket: int, num_shards: int) -> Path:

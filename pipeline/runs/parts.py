@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import multiprocessing
 import os
@@ -13,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import SpawnContext
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -28,20 +28,22 @@ LOG_EVERY_S = 30.0  # where there is no terminal, a line so often
 log = logging.getLogger(__name__)
 
 
-def run_parts(parts: Sequence[Part], work: Callable[[Part], None], workers: int) -> None:
-    """Call `work` once on every part. `work` must be picklable when `workers` > 1.
+@contextlib.contextmanager
+def worker_pool(workers: int, modules: Sequence[str] = ()) -> Iterator[ProcessPoolExecutor | None]:
+    """Worker processes for `run_parts`; None for a single one: this process does the work itself.
 
-    Raises what `work` raises, and BaltoError when a worker process dies.
+    They start at once and import `modules`, so that they are ready when the parts are.
+    Raises BaltoError when a worker dies.
     """
-    if workers <= 1 or len(parts) <= 1:
-        for part in parts:
-            work(part)
+    if workers <= 1:
+        yield None
         return
     spawn = multiprocessing.get_context("spawn")  # fork and Beam's threads do not go together
-    with _pool(spawn, min(workers, len(parts))) as pool:
+    with ProcessPoolExecutor(workers, spawn, _start_worker, (progress.counter(), modules)) as pool:
+        for _ in range(workers):
+            pool.submit(int)  # a task that finds no idle process starts one
         try:
-            for future in as_completed([pool.submit(work, part) for part in parts]):
-                future.result()
+            yield pool
         except BrokenProcessPool as err:
             raise BaltoError(
                 "a worker process died (out of memory, or killed); the same command resumes, "
@@ -55,11 +57,20 @@ def run_parts(parts: Sequence[Part], work: Callable[[Part], None], workers: int)
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _pool(spawn: SpawnContext, workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(progress.counter(),))
+def run_parts(parts: Sequence[Part], work: Callable[[Part], None], pool: ProcessPoolExecutor | None) -> None:
+    """Call `work` once on every part, in the processes of `pool` or in this one. Raises what `work` raises.
+
+    With a pool, `work` must be picklable.
+    """
+    if pool is None or len(parts) <= 1:
+        for part in parts:
+            work(part)
+        return
+    for future in as_completed([pool.submit(work, part) for part in parts]):
+        future.result()
 
 
-def _start_worker(counter: Any) -> None:
+def _start_worker(counter: Any, modules: Sequence[str]) -> None:
     configure_logging()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends its workers
     progress.count_into(counter)
@@ -71,13 +82,15 @@ def _start_worker(counter: Any) -> None:
         os._exit(1)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
+    for module in modules:
+        importlib.import_module(module)
 
 
 @contextlib.contextmanager
 def show_progress(what: str, total: int | None) -> Iterator[None]:
     """Show how many records are done while the block runs: a bar on a terminal, a log line now and then elsewhere."""
-    counter = multiprocessing.get_context("spawn").Value("q", 0)
-    progress.count_into(counter)
+    counter = progress.counter()
+    counter.value = 0
     stop = threading.Event()
     show = _draw if sys.stderr.isatty() else _log
     thread = threading.Thread(target=show, args=(what, total, counter, stop), daemon=True)

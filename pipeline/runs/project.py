@@ -18,9 +18,9 @@ from pipeline.config import LabelConfig
 from pipeline.label_tokens import sampled_ids
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
-from pipeline.runs.parts import run_parts, show_progress
+from pipeline.runs.parts import run_parts, show_progress, worker_pool
+from pipeline.shard_files import done_path, shard_report
 from pipeline.stages import reject
-from pipeline.write_shards import done_path, shard_report
 from schemas.errors import RecordError, ShardError
 from schemas.manifest import REJECTED_FOLDER, Manifest, ShardEntry, read_manifest, write_manifest
 from schemas.records import LabelSpan, Rejected, TokenLabels
@@ -45,8 +45,9 @@ def run_project(labels: Path, out: Path, tokenizer: str, workers: int, overwrite
         pending = [shard for shard in source.shards if not Path(done_path(str(out), _name(shard))).is_file()]
         work = functools.partial(_project_shard, labels=labels, out=out, tokenizer=tokenizer)
         rows = sum(shard.rows for shard in pending)
-        with show_progress("projecting", rows):
-            run_parts(pending, work, workers if rows >= 2 * BATCH_ROWS else 1)
+        parallel = min(workers, len(pending)) if rows >= 2 * BATCH_ROWS else 1
+        with show_progress("projecting", rows), worker_pool(parallel) as pool:
+            run_parts(pending, work, pool)
         reports = [json.loads(Path(done_path(str(out), _name(shard))).read_bytes()) for shard in source.shards]
         for entry in source.rejected:
             (out / REJECTED_FOLDER).mkdir(exist_ok=True)

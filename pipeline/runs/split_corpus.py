@@ -18,7 +18,7 @@ import orjson
 
 from pipeline import progress
 from pipeline.corpora import CorpusFile, read_corpus_file
-from pipeline.write_shards import reason_kind, shard_of, write_rejected
+from pipeline.shard_files import reason_kind, shard_of, write_rejected
 from schemas.errors import ShardError
 from schemas.manifest import WORK_FOLDER, write_atomically
 from schemas.records import Rejected, Sample

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from pipeline.runs.assemble import assemble
+from pipeline.shard_files import shard_report
 from pipeline.stats import claim_counts, groups_with_signal, overview, response_statuses, scan_labels
-from pipeline.write_shards import shard_report
 from schemas.errors import ConfigError, ShardError
 from schemas.manifest import write_manifest
 from schemas.records import LabelledResponse

@@ -143,7 +143,11 @@ def _row_counts(path: Path, shard: ShardEntry) -> list[int]:
 def check_tokenizer(label_sets: Sequence[LabelSet], tokenizer: Any, model: str) -> None:
     """Refuse label sets whose token ids are not `tokenizer`'s (a transformers tokenizer).   model: its name or folder.
 
+<<<<<<< HEAD
     A library may rebuild a tokenizer as it loads it, so the model's own tokenizer.json counts as well as the loaded one.
+=======
+    A library may rebuild a tokenizer as it loads it, so the model's own tokenizer.json counts as the loaded one does.
+>>>>>>> main
     Raises ConfigError, naming the command that projects the labels.
     """
     accepted = {fingerprint(tokenizer.backend_tokenizer)}

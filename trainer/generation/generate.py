@@ -14,11 +14,11 @@ from typing import Any
 
 from schemas.errors import ConfigError
 from schemas.manifest import write_atomically
-from schemas.records import MAX_REJECTED_CHARS, Rejected, Sample
+from schemas.records import FINISH_REASON, MAX_REJECTED_CHARS, STOPPED, Rejected, Sample
 from schemas.samples import sample_to_json
 from schemas.tokens import ResponseTokenizer
 from trainer.generation.plan_batches import plan_batches
-from trainer.generation.sampling import STOP, SampledResponse, SamplingParams, sample_responses
+from trainer.generation.sampling import SampledResponse, SamplingParams, sample_responses
 from trainer.generation.write_corpus import CorpusWriter
 from trainer.prompts import PromptError, PromptRenderer
 
@@ -107,7 +107,7 @@ class ResponseGenerator:
         number += self.params.first_sample
         meta = {
             **sample.meta,
-            "finish_reason": response.finish_reason,
+            FINISH_REASON: response.finish_reason,
             "temperature": str(self.params.temperature),
             "top_p": str(self.params.top_p),
             "seed": str(self.params.seed),
@@ -206,6 +206,6 @@ def _summary(out: Path, groups: int, unanswered: int, rejected: int) -> Generati
             record = json.loads(line)
             responses += 1
             tokens += len(record["response_token_ids"])
-            cut += record["meta"]["finish_reason"] != STOP
+            cut += record["meta"][FINISH_REASON] != STOPPED
     generated = groups - unanswered
     return GenerationSummary(generated + rejected, generated, rejected, responses, cut, tokens)

@@ -19,9 +19,8 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from schemas.errors import ConfigError
+from schemas.records import CUT, STOPPED
 
-STOP: Final = "stop"  # the policy ended its answer
-LENGTH: Final = "length"  # it was cut at max_new_tokens
 _COMPACT_BELOW: Final = 0.75  # share of rows still going at which the finished ones leave the batch
 
 
@@ -118,7 +117,7 @@ class _Rows:
         self._uniforms = np.stack([_stream(params.seed, *key).random(params.max_new_tokens) for key in keys])
         self._tokens: list[list[int]] = [[] for _ in keys]
         self._logprobs: list[list[float]] = [[] for _ in keys]
-        self._reasons = [LENGTH] * len(keys)
+        self._reasons = [CUT] * len(keys)
         self._decoded = list(range(len(keys)))  # row of the batch -> row of the result
         self._going = [True] * len(keys)
 
@@ -133,7 +132,7 @@ class _Rows:
                 continue
             if token in stop_ids:
                 self._going[row] = False
-                self._reasons[row] = STOP
+                self._reasons[row] = STOPPED
                 continue
             self._tokens[row].append(token)
             self._logprobs[row].append(logprob)

@@ -68,7 +68,7 @@ def test_groups_stand_together_sorted_and_in_one_shard(undisturbed):
     "resources", [Resources(buckets_per_run=4), Resources(workers=2), Resources(workers=3, buckets_per_run=2)]
 )
 def test_chunk_size_and_worker_count_change_no_byte(corpus, undisturbed, tmp_path, monkeypatch, resources):
-    monkeypatch.setattr(module, "PARALLEL_RECORDS", 0)
+    monkeypatch.setattr(module, "PARALLEL_BYTES", 0)
     label(corpus, tmp_path / "labels", resources=resources)
     assert shard_bytes(tmp_path / "labels") == shard_bytes(undisturbed)
 
@@ -208,7 +208,8 @@ def test_gold_labels_follow_the_human_spans(tmp_path):
 
 
 def test_shard_count_follows_the_size_of_the_corpus_alone():
-    assert [default_shards(size) for size in (0, 1, 16 << 20, (16 << 20) + 1)] == [1, 1, 1, 2]
+    sizes = (0, 1, 16 << 20, (16 << 20) + 1, 64 << 20, (64 << 20) + 1)
+    assert [default_shards(size) for size in sizes] == [1, 1, 1, 4, 4, 8]
 
 
 def test_corpus_with_nothing_but_bad_records_ends_with_its_reasons(tmp_path):

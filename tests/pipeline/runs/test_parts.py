@@ -2,11 +2,12 @@ import functools
 import multiprocessing
 import os
 import signal
+import sys
 import time
 
 import pytest
 
-from pipeline.runs.parts import run_parts
+from pipeline.runs.parts import run_parts, worker_pool
 from schemas.errors import BaltoError, RecordError
 
 
@@ -32,7 +33,8 @@ def wait_long_after_the_first(part: int, folder) -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_part_is_done_once(tmp_path, workers):
-    run_parts(range(5), functools.partial(leave_a_mark, folder=tmp_path), workers)
+    with worker_pool(workers) as pool:
+        run_parts(range(5), functools.partial(leave_a_mark, folder=tmp_path), pool)
     marks = [path.name.split("-") for path in tmp_path.iterdir()]
     assert sorted(part for part, _ in marks) == ["0", "1", "2", "3", "4"]
     assert (str(os.getpid()) in {pid for _, pid in marks}) == (workers == 1)
@@ -40,21 +42,43 @@ def test_every_part_is_done_once(tmp_path, workers):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_a_part_arrives_as_it_was(tmp_path, workers):
-    with pytest.raises(RecordError) as caught:
-        run_parts(range(4), functools.partial(refuse_the_second, folder=tmp_path), workers)
+    with pytest.raises(RecordError) as caught, worker_pool(workers) as pool:
+        run_parts(range(4), functools.partial(refuse_the_second, folder=tmp_path), pool)
     assert (caught.value.stage, caught.value.reason) == ("read", "no such thing")
 
 
 def test_a_dead_worker_is_one_clear_error():
-    with pytest.raises(BaltoError, match="a worker process died .*the same command resumes"):
-        run_parts(range(2), die_hard, 2)
+    with pytest.raises(BaltoError, match="a worker process died .*the same command resumes"), worker_pool(2) as pool:
+        run_parts(range(2), die_hard, pool)
 
 
 def test_workers_end_at_once_when_one_part_fails(tmp_path):
     started = time.monotonic()
-    with pytest.raises(BaltoError, match="stop"):
-        run_parts(range(2), functools.partial(wait_long_after_the_first, folder=tmp_path), 2)
+    with pytest.raises(BaltoError, match="stop"), worker_pool(2) as pool:
+        run_parts(range(2), functools.partial(wait_long_after_the_first, folder=tmp_path), pool)
     assert time.monotonic() - started < 30  # the other part would sleep for a minute
+    for child in multiprocessing.active_children():
+        child.join(10)
+    assert not multiprocessing.active_children()
+
+
+def leave_the_modules(part: int, folder) -> None:
+    (folder / str(os.getpid())).write_text("\n".join(sys.modules))
+
+
+def test_workers_get_ready_while_the_parts_are_prepared(tmp_path):
+    with worker_pool(2, ["pipeline.gold_labels"]) as pool:
+        started = {child.pid for child in multiprocessing.active_children()}
+        run_parts(range(2), functools.partial(leave_the_modules, folder=tmp_path), pool)
+    marks = list(tmp_path.iterdir())
+    assert len(started) == 2
+    assert {int(mark.name) for mark in marks} <= started
+    assert all("pipeline.gold_labels" in mark.read_text().splitlines() for mark in marks)
+
+
+def test_an_error_before_the_first_part_ends_the_workers():
+    with pytest.raises(BaltoError, match="no corpus"), worker_pool(2):
+        raise BaltoError("no corpus")
     for child in multiprocessing.active_children():
         child.join(10)
     assert not multiprocessing.active_children()

@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from schemas.errors import ConfigError
-from trainer.generation.sampling import LENGTH, STOP, SamplingParams, choose_tokens, sample_responses
+from schemas.records import CUT, STOPPED
+from trainer.generation.sampling import SamplingParams, choose_tokens, sample_responses
 
 V = 61
 SIZES = {
@@ -89,9 +90,9 @@ def test_a_response_ends_at_its_stop_token_or_at_the_limit(model):
     reasons = set()
     for response in (response for group in groups for response in group):
         assert not STOPS.intersection(response.token_ids)
-        assert (len(response.token_ids) == 20) == (response.finish_reason == LENGTH)
+        assert (len(response.token_ids) == 20) == (response.finish_reason == CUT)
         reasons.add(response.finish_reason)
-    assert reasons == {STOP, LENGTH}
+    assert reasons == {STOPPEDPED, CUT}
 
 
 def test_another_seed_gives_other_responses(model):
