@@ -1,6 +1,7 @@
 """`balto round`: generate, label, train, generate on held-out prompts, label, score against the start.
 
     OUT/prompts/train.jsonl, held-out.jsonl        one record per prompt group, split by a hash of the group
+    OUT/prompts/rejected.jsonl                     records that could not be read, if there are any
     OUT/start/answers.jsonl, labels/               what the model says to the held-out prompts before any training
     OUT/round-1/corpus.jsonl, labels/, run/        its responses to the training prompts, their labels, the training run
     OUT/round-1/answers.jsonl, answer-labels/      the trained model on the held-out prompts
@@ -29,7 +30,9 @@ from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import MANIFEST, write_atomically
 from schemas.records import Rejected, Sample
 from schemas.samples import sample_to_json
+from trainer.generation.write_corpus import write_rejected
 
+REJECTED = "rejected.jsonl"
 log = logging.getLogger(__name__)
 
 
@@ -157,14 +160,15 @@ def _split_prompts(config: RoundConfig, folder: Path) -> None:
     parts: tuple[list[Sample], list[Sample]] = ([], [])
     for sample in read_prompts(config.prompts, config.format, refused):
         parts[_is_held_out(sample.group_id, config)].append(sample)
-    for record in refused[:3]:
-        log.warning("left out: %s:%d: %s", record.source, record.source_row, record.reason)
+    folder.mkdir(parents=True, exist_ok=True)
+    if refused:
+        log.warning("%d records could not be read: %s", len(refused), folder / REJECTED)
+        write_rejected(folder / REJECTED, refused)
     for part, what in zip(parts, ("to train on", "held out"), strict=True):
         if not part:
             raise ConfigError(
                 f"{', '.join(config.prompts)}: no prompt group is {what}; add prompts or change --held-out"
             )
-    folder.mkdir(parents=True, exist_ok=True)
     _write_prompts(held_out, parts[1])
     _write_prompts(train, parts[0])
 

@@ -28,10 +28,16 @@ def test_file_tree_of_the_readme_names_what_is_there():
         "pipeline/runs",
         "trainer",
         "trainer/data",
+        "trainer/generation",
+        "rounds",
     ):
         for path in (ROOT / folder).glob("*.py"):
             if path.name != "__init__.py":
                 assert path.name in tree, f"{folder}/{path.name} is missing in the README's tree"
     for name in re.findall(r"\b(\w+\.py)\b", tree):
-        found = [path for top in ("schemas", "pipeline", "trainer", "benchmarks") for path in (ROOT / top).rglob(name)]
+        found = [
+            path
+            for top in ("schemas", "pipeline", "trainer", "rounds", "benchmarks")
+            for path in (ROOT / top).rglob(name)
+        ]
         assert found or (ROOT / name).is_file(), f"the README's tree names {name}, which is not there"

@@ -108,18 +108,11 @@ def _lists(column: pa.ChunkedArray) -> _Lists:
 def _check(row_group: RowGroup, vocabulary: int, ids: _Lists, labels: _Lists, logprobs: _Lists) -> None:
     """What the pipeline guarantees of a row's tokens. Null elements have become NaN, which no comparison passes."""
     lengths = ids.lengths()
-<<<<<<< HEAD
-    fine = (labels.lengths() == lengths) & (~logprobs.present | (logprobs.lengths() == lengths))
-    if not fine.all():
-        row = int(np.argmin(fine))
-        raise ShardError(f"{row_group.place}, row {row}: {labels.lengths()[row]} labels for {lengths[row]} tokens")
-=======
     for what, others in (("labels", labels), ("log-probabilities", logprobs)):
         differs = others.present & (others.lengths() != lengths)
         if differs.any():
             row = int(np.argmax(differs))
             raise ShardError(f"{row_group.place}, row {row}: {others.lengths()[row]} {what} for {lengths[row]} tokens")
->>>>>>> main
     if not np.isin(labels.values, (-1, 0, 1)).all():
         raise ShardError(f"{row_group.place}: a token label other than -1, 0 and +1")
     if not ((ids.values >= 0) & (ids.values < vocabulary)).all():
@@ -162,18 +155,6 @@ def _group(
 def _response(columns: _Columns, row: int, renderer: PromptRenderer) -> ResponseRow:
     stored = columns.token_ids[row]
     ends = len(stored) > 0 and int(stored[-1]) in renderer.stop_ids
-<<<<<<< HEAD
-    added = 0 if ends or renderer.stop_id is None else 1
-    token_ids = np.empty(len(stored) + added, np.int32)
-    labels = np.zeros(len(token_ids), np.int8)
-    old_logprobs = np.full(len(token_ids), np.nan, np.float32)
-    token_ids[: len(stored)], labels[: len(stored)] = stored, columns.labels[row]
-    if columns.logprobs.present[row]:
-        old_logprobs[: len(stored)] = columns.logprobs[row]
-        old_logprobs[~np.isfinite(old_logprobs)] = np.nan
-    if added:
-        token_ids[-1] = renderer.stop_id
-=======
     added = [] if ends or renderer.stop_id is None or columns.was_cut[row] else [renderer.stop_id]
     token_ids = np.concatenate([stored, added]).astype(np.int32)
     labels = np.zeros(len(token_ids), np.int8)
@@ -182,7 +163,6 @@ def _response(columns: _Columns, row: int, renderer: PromptRenderer) -> Response
     if columns.logprobs.present[row]:
         given = columns.logprobs[row]
         old_logprobs[: len(stored)] = np.where(np.isfinite(given) & (given <= 0), given, np.nan)
->>>>>>> main
     if ends:
         labels[-1] = 0
     return ResponseRow(
@@ -190,11 +170,7 @@ def _response(columns: _Columns, row: int, renderer: PromptRenderer) -> Response
         token_ids,
         labels,
         old_logprobs,
-<<<<<<< HEAD
-        has_stop=ends or added == 1,
-=======
         has_stop=ends or bool(added),
->>>>>>> main
         claims_supported=int(columns.supported[row]),
         claims_unsupported=int(columns.unsupported[row]),
     )

@@ -84,12 +84,6 @@ def index_key(label_sets: Sequence[LabelSet], renderer: PromptRenderer) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-<<<<<<< HEAD
-def measure_row_group(
-    row_group: RowGroup, position: int, renderer: PromptRenderer
-) -> tuple[np.ndarray, dict[str, str]]:
-    """(entries, problems) of one row group. A bad one keeps its groups' places where their ids can still be read."""
-=======
 Measured = tuple[np.ndarray, dict[str, str]]  # (entries, problems) of one row group
 
 
@@ -97,7 +91,6 @@ def measure_row_group(
     row_group: RowGroup, position: int, renderer: PromptRenderer
 ) -> tuple[np.ndarray, dict[str, str]]:
     """What the index says of one row group. A bad one keeps its groups' places where their ids can still be read."""
->>>>>>> main
     try:
         ids, bounds = read_group_ids(row_group)
     except ShardError as err:
@@ -134,13 +127,7 @@ def group_key(group_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(group_id.encode(), digest_size=8, person=b"held-out").digest(), "big")
 
 
-<<<<<<< HEAD
-def join_measured(
-    measured: Iterable[tuple[np.ndarray, dict[str, str]]], row_groups: Sequence[RowGroup], key: str
-) -> GroupIndex:
-=======
 def join_measured(measured: Iterable[Measured], row_groups: Sequence[RowGroup], key: str) -> GroupIndex:
->>>>>>> main
     """One index of what `measure_row_group` said of every row group, in order."""
     entries, problems = [np.zeros(0, ENTRY)], {}
     for some, why in measured:

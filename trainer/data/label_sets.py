@@ -23,7 +23,7 @@ from schemas.tokens import fingerprint, load_tokenizer
 # What training reads; the rest of a row (claims, evidence, texts of responses) stays on disk.
 TRAINING_COLUMNS: Final = (
     *("id", "group_id", "prompt", "messages", "context.list.element.text", "token_ids", "token_labels"),
-    *("behaviour_logprobs", "n_supported", "n_contradicted", "n_unsupported"),
+    *("behaviour_logprobs", "n_supported", "n_contradicted", "n_unsupported", "meta"),
 )
 _CHUNK_BYTES: Final = 1 << 20
 _verified: dict[tuple[str, int, int], str] = {}  # (path, bytes, modified) -> sha256, so that a file is hashed once
@@ -143,11 +143,7 @@ def _row_counts(path: Path, shard: ShardEntry) -> list[int]:
 def check_tokenizer(label_sets: Sequence[LabelSet], tokenizer: Any, model: str) -> None:
     """Refuse label sets whose token ids are not `tokenizer`'s (a transformers tokenizer).   model: its name or folder.
 
-<<<<<<< HEAD
-    A library may rebuild a tokenizer as it loads it, so the model's own tokenizer.json counts as well as the loaded one.
-=======
     A library may rebuild a tokenizer as it loads it, so the model's own tokenizer.json counts as the loaded one does.
->>>>>>> main
     Raises ConfigError, naming the command that projects the labels.
     """
     accepted = {fingerprint(tokenizer.backend_tokenizer)}

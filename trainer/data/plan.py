@@ -68,24 +68,14 @@ class Plan:
             raise ConfigError(f"--seed {seed}: must not be negative")
         self.index = index
         self.groups_per_step = groups_per_step
-<<<<<<< HEAD
-        self._seed, self._window = seed, window
-=======
         self.window = window
         self._seed = seed
->>>>>>> main
         self._content = [int(one.manifest.content_hash()[:16], 16) for one in label_sets]
         self._weights = [round(one.weight * _WEIGHT_UNIT) for one in label_sets]
         sources = index.sources[train]
         self._groups = [train[sources == source] for source in range(len(label_sets))]
         self._kept: dict[int, GroupOrder] = {}
-<<<<<<< HEAD
-        if not any(
-            len(groups) * weight >= _WEIGHT_UNIT for groups, weight in zip(self._groups, self._weights, strict=True)
-        ):
-=======
         if all(len(groups) * weight < _WEIGHT_UNIT for groups, weight in zip(self._groups, self._weights, strict=True)):
->>>>>>> main
             raise ConfigError("the weights leave less than one prompt group per epoch; raise them")
 
     def epoch(self, epoch: int) -> GroupOrder:
@@ -130,11 +120,7 @@ class Plan:
         raw = self._random(self._content[source], _ORDER, number).random_raw(len(present) + len(groups))
         rank = np.empty(len(present), np.int64)
         rank[np.argsort(raw[: len(present)], kind="stable")] = np.arange(len(present))
-<<<<<<< HEAD
-        return groups[np.lexsort((raw[len(present) :], rank[row_group] // self._window))]
-=======
         return groups[np.lexsort((raw[len(present) :], rank[row_group] // self.window))]
->>>>>>> main
 
     def _merge(self, shares: Sequence[tuple[np.ndarray, np.ndarray]], epoch: int) -> GroupOrder:
         """The label sets' shares spread evenly over the epoch, each in its own order."""

@@ -15,19 +15,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-<<<<<<< HEAD
-import numpy as np
-
-from schemas.errors import BaltoError
-from trainer.data.decode import RefusedGroup, decode_row_group
-from trainer.data.groups import PromptGroup
-from trainer.data.index import measure_row_group
-=======
 from schemas.errors import BaltoError
 from trainer.data.decode import RefusedGroup, decode_row_group
 from trainer.data.groups import PromptGroup
 from trainer.data.index import Measured, measure_row_group
->>>>>>> main
 from trainer.data.label_sets import RowGroup
 from trainer.prompts import PromptRenderer
 
@@ -54,11 +45,7 @@ class ReaderPool:
             return _done(lambda: decode_row_group(row_group, self._renderer, weight, first_rows))
         return self._submit(_decode, row_group, weight, first_rows)
 
-<<<<<<< HEAD
-    def measure(self, row_group: RowGroup, position: int) -> Future[tuple[np.ndarray, dict[str, str]]]:
-=======
     def measure(self, row_group: RowGroup, position: int) -> Future[Measured]:
->>>>>>> main
         """`measure_row_group`."""
         if self._executor is None:
             return _done(lambda: measure_row_group(row_group, position, self._renderer))
@@ -114,10 +101,6 @@ def _decode(row_group: RowGroup, weight: float, first_rows: list[int]) -> list[P
     return decode_row_group(row_group, _renderer, weight, first_rows)
 
 
-<<<<<<< HEAD
-def _measure(row_group: RowGroup, position: int) -> tuple[np.ndarray, dict[str, str]]:
-=======
 def _measure(row_group: RowGroup, position: int) -> Measured:
->>>>>>> main
     assert _renderer is not None
     return measure_row_group(row_group, position, _renderer)

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import ConfigError
-from schemas.manifest import write_atomically
 from schemas.records import FINISH_REASON, MAX_REJECTED_CHARS, STOPPED, Rejected, Sample
 from schemas.samples import sample_to_json
 from schemas.tokens import ResponseTokenizer
 from trainer.generation.plan_batches import plan_batches
 from trainer.generation.sampling import SampledResponse, SamplingParams, sample_responses
-from trainer.generation.write_corpus import CorpusWriter
+from trainer.generation.write_corpus import CorpusWriter, write_rejected
 from trainer.prompts import PromptError, PromptRenderer
 
 STAGE = "generate"
@@ -73,6 +72,8 @@ class ResponseGenerator:
         self.stop_ids = self.renderer.stop_ids | {self._stop_id(text) for text in stop}
         if not self.stop_ids:
             raise ConfigError("the model's tokenizer has no stop token; name one with --stop, such as --stop '</s>'")
+        added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+        self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
         self.window: int | None = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
 
     def _stop_id(self, text: str) -> int:
@@ -104,7 +105,11 @@ class ResponseGenerator:
             yield [self._record(prompt.sample, number, response) for number, response in enumerate(responses)]
 
     def _record(self, sample: Sample, number: int, response: SampledResponse) -> Sample:
+        """The record. A stop token that is not text stays with its log-probability; one that is text goes."""
         number += self.params.first_sample
+        token_ids, logprobs = response.token_ids, response.logprobs
+        if response.finish_reason == STOPPED and token_ids[-1] not in self.special_ids:
+            token_ids, logprobs = token_ids[:-1], logprobs[:-1]
         meta = {
             **sample.meta,
             FINISH_REASON: response.finish_reason,
@@ -115,10 +120,10 @@ class ResponseGenerator:
         return dataclasses.replace(
             sample,
             id=f"{sample.group_id}:{number}",
-            response=self.tokenizer.tokenizer.decode(list(response.token_ids), skip_special_tokens=True),
+            response=self.tokenizer.tokenizer.decode(list(token_ids), skip_special_tokens=True),
             policy=self.policy,
-            response_token_ids=response.token_ids,
-            response_logprobs=response.logprobs,
+            response_token_ids=token_ids,
+            response_logprobs=logprobs,
             tokenizer=self.tokenizer.fingerprint,
             gold_spans=None,
             meta=meta,
@@ -158,7 +163,7 @@ def generate_corpus(
                 last_said = time.monotonic()
                 rate = tokens / (last_said - started)
                 log.info("generating | %d prompts | %.0f tokens/s", answered + len(writer.done), rate)
-        _write_rejected(out, rejected)
+        write_rejected(out.with_name(f"{out.name}.rejected.jsonl"), rejected)
         writer.finish()
     return _summary(out, len(seen), sum(one.stage == STAGE for one in rejected), len(rejected))
 
@@ -187,15 +192,6 @@ def _pending(
 def _refused(sample: Sample, reason: str) -> Rejected:
     text = json.dumps(sample_to_json(sample), ensure_ascii=False)[:MAX_REJECTED_CHARS]
     return Rejected(sample.id, sample.source, sample.source_row, STAGE, reason, text, sample.group_id)
-
-
-def _write_rejected(out: Path, rejected: list[Rejected]) -> None:
-    path = out.with_name(f"{out.name}.rejected.jsonl")
-    if not rejected:
-        path.unlink(missing_ok=True)
-        return
-    lines = [json.dumps(dataclasses.asdict(one), ensure_ascii=False) + "\n" for one in rejected]
-    write_atomically(path, "".join(lines).encode())
 
 
 def _summary(out: Path, groups: int, unanswered: int, rejected: int) -> GenerationSummary:

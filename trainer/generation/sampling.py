@@ -46,8 +46,8 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class SampledResponse:
-    """token_ids: without the stop token.   logprobs: of those tokens under the policy at temperature 1 and without
-    top-p, natural log.   finish_reason: `stop` or `length`."""
+    """token_ids: with the stop token that ended it, if one did.   logprobs: of these tokens under the policy at
+    temperature 1 and without top-p, natural log.   finish_reason: `stop` or `length`."""
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
@@ -130,13 +130,13 @@ class _Rows:
         for at, (row, token, logprob) in enumerate(zip(self._decoded, tokens, logprobs, strict=True)):
             if not self._going[row]:
                 continue
+            self._tokens[row].append(token)
+            self._logprobs[row].append(logprob)
             if token in stop_ids:
                 self._going[row] = False
                 self._reasons[row] = STOPPED
-                continue
-            self._tokens[row].append(token)
-            self._logprobs[row].append(logprob)
-            keep.append(at)
+            else:
+                keep.append(at)
         return keep
 
     def select(self, keep: Sequence[int]) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any, Self
 
 from schemas.errors import ConfigError
 from schemas.manifest import write_atomically
-from schemas.records import Sample
+from schemas.records import Rejected, Sample
 from schemas.samples import sample_to_json
 
 
@@ -101,3 +102,12 @@ class CorpusWriter:
                 self.done.add(group_id)
                 whole = at
         return whole
+
+
+def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
+    """One JSON object per refused record, with stage and reason; no file when there is none."""
+    if not rejected:
+        path.unlink(missing_ok=True)
+        return
+    lines = [json.dumps(dataclasses.asdict(one), ensure_ascii=False) + "\n" for one in rejected]
+    write_atomically(path, "".join(lines).encode())

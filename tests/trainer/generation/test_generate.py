@@ -16,6 +16,7 @@ from trainer.generation.sampling import SamplingParams
 
 PARAMS = SamplingParams(num_samples=3, max_new_tokens=12, seed=4)
 RUN = {"model": "tiny"}
+EOS = 0
 
 
 def ascii_tokenizer(eos: str | None = "<eos>") -> PreTrainedTokenizerFast:
@@ -87,7 +88,8 @@ def test_every_prompt_gets_its_responses_with_ids_and_logprobs(corpus):
         assert all(math.isfinite(value) and value <= 0 for value in record.response_logprobs)
         assert record.policy == "tiny"
         assert record.tokenizer == fingerprint(ascii_tokenizer().backend_tokenizer)
-        assert (record.meta["finish_reason"] == "length") == (len(record.response_token_ids) == 12)
+        assert (record.meta["finish_reason"] == "stop") == (record.response_token_ids[-1] == EOS)
+        assert record.meta["finish_reason"] == "stop" or len(record.response_token_ids) == 12
     assert summary.tokens == sum(len(record.response_token_ids or ()) for record in records)
     assert summary.cut == sum(record.meta["finish_reason"] == "length" for record in records)
     assert 0 < summary.cut < 18

@@ -89,10 +89,11 @@ def test_a_response_ends_at_its_stop_token_or_at_the_limit(model):
     groups = sample_responses(model, some_prompts(), SamplingParams(8, 20), STOPS)
     reasons = set()
     for response in (response for group in groups for response in group):
-        assert not STOPS.intersection(response.token_ids)
-        assert (len(response.token_ids) == 20) == (response.finish_reason == CUT)
+        assert not STOPS.intersection(response.token_ids[:-1])
+        assert (response.token_ids[-1] in STOPS) == (response.finish_reason == STOPPED)
+        assert response.finish_reason == STOPPED or len(response.token_ids) == 20
         reasons.add(response.finish_reason)
-    assert reasons == {STOPPEDPED, CUT}
+    assert reasons == {STOPPED, CUT}
 
 
 def test_another_seed_gives_other_responses(model):
