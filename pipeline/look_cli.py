@@ -1,0 +1,42 @@
+"""The commands that look at finished label sets: stats. Polars is loaded by the command that needs it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.show_tables import Format, print_frames
+
+LabelSets = Annotated[list[str], typer.Argument(help="Label sets.")]
+By = Annotated[
+    str, typer.Option("--by", help="Columns to group by, separated by commas: any column, label_set, or meta.KEY.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, one block per table.")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]
+
+
+def stats(
+    labels: LabelSets,
+    by: By = "policy",
+    only: Annotated[str, typer.Option("--only", help="Tables to show, by title, separated by commas.")] = "",
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Show what label sets hold: claims, verdicts, token labels, where errors stand, what training would find."""
+    from pipeline.stats.tables import stats_tables
+
+    shape = Format.of(as_json, as_csv, as_markdown)
+    print_frames(stats_tables(labels, split_names(by), split_names(only), brief=shape is Format.TERMINAL), shape)
+
+
+def split_names(text: str) -> list[str]:
+    """Names of an option that takes several, separated by commas."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def mount(app: typer.Typer) -> None:
+    """Add these commands to the `balto` command."""
+    app.command()(stats)
