@@ -1,4 +1,4 @@
-"""The commands that look at finished label sets: stats. Polars is loaded by the command that needs it."""
+"""The commands that look at finished label sets: stats and score. Polars is loaded by the command that needs it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,31 @@ def stats(
     print_frames(stats_tables(labels, split_names(by), split_names(only), brief=shape is Format.TERMINAL), shape)
 
 
+def score(
+    labels: LabelSets,
+    against: Annotated[
+        list[str] | None, typer.Option("--against", help="Label set of the base policy.", show_default=False)
+    ] = None,
+    k: Annotated[
+        float | None,
+        typer.Option("--k", help="Supported claims that a full answer has; default: the base's median per prompt."),
+    ] = None,
+    by: By = "policy",
+    resamples: Annotated[int, typer.Option("--resamples", min=10, help="Bootstrap resamples of the prompts.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Score label sets: faithfulness, informativeness, Q-Score; against a base, human spans, another label set."""
+    from pipeline.score.tables import Drawing, score_tables
+
+    shape = Format.of(as_json, as_csv, as_markdown)
+    brief = shape is Format.TERMINAL
+    tables = score_tables(labels, against or [], k, split_names(by), Drawing(resamples, seed), brief)
+    print_frames(tables, shape)
+
+
 def split_names(text: str) -> list[str]:
     """Names of an option that takes several, separated by commas."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
@@ -40,3 +65,4 @@ def split_names(text: str) -> list[str]:
 def mount(app: typer.Typer) -> None:
     """Add these commands to the `balto` command."""
     app.command()(stats)
+    app.command()(score)
