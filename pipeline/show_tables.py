@@ -123,6 +123,8 @@ def _heading(name: str) -> str:
 def _cell(name: str, value: Any) -> Text:
     if value is None:
         return Text("-")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
     if isinstance(value, float):
         return Text(f"{value:.1%}" if name.startswith("share_") else f"{value:.2f}")
     return Text(f"{value:,}" if isinstance(value, int) else printable(str(value)))

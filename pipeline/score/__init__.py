@@ -6,9 +6,9 @@
 docs/statistics.md gives the formulas. No Beam here.
 """
 
-from pipeline.score.agreement import agreement, label_confusion
 from pipeline.score.bootstrap import interval
 from pipeline.score.gold import gold_counts, gold_scores
+from pipeline.score.kappa import agreement, label_confusion
 from pipeline.score.prompt_scores import SCORES, mean_scores, prompt_scores, reference_counts, score_difference
 from pipeline.score.tables import score_tables
 

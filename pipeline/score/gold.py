@@ -89,7 +89,8 @@ def overlap(first: pl.DataFrame, second: pl.DataFrame, keys: Sequence[str] = ())
 def gold_scores(counts: pl.DataFrame, resamples: int = RESAMPLES, seed: int = SEED) -> pl.DataFrame:
     """level (response, span), precision, recall, f1 in percent, f1_low, f1_high, responses, flawed (with gold spans).
 
-    counts: of `gold_counts`. No row when nothing was annotated.
+    counts: of `gold_counts`. No row when nothing was annotated. As published, precision is 0 when nothing was
+    predicted and recall when nothing is gold; where there is neither, no score says anything: null.
     """
     if not len(counts):
         return pl.DataFrame(schema=_SCORES)
@@ -101,15 +102,17 @@ def gold_scores(counts: pl.DataFrame, resamples: int = RESAMPLES, seed: int = SE
     for at, level in enumerate(LEVELS):
         gold, predicted, shared = (int(one) for one in values[:, 3 * at : 3 * at + 3].sum(0))
         scores = prf(shared, predicted, gold)
+        found = (scores.precision, scores.recall, scores.f1) if gold + predicted else (None, None, None)
         bounds = (None if np.isnan(one[at]) else float(one[at]) for one in (low, high))
-        rows.append((level, scores.precision, scores.recall, scores.f1, *bounds, responses, flawed))
+        rows.append((level, *found, *bounds, responses, flawed))
     return pl.DataFrame(rows, schema=_SCORES, orient="row")
 
 
 def _f1(sums: np.ndarray) -> np.ndarray:
-    """(B, 6) sums of gold, predicted, shared for both levels -> (B, 2) F1 in percent; 2 shared / (gold + predicted)."""
+    """(B, 6) gold, predicted, shared of both levels -> (B, 2) F1 = 2 shared / (gold + predicted), in percent."""
     gold, predicted, shared = sums[:, [0, 3]], sums[:, [1, 4]], sums[:, [2, 5]]
-    return 200 * shared / np.maximum(gold + predicted, 1)
+    either = gold + predicted
+    return np.divide(200 * shared, either, out=np.full_like(shared, np.nan), where=either > 0)
 
 
 _SCORES = {

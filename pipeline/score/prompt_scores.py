@@ -59,7 +59,8 @@ def prompt_scores(
         known = own if reference is None else pl.concat([reference, own.join(reference, on="group_id", how="anti")])
         rows = rows.join(known.lazy(), on="group_id", how="left")
     keys = list(dict.fromkeys([*by, "group_id"]))
-    sums = [pl.col(name).sum() for name in (*COUNTS, "answered", *SCORES)]
+    # the engine adds in any order: rounded, the last digits do not differ from run to run
+    sums = [*(pl.col(name).sum() for name in (*COUNTS, "answered")), *(pl.col(name).sum().round(12) for name in SCORES)]
     return _scored(rows).group_by(keys).agg(sums).sort(keys).collect(engine="streaming")
 
 

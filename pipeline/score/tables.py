@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.score.agreement import pairwise_agreement
 from pipeline.score.bootstrap import RESAMPLES, SEED
 from pipeline.score.gold import GOLD_SUMS, gold_counts, gold_scores
+from pipeline.score.kappa import pairwise_agreement
 from pipeline.score.prompt_scores import COUNTS, mean_scores, prompt_scores, reference_counts, score_difference
 from pipeline.stats.scan import scan_labels
 from schemas.errors import ConfigError
@@ -50,8 +50,9 @@ def score_tables(
     if by:
         tables |= _tables_by(labels, base, base_prompts, reference, by, drawing, brief)
     counts = gold_counts(labels, by)
-    tables["against people"] = _gold(counts, (), drawing)
-    if by:
+    if len(counts):
+        tables["against people"] = _gold(counts, (), drawing)
+    if len(counts) and by:
         tables[f"against people by {', '.join(by)}"] = _gold(counts, by, drawing)
     tables["agreement of label sets"] = pairwise_agreement([*folders, *against])
     return {title: table for title, table in tables.items() if len(table)}

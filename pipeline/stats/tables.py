@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from pipeline.score.kappa import pairwise_agreement
 from pipeline.stats.figure import Figure, tables_of
 from pipeline.stats.figures import FIGURES, WITHOUT_BY
 from pipeline.stats.manifests import check_sums, label_sets, rejected, usage
@@ -15,6 +16,7 @@ from pipeline.stats.shares import BRIEF
 from schemas.errors import ConfigError
 
 _BY_ON_A_TERMINAL = ("overview", "conflicts")  # figures by `--by` that are shown unasked: the rest would fill pages
+AGREEMENT = "agreement of label sets"
 
 
 def stats_tables(
@@ -28,11 +30,13 @@ def stats_tables(
     labels = scan_labels(folders)
     told = {"label sets": label_sets(folders), "rejected": rejected(folders), "language model": usage(folders)}
     wanted = _wanted(by)
-    _check_titles(only, [*told, *wanted])
-    shown = only or [title for title in [*told, *wanted] if not brief or _fits(title, by)]
+    titles = [*told, *wanted, AGREEMENT]
+    _check_titles(only, titles)
+    shown = only or [title for title in titles if not brief or _fits(title, by)]
     counted = tables_of(labels, {title: wanted[title] for title in wanted if title in {*shown, "overview"}})
     check_sums(folders, counted["overview"].row(0, named=True))
-    tables = {title: table for title, table in (told | counted).items() if title in shown}
+    agreed = {AGREEMENT: pairwise_agreement(folders)} if AGREEMENT in shown else {}
+    tables = {title: table for title, table in (told | counted | agreed).items() if title in shown}
     if brief and not only and by:
         tables[_by_title("overview", by)] = tables[_by_title("overview", by)].select(*by, *BRIEF)
     return {title: table for title, table in tables.items() if len(table) or title in only or not brief}
