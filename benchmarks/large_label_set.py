@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.runs.assemble import assemble
-from pipeline.write_shards import done_path, shard_name, shard_report, sort_rows
+from pipeline.write_shards import shard_name, shard_report, sort_rows
 from schemas.manifest import read_manifest, write_manifest
 from schemas.rows import to_rejected_table
 from schemas.shards import SHARD_SCHEMA
@@ -33,8 +32,7 @@ def write_large(small: Path, out: Path, records: int) -> None:
     reports = []
     for turn in range(shards):
         part = _renamed(rows.slice(0, min(len(rows), records - turn * len(rows))), turn)
-        shard_report(part, to_rejected_table([]), str(out), shard_name(turn, shards))
-        reports.append(json.loads(Path(done_path(str(out), shard_name(turn, shards))).read_bytes()))
+        reports.append(shard_report(part, to_rejected_table([]), str(out), shard_name(turn, shards)))
     described = {name: getattr(manifest, name) for name in ("config", "engines", "tokenizer", "balto_version")}
     large = assemble(reports, records, [], {}, described)
     write_manifest(out, dataclasses.replace(large, usage=manifest.usage))

@@ -21,9 +21,8 @@ def labels(tmp_path_factory):
 def test_sums_of_every_table_are_the_manifests(labels):
     tables = json.loads(balto("stats", labels, "--json"))
     manifest = json.loads((labels / "manifest.json").read_text())
-    tokens = {
-        name: sum(shard[name] for shard in manifest["shards"]) for name in manifest["shards"][0] if "tokens" in name
-    }
+    shards = manifest["shards"]
+    tokens = {name: sum(shard[name] for shard in shards) for name in shards[0] if name.startswith("tokens")}
     (whole,) = tables["overview"]
     assert whole["records"] == manifest["counts"]["labelled"] == sum(one["responses"] for one in tables["responses"])
     assert whole["groups"] == sum(shard["groups"] for shard in manifest["shards"])
@@ -74,8 +73,8 @@ def test_language_model_use_and_agreement_are_shown_where_there_are_any(tmp_path
     second = write_label_set(tmp_path / "y", [row("r1", "g1", "s", "++")])
     tables = json.loads(balto("stats", first, second, "--json", "--by", "label_set"))
     assert [(one["what"], one["amount"]) for one in tables["language model"]] == [
-        ("verify.requests", 3.0),
         ("verify.cost_usd", 0.5),
+        ("verify.requests", 3.0),
     ]
     assert {one["level"]: one["agree"] for one in tables["agreement of label sets"]} == {"response": 0.0, "token": 0.5}
     assert [one["label_set"] for one in tables["by label_set"]] == [first, second]
@@ -102,9 +101,8 @@ BAD = [
     (("stats", "{labels}", "--by", "polisy"), "--by polisy: no such column to group by; near: policy"),
     (("score", "{labels}", "--by", "polisy"), "--by polisy: no such column to group by; near: policy"),
     (("stats", "{labels}", "--only", "verdict"), "--only verdict: no such table; near: verdicts"),
-    (("stats", "{labels}", "--csv", "--json"), "--json and --csv: choose one"),
+    (("stats", "{unfinished}", "--csv", "--json"), "--json and --csv: choose one"),
     (("stats", "{unfinished}"), "an unfinished run"),
-    (("score", "{unfinished}"), "an unfinished run"),
     (("score", "{labels}", "--against", "{unfinished}"), "an unfinished run"),
     (("stats", "{labels}", "{other_version}"), "schema version 999; this balto reads version"),
     (("score", "{labels}", "--against", "{other_version}"), "schema version 999; this balto reads version"),
@@ -125,7 +123,7 @@ def places(labels, tmp_path_factory):
 
 @pytest.mark.parametrize(("args", "message"), BAD, ids=[" ".join(args) for args, _ in BAD])
 def test_bad_usage_is_one_line(args, message, places):
-    code = 1 if "unfinished" in message or "version" in message else 2
+    code = 1 if "an unfinished" in message or "version" in message else 2
     error = balto(*(arg.format(**places) for arg in args), code=code)
     assert message in error
     assert error.startswith("balto: ")
