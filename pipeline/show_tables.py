@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import html
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,12 @@ def _markdown(table: pl.DataFrame) -> str:
     rule = ["---:" if type_.is_numeric() else "---" for type_ in table.dtypes]
     cells = [[_cell(name, value).plain for name, value in row.items()] for row in table.to_dicts()]
     lines = [[_heading(name) for name in table.columns], rule, *cells]
-    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(_markdown_cell, line))} |\n" for line in lines)
+
+
+def _markdown_cell(text: str) -> str:
+    """Text that neither ends its cell nor is taken for markup."""
+    return html.escape(text, quote=False).replace("|", "&#124;").replace("\\", "\\\\")
 
 
 def print_json(value: Any) -> None:

@@ -11,6 +11,7 @@ from pipeline.score.bootstrap import RESAMPLES, SEED
 from pipeline.score.gold import GOLD_SUMS, gold_counts, gold_scores
 from pipeline.score.kappa import pairwise_agreement
 from pipeline.score.prompt_scores import COUNTS, mean_scores, prompt_scores, reference_counts, score_difference
+from pipeline.stats.figure import check_values
 from pipeline.stats.scan import scan_labels
 from schemas.errors import ConfigError
 
@@ -73,6 +74,7 @@ def _tables_by(
 ) -> dict[str, pl.DataFrame]:
     title = ", ".join(by)
     prompts = prompt_scores(labels, reference, by)
+    check_values(prompts, by, by)
     means = _means(prompts, by, drawing)
     tables = {f"counts by {title}": _counts(prompts, by), f"scores by {title}": _lines(means, by) if brief else means}
     if base is not None and base_prompts is not None:

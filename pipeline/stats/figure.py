@@ -104,9 +104,15 @@ def _added(counted: list[pl.DataFrame], figure: Figure, by: Sequence[str]) -> pl
     keys = [*map(_internal, by), *figure.keys]
     whole = pl.concat(counted)
     added = whole.group_by(keys).agg(pl.all().sum()) if keys else whole.sum()
-    if by and added.select(map(_internal, by)).n_unique() > MAX_VALUES:
-        raise ConfigError(f"--by {','.join(by)}: more than {MAX_VALUES:,} values; choose columns that have fewer")
+    if by:
+        check_values(added, [_internal(name) for name in by], by)
     return added
+
+
+def check_values(table: pl.DataFrame, columns: Sequence[str], by: Sequence[str]) -> None:
+    """Raise ConfigError when `columns`, known to users as `by`, have more than MAX_VALUES different values."""
+    if table.select(columns).n_unique() > MAX_VALUES:
+        raise ConfigError(f"--by {','.join(by)}: more than {MAX_VALUES:,} values; choose columns that have fewer")
 
 
 def _finished(added: pl.DataFrame, figure: Figure, by: list[str]) -> pl.DataFrame:

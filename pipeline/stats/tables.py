@@ -38,7 +38,8 @@ def stats_tables(
     agreed = {AGREEMENT: pairwise_agreement(folders)} if AGREEMENT in shown else {}
     tables = {title: table for title, table in (told | counted | agreed).items() if title in shown}
     if brief and not only and by:
-        tables[_by_title("overview", by)] = tables[_by_title("overview", by)].select(*by, *BRIEF)
+        table = tables[_by_title("overview", by)]
+        tables[_by_title("overview", by)] = table.select(*table.columns[: len(by)], *BRIEF)
     return {title: table for title, table in tables.items() if len(table) or title in only or not brief}
 
 

@@ -147,6 +147,12 @@ def test_reference_count_below_one_is_refused(base):
         score_tables([base], k=0.5)
 
 
+def test_by_column_of_too_many_values_is_refused(base, monkeypatch):
+    monkeypatch.setattr("pipeline.stats.figure.MAX_VALUES", 5)
+    with pytest.raises(ConfigError, match="--by id: more than 5 values"):
+        score_tables([base], by=["id"])
+
+
 def test_terminal_shows_scores_by_policy_in_one_line_each(base):
     table = score_tables([base], by=["policy"], drawing=Drawing(50, 1), brief=True)["scores by policy"]
     assert table.columns == ["policy", "faithfulness", "informativeness", "q_score", "q_score_all", "characters"]

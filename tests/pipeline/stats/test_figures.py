@@ -17,6 +17,7 @@ from pipeline.stats import (
     token_labels,
 )
 from pipeline.stats import figure as counting
+from pipeline.stats.tables import stats_tables
 from schemas.errors import ConfigError
 from tests.pipeline.label_sets import row, write_label_set
 
@@ -156,6 +157,12 @@ def test_unknown_meta_key_names_the_near_ones(labels):
 def test_by_column_that_the_figure_has_itself(labels):
     table = overview(labels, ["n_claims"])
     assert table.filter(pl.col("by n_claims") == 2).select("records", "n_claims").rows() == [(4, 8)]
+
+
+def test_terminal_tables_by_a_column_of_the_overview(tmp_path):
+    folder = write_label_set(tmp_path / "labels", *ROWS)
+    table = stats_tables([folder], ["n_supported"], brief=True)["by n_supported"]
+    assert table.columns[:3] == ["by n_supported", "records", "n_supported"]
 
 
 def test_by_column_of_too_many_values_is_refused(labels, monkeypatch):
