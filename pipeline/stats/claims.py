@@ -75,26 +75,30 @@ def _finish_statuses(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return added.select(*by, "status", "responses").sort([*by, "status"])
 
 
-def _count_without_label(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    fields = ["claims.status", "claims.alignment", "claims.quotes"]
-    claims = batch.select(*by, *fields).explode(fields, empty_as_null=False)
-    status = pl.col("claims.status").str.strip_prefix(_UNVERIFIED)
-    unverified = claims.filter(pl.col("claims.status") != OK).select(
-        *by, pl.lit("unverified").alias("kind"), status.str.replace_all(r"\d+", "#").alias("reason")
+def _count_claims(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    claims = batch.select(*by, *_CLAIM_LISTS).explode(*_CLAIM_LISTS, empty_as_null=False).rename(_CLAIM_LISTS)
+    return sums(claims, [*by, *_CLAIM_KEYS], _ROWS.alias("claims")).with_columns(pl.col("verdict").fill_null("none"))
+
+
+def _without_label(counted: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Counts of `_count_claims` -> claims by kind and reason."""
+    status = pl.col("status").str.strip_prefix(_UNVERIFIED).str.replace_all(r"\d+", "#").str.slice(0, MAX_REASON_CHARS)
+    unverified = counted.filter(pl.col("status") != OK).select(
+        *by, pl.lit("unverified").alias("kind"), status.alias("reason"), "claims"
     )
     place = (
-        pl.when(pl.col("claims.quotes") == 0)
-        .then(pl.lit("no quote was given"))
-        .otherwise(pl.lit("its quotes do not stand in the response"))
+        pl.when("quoted")
+        .then(pl.lit("its quotes do not stand in the response"))
+        .otherwise(pl.lit("no quote was given"))
     )
-    unmatched = claims.filter(pl.col("claims.alignment") == UNMATCHED).select(
-        *by, pl.lit("unmatched").alias("kind"), place.alias("reason")
+    unmatched = counted.filter(pl.col("alignment") == UNMATCHED).select(
+        *by, pl.lit("unmatched").alias("kind"), place.alias("reason"), "claims"
     )
-    rows = pl.concat([unverified, unmatched]).with_columns(pl.col("reason").str.slice(0, MAX_REASON_CHARS))
-    return sums(rows, [*by, "kind", "reason"], _ROWS.alias("claims"))
+    return sums(pl.concat([unverified, unmatched]), [*by, "kind", "reason"], pl.col("claims").sum())
 
 
-def _finish_without_label(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+def _finish_without_label(counted: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    added = _without_label(counted, by)
     largest = (
         added.group_by("kind", "reason")
         .agg(pl.col("claims").sum())
@@ -129,16 +133,29 @@ def _finish_conflicts(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 
 RESPONSES = Figure({"status": pl.col("status")}, _count_statuses, _finish_statuses, ("status",))
-WITHOUT_LABEL = Figure(
-    {
-        "claims.status": of_claims("status"),
-        "claims.alignment": of_claims("alignment"),
-        "claims.quotes": pl.col("claims").list.eval(pl.element().struct.field("quotes").list.len()),
-    },
-    _count_without_label,
-    _finish_without_label,
-    ("kind", "reason"),
-)
+_CLAIM_LISTS = {
+    "claims.verdict": "verdict",
+    "claims.status": "status",
+    "claims.alignment": "alignment",
+    "claims.quoted": "quoted",
+}  # list column of a batch -> its name for a claim
+_CLAIM_KEYS = tuple(_CLAIM_LISTS.values())
+_CLAIM_COLUMNS = {f"claims.{field}": of_claims(field) for field in _CLAIM_KEYS[:3]} | {
+    "claims.quoted": pl.col("claims").list.eval(pl.element().struct.field("quotes").list.len() > 0)
+}
+
+
+def _of_all(column: str) -> Figure:
+    """As `claim_figure`, from counts that several figures share."""
+
+    def finish(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+        return _largest_first("claims", column)(sums(added, [*by, column], pl.col("claims").sum()), by)
+
+    return Figure(_CLAIM_COLUMNS, _count_claims, finish, _CLAIM_KEYS)
+
+
+VERDICTS, CLAIM_STATUSES, ALIGNMENTS = map(_of_all, ("verdict", "status", "alignment"))
+WITHOUT_LABEL = Figure(_CLAIM_COLUMNS, _count_claims, _finish_without_label, _CLAIM_KEYS)
 CONFLICTS = Figure(
     {"n_conflicts": pl.col("n_conflicts"), "n_claims": pl.col("n_claims")}, _count_conflicts, _finish_conflicts
 )

@@ -29,12 +29,18 @@ class Figure:
     columns: name in the batch -> expression over a row of a label set.
     count: (batch, `by` columns) -> one row per value of `by` and `keys`; its other columns are sums.
     keys: what `count` tells apart beside the `by` columns.   finish: (total of all batches, by) -> the table.
+    additive: the counts by some columns, added up, are those over all rows. Figures of one `count` share its counts.
     """
 
     columns: Mapping[str, pl.Expr]
     count: Callable[[pl.DataFrame, list[str]], pl.DataFrame]
     finish: Callable[[pl.DataFrame, list[str]], pl.DataFrame]
     keys: tuple[str, ...] = ()
+    additive: bool = True
+
+
+_Wanted = Mapping[str, tuple[Figure, Sequence[str]]]  # title -> figure, `by` columns
+_Source = tuple[Callable[[pl.DataFrame, list[str]], pl.DataFrame], tuple[str, ...]]  # what counts, by which columns
 
 
 def sums(rows: pl.DataFrame, keys: Sequence[str], *totals: pl.Expr) -> pl.DataFrame:
@@ -52,7 +58,7 @@ def table_of(labels: pl.LazyFrame, figure: Figure, by: Sequence[str] = ()) -> pl
     return tables_of(labels, {"": (figure, by)})[""]
 
 
-def tables_of(labels: pl.LazyFrame, wanted: Mapping[str, tuple[Figure, Sequence[str]]]) -> dict[str, pl.DataFrame]:
+def tables_of(labels: pl.LazyFrame, wanted: _Wanted) -> dict[str, pl.DataFrame]:
     """The tables of several figures, each by columns of its own, in one pass.
 
     labels: rows in the order of `scan_labels`; filtered is fine, sorted anew is not. Raises ConfigError for a column
@@ -62,16 +68,30 @@ def tables_of(labels: pl.LazyFrame, wanted: Mapping[str, tuple[Figure, Sequence[
     by_exprs = {_internal(name): expr for name, expr in by_columns(labels, names).items()}
     columns = {name: expr for figure, _ in wanted.values() for name, expr in figure.columns.items()}
     chosen = labels.select(*_group_keys(labels), *(expr.alias(name) for name, expr in {**columns, **by_exprs}.items()))
-    counted: dict[str, list[pl.DataFrame]] = {name: [] for name in wanted}
+    sources = {name: (figure.count, _counted_by(figure, by, wanted)) for name, (figure, by) in wanted.items()}
+    keys = {sources[name]: [*map(_internal, sources[name][1]), *figure.keys] for name, (figure, _) in wanted.items()}
+    counted: dict[_Source, list[pl.DataFrame]] = {source: [] for source in keys}
     for batch in whole_groups(chosen):
-        for name, (figure, by) in wanted.items():
-            keys = [_internal(column) for column in by]
-            counted[name].append(figure.count(batch, keys))
-            if len(counted[name]) == _ADD_AFTER:
-                counted[name] = [_added(counted[name], figure, by)]
-    return {
-        name: _finished(_added(counted[name], figure, by), figure, list(by)) for name, (figure, by) in wanted.items()
-    }
+        for source, parts in counted.items():
+            parts.append(source[0](batch, [_internal(name) for name in source[1]]))
+            if len(parts) == _ADD_AFTER:
+                parts[:] = [_added(parts, keys[source], source[1])]
+    totals = {source: _added(parts, keys[source], source[1]) for source, parts in counted.items()}
+    tables = {}
+    for name, (figure, by) in wanted.items():
+        whole = totals[sources[name]]
+        if sources[name][1] and not by:  # over all rows: the counts by value, added up
+            whole = _added([whole.drop(map(_internal, sources[name][1]))], figure.keys, ())
+        tables[name] = _finished(whole, figure, list(by))
+    return tables
+
+
+def _counted_by(figure: Figure, by: Sequence[str], wanted: _Wanted) -> tuple[str, ...]:
+    """`by`, or the columns by which the same is counted anyway, if counts over all rows follow from them."""
+    if by or not figure.additive:
+        return tuple(by)
+    same = (tuple(columns) for other, columns in wanted.values() if other.count is figure.count)
+    return next(filter(None, same), ())
 
 
 def _internal(by: str) -> str:
@@ -100,8 +120,7 @@ def whole_groups(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     yield whole.with_columns(whole[GROUP].rle_id().alias(GROUP))
 
 
-def _added(counted: list[pl.DataFrame], figure: Figure, by: Sequence[str]) -> pl.DataFrame:
-    keys = [*map(_internal, by), *figure.keys]
+def _added(counted: list[pl.DataFrame], keys: Sequence[str], by: Sequence[str]) -> pl.DataFrame:
     whole = pl.concat(counted)
     added = whole.group_by(keys).agg(pl.all().sum()) if keys else whole.sum()
     if by:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from pipeline.stats.claims import CONFLICTS, RESPONSES, WITHOUT_LABEL, claim_figure
+from pipeline.stats.claims import ALIGNMENTS, CLAIM_STATUSES, CONFLICTS, RESPONSES, VERDICTS, WITHOUT_LABEL
 from pipeline.stats.figure import Figure, tables_of
 from pipeline.stats.prompt_groups import BALANCE, CREDIT, SIGNAL
 from pipeline.stats.responses import LENGTHS, POSITIONS
@@ -15,9 +15,9 @@ from pipeline.stats.shares import OVERVIEW, TOKENS
 FIGURES: Mapping[str, Figure] = {
     "overview": OVERVIEW,
     "responses": RESPONSES,
-    "verdicts": claim_figure("verdict"),
-    "status of claims": claim_figure("status"),
-    "alignment": claim_figure("alignment"),
+    "verdicts": VERDICTS,
+    "status of claims": CLAIM_STATUSES,
+    "alignment": ALIGNMENTS,
     "claims without label": WITHOUT_LABEL,
     "conflicts": CONFLICTS,
     "token labels": TOKENS,

@@ -66,5 +66,7 @@ def _finish_tokens(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return table.sort(by, maintain_order=True) if by else table
 
 
-OVERVIEW = Figure({name: pl.col(name) for name in (*_CLAIMS, *TOKEN_COUNTS)}, _count_overview, _finish_overview)
+OVERVIEW = Figure(
+    {name: pl.col(name) for name in (*_CLAIMS, *TOKEN_COUNTS)}, _count_overview, _finish_overview, additive=False
+)
 TOKENS = Figure({name: pl.col(name) for name in TOKEN_COUNTS}, _count_tokens, _finish_tokens)
