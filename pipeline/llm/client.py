@@ -1,10 +1,9 @@
-"""One model behind an OpenAI-compatible endpoint, with retries of our own.
+"""One model behind an OpenAI-compatible endpoint: the openai package sends, the retries are our own.
 
-Addresses, headers and credentials are the openai package's, and so is its client for models, files and batches. Chat
-completions themselves go straight through aiohttp, the transport that the package would use: on the way through
-`chat.completions.create` every request costs several times the processor time, which is what limits a process at a few
-hundred requests per second (benchmarks/llm_throughput.py). We read the raw reply ourselves in any case, so that one
-that is not what was asked for keeps its text and its usage.
+Completions take the package's own way for a body and a response of one's own, `AsyncOpenAI.post` with raw bytes: on the
+way through `chat.completions.create` every request costs more than twice the processor time for types that are built
+and thrown away (benchmarks/llm_throughput.py). We read the raw reply ourselves in any case, so that one that is not
+what was asked for keeps its text and its usage.
 """
 
 from __future__ import annotations
@@ -14,10 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
 import httpx2
 import openai
 import orjson
@@ -59,40 +55,36 @@ class ChatClient:
 
     def __init__(self, endpoint: Endpoint, in_flight: int):
         self.endpoint = endpoint
+        limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
+        timeout = httpx2.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s))
         self.openai = openai.AsyncOpenAI(
             base_url=endpoint.base_url,
             api_key=resolve_key(endpoint),
             max_retries=0,
-            http_client=openai.DefaultAioHttpClient(),
-        )
-        self._url = f"{str(self.openai.base_url).rstrip('/')}/chat/completions"
-        headers = {**self.openai.default_headers, **self.openai.auth_headers}
-        # Without the package's telemetry: nine headers that would be built, sent and parsed every time.
-        self._headers = {
-            name: value
-            for name, value in headers.items()
-            if isinstance(value, str) and not name.lower().startswith("x-stainless")
-        }
-        connector = aiohttp.TCPConnector(limit=in_flight, ssl=httpx2.create_ssl_context())
-        timeout = aiohttp.ClientTimeout(total=endpoint.timeout_s, sock_connect=CONNECT_S)
-        self._session = aiohttp.ClientSession(
-            connector=connector, timeout=timeout, proxy=_proxy(endpoint.base_url), cookie_jar=aiohttp.DummyCookieJar()
+            timeout=timeout,
+            http_client=openai.DefaultAioHttpClient(limits=limits, timeout=timeout, follow_redirects=False),
         )
 
     async def send(self, body: bytes) -> ChatReply | Failure:
         """Send a body once. Never raises for what the network or the server did."""
         try:
-            async with self._session.post(
-                self._url, data=body, headers=self._headers, allow_redirects=False
-            ) as response:
-                content = await response.read()
-        except TimeoutError:
+            async with asyncio.timeout(self.endpoint.timeout_s):
+                response = await self.openai.post("/chat/completions", content=body, cast_to=httpx2.Response)
+                content = await response.aread()
+        except openai.APIStatusError as err:
+            refused = err.response
+            return read_refused(refused.status_code, refused.headers, refused.content, time.time())
+        except (openai.APIConnectionError, httpx2.HTTPError, OSError) as err:
+            return self._no_reply(err)
+        return read_completion(content)
+
+    def _no_reply(self, err: BaseException) -> Failure:
+        """The innermost cause tells a slow server from one that is not there: the layers above call both a timeout."""
+        while err.__cause__ is not None:
+            err = err.__cause__
+        if isinstance(err, TimeoutError | httpx2.TimeoutException | openai.APITimeoutError | asyncio.CancelledError):
             return Failure(f"no reply within {self.endpoint.timeout_s:g} s", again=True)
-        except (aiohttp.ClientError, OSError) as err:
-            return Failure(f"the connection failed ({type(err).__name__})", again=True, code="connection")
-        if response.status == 200:
-            return read_completion(content)
-        return read_refused(response.status, response.headers, content, time.time())
+        return Failure(f"the connection failed ({type(err).__name__})", again=True, code="connection")
 
     async def ask(
         self,
@@ -135,18 +127,7 @@ class ChatClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
         await self.openai.close()
-
-
-def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for an address. (aiohttp's own `trust_env` looks it up, and reads .netrc,
-    anew for every request.)"""
-    parts = urlsplit(url)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 def explain(endpoint: Endpoint, failure: Failure) -> str:
