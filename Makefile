@@ -10,6 +10,7 @@ demo: $(STAMP)
 	rm -rf demo-output
 	$(BIN)/balto label data/sample/corpus.jsonl --tokenizer data/sample/tokenizer.json --out demo-output/labels
 	$(BIN)/balto stats demo-output/labels
+	$(BIN)/balto score demo-output/labels
 
 test: lint
 	$(BIN)/pytest

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from pipeline import cli as pipeline_cli
+from pipeline import look_cli
 from pipeline.logs import configure_logging
 from schemas.errors import BaltoError
 
@@ -17,6 +18,10 @@ EXTRAS = {
     "apache_beam": "pipeline",
     "polars": "pipeline",
     "orjson": "pipeline",
+    "aiohttp": "llm",
+    "httpx2": "llm",
+    "openai": "llm",
+    "redis": "llm",
     "regex": "pipeline",
     "torch": "trainer",
     "transformers": "trainer",
@@ -38,6 +43,7 @@ def balto() -> None:
 
 
 pipeline_cli.mount(app)
+look_cli.mount(app)
 
 
 def main() -> None:

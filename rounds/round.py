@@ -121,7 +121,8 @@ def _label(config: RoundConfig, name: str, model: str, corpus: Path, labels: Pat
 def _run(stage: Stage) -> None:
     log.info("%s: balto %s", stage.name, shlex.join(stage.arguments))
     stage.product.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([sys.executable, "-m", "balto", *stage.arguments], stdout=subprocess.DEVNULL, check=False)
+    command = [sys.executable, "-m", "balto", *stage.arguments]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  (our own command)
     if done.returncode != 0:
         raise BaltoError(
             f"{stage.name} ended with exit code {done.returncode} (its own message stands above); "

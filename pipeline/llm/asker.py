@@ -1,0 +1,149 @@
+"""What an engine's `ask` does: cache, then one call for all who want the same, within the limits and the budget."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pipeline.llm.cache import ReplyCache, open_cache
+from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
+from pipeline.llm.client import ChatClient
+from pipeline.llm.endpoint import EndpointError
+from pipeline.llm.ledger import Ledger
+from pipeline.llm.limits import Pace, share
+from pipeline.llm.prices import price_of
+from pipeline.llm.reply_key import reply_key
+from pipeline.llm.transport import Transport
+from schemas.errors import BaltoError, ConfigError
+
+CHARS_PER_TOKEN = 4  # of a prompt, to book tokens before the endpoint has counted them
+# Questions in a row, beyond those under way together, that failed after all attempts: then it is not about them.
+DEAD_AFTER = 10
+
+
+class Asker:
+    """Answers requests of one process. Make it by `open_asker` on the event loop that will use it."""
+
+    def __init__(self, transport: Transport, client: ChatClient, cache: ReplyCache, ledger: Ledger):
+        self.transport = transport
+        self.client = client
+        self.cache = cache
+        self.ledger = ledger
+        slots = share(transport.in_flight, transport.processes)
+        self._slots = asyncio.Semaphore(slots)
+        self._dead_after = DEAD_AFTER + slots
+        self._requests = Pace(transport.requests_per_minute / transport.processes)
+        self._tokens = Pace(transport.tokens_per_minute / transport.processes)
+        self._running: dict[str, asyncio.Future[ChatReply]] = {}
+        self._failed_in_a_row = 0
+        self._stopped = asyncio.Event()
+        self.fatal: BaltoError | None = None
+
+    async def ask(self, request: ChatRequest) -> ChatReply:
+        """An `Ask`: see `pipeline.llm.chat`."""
+        if self.fatal is not None:
+            raise self.fatal
+        key = reply_key(self.transport.endpoint, request)
+        running = self._running.get(key)
+        if running is not None:
+            reply = await asyncio.shield(running)
+            self.ledger.cached(request.purpose)
+            return ChatReply(reply.status, reply.text, reply.reason, reply.usage, from_cache=True)
+        future = self._running[key] = asyncio.get_running_loop().create_future()
+        try:
+            reply = await self._answer(key, request)
+        except BaseException as err:
+            if isinstance(err, BaltoError):
+                self.stop(err)
+            future.set_exception(err if isinstance(err, Exception) else EndpointError("the run was interrupted"))
+            future.exception()  # nobody may be waiting: that is no mistake
+            raise
+        else:
+            future.set_result(reply)
+            return reply
+        finally:
+            del self._running[key]
+
+    async def _answer(self, key: str, request: ChatRequest) -> ChatReply:
+        reply = await self.cache.get(key)
+        if reply is not None:
+            self.ledger.cached(request.purpose)
+            return reply
+        # A request that waits for its next attempt keeps its slot: a struggling endpoint is asked less.
+        async with self._slots:
+            if self.fatal is not None:
+                raise self.fatal
+            reply = await self._call(request)
+        await self.cache.put(key, reply)
+        return reply
+
+    async def _call(self, request: ChatRequest) -> ChatReply:
+        booked = (len(request.system) + len(request.user)) / CHARS_PER_TOKEN
+        open_calls = 0
+
+        async def before(again: bool) -> None:
+            nonlocal open_calls
+            await self._requests.wait(1)
+            await self._tokens.wait(booked)
+            if self.fatal is not None:
+                raise self.fatal
+            self.ledger.take()
+            open_calls += 1
+            self.ledger.sent(request.purpose, again)
+
+        try:
+            reply = await self.client.ask(request, before, self._sleep)
+        finally:
+            self.ledger.returned(open_calls)
+        if reply.status == API_ERROR:
+            self.ledger.failed(request.purpose)
+            self._note_failure(reply.reason)
+        else:
+            self._failed_in_a_row = 0
+            self.ledger.answered(request.purpose, reply.usage)
+            self._tokens.correct(reply.usage.prompt_tokens + reply.usage.completion_tokens - booked)
+        return reply
+
+    def _note_failure(self, reason: str) -> None:
+        if not reason.startswith("HTTP 4"):  # a refused request says that the endpoint is there
+            self._failed_in_a_row += 1
+        if self._failed_in_a_row >= self._dead_after:
+            url = self.transport.endpoint.base_url
+            raise EndpointError(
+                f"{url} is gone: {self._failed_in_a_row} requests in a row failed after all attempts, "
+                f"the last with: {reason}; what was answered is kept, and the same command resumes"
+            )
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but wake up when the run stops."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
+        except TimeoutError:
+            return
+
+    def stop(self, err: BaltoError) -> None:
+        """Answer nothing more: every later `ask` raises `err`. Calls that are under way are finished and kept."""
+        if self.fatal is None:
+            self.fatal = err
+            self._stopped.set()
+
+    async def close(self) -> None:
+        """Close the connections and write what waits."""
+        await self.client.close()
+        await self.cache.close()
+        self.ledger.close()
+
+
+async def open_asker(transport: Transport) -> Asker:
+    """Open the client, the cache and the ledger. Raises ConfigError when one of them cannot be."""
+    price = price_of(transport.endpoint.model, transport.prices)
+    if transport.max_cost and price is None:
+        raise ConfigError(f"--max-cost: no price is known for {transport.endpoint.model}; give one with --prices FILE")
+    client = ChatClient(transport.endpoint, share(transport.in_flight, transport.processes))
+    try:
+        cache = await open_cache(transport.cache, transport.cache_required)
+        ledger = Ledger(transport.ledger, price, transport.max_requests, transport.max_cost)
+    except BaseException:
+        await client.close()
+        raise
+    return Asker(transport, client, cache, ledger)

@@ -1,0 +1,51 @@
+"""Lines of OpenAI Batch files: a question as a line, and a line of an output or error file as what it answers."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Final, NamedTuple
+
+import orjson
+
+from pipeline.llm.chat import ChatReply, ChatRequest
+from pipeline.llm.client import completion_body
+from pipeline.llm.endpoint import Endpoint
+from pipeline.llm.replies import Failure, read_completion, read_refused
+
+CHAT_PATH: Final = "/v1/chat/completions"
+
+
+class Answered(NamedTuple):
+    """A line of a result file. key: of the question, see `reply_key`."""
+
+    purpose: str
+    key: str
+    result: ChatReply | Failure
+
+
+def question_line(endpoint: Endpoint, request: ChatRequest, key: str) -> bytes:
+    """One line of an input file. The custom id carries the purpose and the key, in less than 64 characters."""
+    line = {
+        "custom_id": f"{request.purpose}.{base64.urlsafe_b64encode(bytes.fromhex(key)).decode()}",
+        "method": "POST",
+        "url": CHAT_PATH,
+        "body": completion_body(endpoint, request),
+    }
+    return orjson.dumps(line) + b"\n"
+
+
+def read_line(line: bytes) -> Answered | None:
+    """What a line of an output or error file answers; None for a line that is none of ours."""
+    try:
+        value = orjson.loads(line)
+        purpose, _, name = value["custom_id"].partition(".")
+        key = base64.urlsafe_b64decode(name).hex()
+        response, error = value.get("response"), value.get("error") or {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if not isinstance(response, dict):
+        return Answered(purpose, key, Failure(str(error.get("code") or "no response"), again=True))
+    status, body = int(response.get("status_code") or 500), orjson.dumps(response.get("body"))
+    result = read_completion(body) if status == 200 else read_refused(status, {}, body, time.time())
+    return Answered(purpose, key, result)

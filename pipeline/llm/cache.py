@@ -1,0 +1,204 @@
+"""Replies that were paid for, kept: the raw text under the key of its question. Parsing comes after it.
+
+    sqlite:PATH     one file, for the processes of one machine; the default, beside the output
+    redis://HOST    for several machines
+    none            nothing is kept
+
+Only what would come out the same again is kept: answers, refusals, answers that were cut or withheld; never errors.
+A failing store ends the run when it is required; else the run goes on without it and says so once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import orjson
+
+from pipeline.llm.chat import API_ERROR, ChatReply, Usage
+from schemas.errors import BaltoError, ConfigError
+
+SQLITE: Final = "sqlite:"
+REDIS: Final = ("redis://", "rediss://")
+NONE: Final = "none"
+REDIS_PASSWORD: Final = "BALTO_REDIS_PASSWORD"  # noqa: S105  # the variable's name
+REDIS_TIMEOUT_S: Final = 5.0
+BUSY_S: Final = 60.0
+log = logging.getLogger(__name__)
+
+
+def to_stored(reply: ChatReply) -> bytes:
+    """A reply as it lies in a store."""
+    usage = reply.usage
+    tokens = (usage.prompt_tokens, usage.cached_prompt_tokens, usage.completion_tokens)
+    return orjson.dumps((reply.status, reply.text, reply.reason, tokens))
+
+
+def from_stored(data: bytes) -> ChatReply | None:
+    """The reply in `data`, or None where it cannot be one (a damaged or foreign entry: the question is asked again)."""
+    try:
+        status, text, reason, tokens = orjson.loads(data)
+        return ChatReply(str(status), str(text), str(reason), Usage(*map(int, tokens)), from_cache=True)
+    except (ValueError, TypeError):
+        return None
+
+
+class Store(Protocol):
+    """Where replies lie. `failures`: what its methods raise when it is out of order."""
+
+    failures: tuple[type[Exception], ...]
+
+    async def get(self, key: str) -> bytes | None: ...
+    async def put(self, key: str, data: bytes) -> None: ...
+    async def close(self) -> None: ...
+
+
+class ReplyCache:
+    """A store with the policy for its failures.   name: as the user wrote it, for messages."""
+
+    def __init__(self, store: Store | None, name: str, required: bool = False):
+        self._store = self._opened = store  # the first is None once the store has failed
+        self.name = name
+        self.required = required
+
+    async def get(self, key: str) -> ChatReply | None:
+        """The stored reply, marked `from_cache`, or None."""
+        store = self._store
+        if store is None:
+            return None
+        try:
+            data = await store.get(key)
+        except store.failures as err:
+            self._give_up(err)
+            return None
+        return None if data is None else from_stored(data)
+
+    async def put(self, key: str, reply: ChatReply) -> None:
+        """Keep a reply, unless it is an error."""
+        store = self._store
+        if store is None or reply.status == API_ERROR:
+            return
+        try:
+            await store.put(key, to_stored(reply))
+        except store.failures as err:
+            self._give_up(err)
+
+    def _give_up(self, err: Exception) -> None:
+        if self.required:
+            raise BaltoError(
+                f"the reply cache {self.name} is gone ({type(err).__name__}); once it is back, the same command "
+                "resumes; without --cache-required the run goes on without it"
+            ) from err
+        if self._store is not None:  # said once, whatever fails at the same time
+            self._store = None
+            log.warning("the reply cache %s is gone (%s): going on without it", self.name, type(err).__name__)
+
+    async def close(self) -> None:
+        """Write what waits and close the store."""
+        if self._opened is not None:
+            try:
+                await self._opened.close()
+            except self._opened.failures as err:
+                self._give_up(err)
+
+
+async def open_cache(name: str, required: bool = False) -> ReplyCache:
+    """The cache that `name` stands for. Raises ConfigError when it cannot be opened: now, not in mid-run."""
+    if name == NONE:
+        return ReplyCache(None, name)
+    if name.startswith(SQLITE):
+        return ReplyCache(_SqliteStore(name.removeprefix(SQLITE)), name, required)
+    if name.startswith(REDIS):
+        store = _RedisStore(name)
+        try:
+            await store.ping()
+        except store.failures as err:
+            raise ConfigError(f"--cache {name}: cannot be reached ({err})") from err
+        return ReplyCache(store, name, required)
+    raise ConfigError(f"--cache {name}: must be {SQLITE}PATH, redis://HOST:PORT/DB or {NONE}")
+
+
+class _SqliteStore:
+    """Replies of one turn of the event loop are committed together: at full speed a commit costs as much as sending."""
+
+    failures: tuple[type[Exception], ...] = (sqlite3.Error,)
+
+    def __init__(self, path: str):
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._file = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            self._file.execute("PRAGMA journal_mode = WAL")
+            self._file.execute("PRAGMA synchronous = NORMAL")
+            self._file.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply BLOB) WITHOUT ROWID")
+            self._file.execute("SELECT key, reply FROM replies LIMIT 1")
+        except (sqlite3.Error, OSError) as err:
+            raise ConfigError(f"--cache {SQLITE}{path}: cannot be opened ({err})") from err
+        self._waiting: dict[str, bytes] = {}
+        self._written: asyncio.Future[None] | None = None
+
+    async def get(self, key: str) -> bytes | None:
+        row = self._file.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    async def put(self, key: str, data: bytes) -> None:
+        self._waiting[key] = data
+        if self._written is None:
+            loop = asyncio.get_running_loop()
+            self._written = loop.create_future()
+            loop.call_soon(self._write)
+        await asyncio.shield(self._written)
+
+    def _write(self) -> None:
+        written, self._written = self._written, None
+        rows, self._waiting = list(self._waiting.items()), {}
+        assert written is not None
+        try:
+            self._file.execute("BEGIN IMMEDIATE")
+            self._file.executemany("INSERT OR REPLACE INTO replies VALUES (?, ?)", rows)
+            self._file.execute("COMMIT")
+        except sqlite3.Error as err:
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
+            written.set_exception(err)
+        else:
+            written.set_result(None)
+
+    async def close(self) -> None:
+        if self._waiting:
+            await asyncio.sleep(0)
+        self._file.close()
+
+
+class _RedisStore:
+    def __init__(self, url: str):
+        if urlsplit(url).password:
+            raise ConfigError(f"--cache: put the password into the variable {REDIS_PASSWORD}, not into the address")
+        try:
+            redis = importlib.import_module("redis.asyncio")
+        except ImportError as err:
+            raise ConfigError(f"--cache {url}: needs `pip install 'balto[llm]'`") from err
+        self.failures: tuple[type[Exception], ...] = (importlib.import_module("redis").RedisError, OSError)
+        timeouts = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
+        password = os.environ.get(REDIS_PASSWORD) or None
+        try:
+            self._client: Any = redis.from_url(url, password=password, **timeouts)
+        except ValueError as err:
+            raise ConfigError(f"--cache {url}: {err}") from err
+
+    async def ping(self) -> None:
+        await self._client.ping()
+
+    async def get(self, key: str) -> bytes | None:
+        return await self._client.get(f"balto:reply:{key}")
+
+    async def put(self, key: str, data: bytes) -> None:
+        await self._client.set(f"balto:reply:{key}", data)
+
+    async def close(self) -> None:
+        await self._client.aclose()

@@ -1,0 +1,113 @@
+"""Which model is asked, where, and how the key is found: everything here may be pickled, printed and logged.
+
+The key itself is none of it: `Endpoint.api_key` is a reference, resolved by `resolve_key` where the client is opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from schemas.errors import BaltoError, ConfigError
+
+# Endpoint.answer_form: how JSON is asked for, from the strictest to what every server takes
+JSON_SCHEMA: Final = "json_schema"
+JSON_OBJECT: Final = "json_object"
+TEXT: Final = "text"
+ANSWER_FORMS: Final = (JSON_SCHEMA, JSON_OBJECT, TEXT)
+
+DEFAULT_KEY: Final = "OPENAI_API_KEY"
+SECRET_PREFIX: Final = "gcp-secret:"  # noqa: S105  # where a secret lies, not one
+_SECRET: Final = re.compile(r"projects/[^/]+/secrets/[^/]+/versions/[^/]+")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class EndpointError(BaltoError):
+    """The endpoint will not answer this run any more: wrong key, unknown model, spent quota, or it is gone."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A chat model behind an OpenAI-compatible endpoint.
+
+    base_url: up to and with `/v1`.   api_key: the NAME of an environment variable, or `gcp-secret:…/versions/N`.
+    answer_form: one of ANSWER_FORMS; empty until the probe has found what the server honours.   token_field: what the
+    server calls the limit of the answer.   temperature: None where the model refuses it.   timeout_s: from sending to
+    the last byte of the reply.   max_attempts: per request, the first included.
+    """
+
+    base_url: str
+    model: str
+    api_key: str = DEFAULT_KEY
+    answer_form: str = ""
+    token_field: str = "max_tokens"  # noqa: S105  # tokens of text
+    temperature: float | None = 0.0
+    timeout_s: float = 120.0
+    max_attempts: int = 6
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(
+                f"--base-url {self.base_url}: must be an http(s) address such as http://localhost:8000/v1"
+            )
+        if parts.username or parts.password or parts.query:
+            raise ConfigError("--base-url: put the key into an environment variable and name it with --api-key-env")
+        if not self.model:
+            raise ConfigError("--model: name the model that the endpoint serves")
+        if self.answer_form not in ("", *ANSWER_FORMS):
+            raise ConfigError(f"--answer-form {self.answer_form}: must be one of {', '.join(ANSWER_FORMS)}")
+        if self.timeout_s <= 0 or self.max_attempts < 1:
+            raise ConfigError(f"--timeout-s {self.timeout_s:g}: must be more than 0, and attempts at least 1")
+        _check_reference(self.api_key)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine, where no key is needed."""
+        host = urlsplit(self.base_url).hostname or ""
+        if host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+def _check_reference(reference: str) -> None:
+    if reference.startswith(SECRET_PREFIX):
+        if not _SECRET.fullmatch(reference.removeprefix(SECRET_PREFIX)):
+            raise ConfigError(f"--api-key-env {reference}: must be {SECRET_PREFIX}projects/P/secrets/S/versions/N")
+    elif not _VARIABLE.fullmatch(reference):  # the value is not repeated: it may be the key itself
+        raise ConfigError("--api-key-env takes the name of an environment variable that holds the key, not the key")
+
+
+def resolve_key(endpoint: Endpoint) -> str:
+    """The key that the reference stands for. Raises ConfigError, naming the reference, when there is none."""
+    if endpoint.api_key.startswith(SECRET_PREFIX):
+        return _secret(endpoint.api_key.removeprefix(SECRET_PREFIX))
+    key = os.environ.get(endpoint.api_key, "").strip()
+    if key:
+        return key
+    if endpoint.is_loopback:
+        return "none"  # local servers ask for no key, the client for any
+    raise ConfigError(
+        f"no API key for {endpoint.base_url}: set the environment variable {endpoint.api_key}, "
+        "or name another one with --api-key-env"
+    )
+
+
+def _secret(version: str) -> str:
+    try:
+        client = importlib.import_module("google.cloud.secretmanager").SecretManagerServiceClient()
+    except ImportError as err:
+        raise ConfigError("--api-key-env gcp-secret:…: needs `pip install 'balto[gcp]'`") from err
+    try:
+        data = client.access_secret_version(name=version).payload.data
+    except Exception as err:  # google-api-core and google-auth raise families of their own
+        raise ConfigError(f"{SECRET_PREFIX}{version}: cannot be read ({type(err).__name__})") from err
+    return data.decode().strip()

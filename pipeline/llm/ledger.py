@@ -1,0 +1,192 @@
+"""What a run has sent and spent, over all its processes and all its resumptions: one SQLite file beside the output.
+
+Counts are gathered in memory and added to the file every FLUSH_S seconds; a request under `max_requests` is booked in
+the file before it is sent, so the limit holds exactly, also across kills.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.llm.chat import Usage
+from pipeline.llm.prices import Price
+from schemas.errors import BaltoError
+
+FLUSH_S: Final = 0.05
+BUSY_S: Final = 60.0  # how long to wait for other processes that write
+_BOOK: Final = """INSERT INTO totals VALUES ('booked', 1)
+    ON CONFLICT (name) DO UPDATE SET value = value + 1 WHERE value < ?"""
+_ADD: Final = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+NOTED: Final = "noticed"  # what engines count about answers stands under this name
+# Counters per purpose, in this order in reports. requests: sent, retries included.   cached: answered without sending.
+COUNTERS: Final = (
+    "requests",
+    "retries",
+    "cached",
+    "failed",
+    "prompt_tokens",
+    "cached_prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+)
+log = logging.getLogger(__name__)
+
+
+class BudgetSpent(BaltoError):  # noqa: N818  # a state that was reached, not a mistake
+    """The run has sent or spent all it may. What was answered is kept; the same command with more resumes."""
+
+
+class Ledger:
+    """Counters `purpose.name`, and the budget.   path: of the SQLite file; empty: this process's memory alone.
+
+    max_requests, max_cost (US dollars): of the whole run; 0: no limit.   Raises BaltoError when the file is no ledger.
+    """
+
+    def __init__(self, path: str, price: Price | None, max_requests: int = 0, max_cost: float = 0.0):
+        self.price = price
+        self.max_requests = max_requests
+        self.max_cost = max_cost
+        self.counts: defaultdict[str, float] = defaultdict(float)  # of this process, since it began
+        self._unwritten: defaultdict[str, float] = defaultdict(float)
+        self._spent = 0.0  # of the whole run, as of the last flush
+        self._open = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._file = _open(path)
+        self._spent = self._total_cost()
+
+    def take(self) -> None:
+        """Book one request that is about to be sent. Raises BudgetSpent when there is none left."""
+        if self.max_cost:
+            answered = self.counts["answered"]
+            mean = self.counts["cost"] / answered if answered else 0.0
+            if self._spent + mean * self._open >= self.max_cost:
+                raise BudgetSpent(
+                    f"${self._spent:.2f} of --max-cost {self.max_cost:g} is spent; what was answered is kept, "
+                    "and the same command with a larger --max-cost resumes"
+                )
+        if self.max_requests:
+            self._book()
+        self._open += 1
+
+    def _book(self) -> None:
+        if self._file.execute(_BOOK, (self.max_requests,)).rowcount == 0:
+            raise BudgetSpent(
+                f"all {self.max_requests} requests of --max-requests are sent; what was answered is kept, "
+                "and the same command with a larger --max-requests resumes"
+            )
+
+    def sent(self, purpose: str, again: bool) -> None:
+        """Count a request that went out.   again: it repeats one that failed."""
+        self._add(purpose, "requests", 1)
+        if again:
+            self._add(purpose, "retries", 1)
+
+    def returned(self, requests: int) -> None:
+        """Requests that `take` booked have come back, answered or not."""
+        self._open = max(0, self._open - requests)  # those of a killed run were not booked here
+
+    def answered(self, purpose: str, usage: Usage, batched: bool = False) -> None:
+        """Count the tokens of an answer and what they cost."""
+        self._add(purpose, "prompt_tokens", usage.prompt_tokens)
+        self._add(purpose, "cached_prompt_tokens", usage.cached_prompt_tokens)
+        self._add(purpose, "completion_tokens", usage.completion_tokens)
+        self.counts["answered"] += 1
+        if self.price is not None:
+            cost = self.price.cost(usage, batched)
+            self._add(purpose, "cost_usd", cost)
+            self.counts["cost"] += cost
+            self._spent += cost
+
+    def cached(self, purpose: str) -> None:
+        """Count a question that was answered without sending anything."""
+        self._add(purpose, "cached", 1)
+
+    def failed(self, purpose: str) -> None:
+        """Count a question that got no answer after all attempts."""
+        self._add(purpose, "failed", 1)
+
+    def note(self, name: str, by: int) -> None:
+        """Count something that an engine noticed about the answers."""
+        self._add(NOTED, name, by)
+
+    def _add(self, purpose: str, name: str, value: float) -> None:
+        if not value:
+            return
+        self._unwritten[f"{purpose}.{name}"] += value
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+
+    def flush(self) -> None:
+        """Add what was counted to the file."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        rows, self._unwritten = list(self._unwritten.items()), defaultdict(float)
+        for name, value in rows:
+            self.counts[name] += value
+        self._file.execute("BEGIN IMMEDIATE")
+        self._file.executemany(_ADD, rows)
+        self._file.execute("COMMIT")
+        if self.max_cost:
+            self._spent = self._total_cost()
+
+    def _total_cost(self) -> float:
+        (value,) = self._file.execute("SELECT total(value) FROM totals WHERE name LIKE '%.cost_usd'").fetchone()
+        return value
+
+    def close(self) -> None:
+        """Write the rest and close the file."""
+        self.flush()
+        self._file.close()
+
+
+def _open(path: str) -> sqlite3.Connection:
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = sqlite3.connect(path or ":memory:", timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = NORMAL")
+        file.execute("CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value REAL NOT NULL)")
+        file.execute("SELECT name, value FROM totals LIMIT 1")
+    except sqlite3.Error as err:
+        raise BaltoError(f"{path}: cannot be used for the run's usage counts ({err})") from err
+    return file
+
+
+def read_usage(path: str) -> dict[str, Any]:
+    """The totals in a ledger file by purpose, and of all: what the manifest's `usage` holds. {}: there is no file.
+    What engines noticed about the answers stands under `noticed`.
+
+    `cost_usd` is missing where the model's price was not known.
+    """
+    if not Path(path).is_file():
+        return {}
+    file = _open(path)
+    try:
+        totals: Mapping[str, float] = dict(file.execute("SELECT name, value FROM totals").fetchall())
+    finally:
+        file.close()
+    purposes = sorted({name.partition(".")[0] for name in totals if "." in name} - {NOTED})
+    usage: dict[str, Any] = {}
+    for purpose in purposes:
+        usage[purpose] = {
+            name: _rounded(name, totals[f"{purpose}.{name}"]) for name in COUNTERS if f"{purpose}.{name}" in totals
+        }
+    names = [name for name in COUNTERS if any(name in one for one in usage.values())]
+    if usage:
+        usage["all"] = {name: _rounded(name, sum(one.get(name, 0) for one in usage.values())) for name in names}
+    noted = {name: int(value) for name, value in sorted(totals.items()) if name.startswith(f"{NOTED}.")}
+    if noted:
+        usage[NOTED] = {name.partition(".")[2]: value for name, value in noted.items()}
+    return usage
+
+
+def _rounded(name: str, value: float) -> float | int:
+    return round(value, 6) if name == "cost_usd" else int(value)

@@ -1,0 +1,235 @@
+"""Asking over real HTTP: faults, retries, limits, cache, budget."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from pipeline.llm.asker import DEAD_AFTER, open_asker
+from pipeline.llm.chat import API_ERROR, CONTENT_FILTER, LENGTH, OK, REFUSAL, ChatReply
+from pipeline.llm.client import ChatClient
+from pipeline.llm.endpoint import EndpointError
+from pipeline.llm.ledger import BudgetSpent, read_usage
+from schemas.errors import BaltoError, ConfigError
+from tests.llm_server import Behaviour, LlmServer
+from tests.pipeline.llm.asking import ask_all, repeat, request, texts, transport
+
+QUICK = {"429", "500", "reset", "broken_http"}
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch):
+    monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
+
+
+@pytest.mark.parametrize("fault", sorted(QUICK | {"hang"}))
+def test_every_question_is_answered_in_spite_of_a_transport_fault(fault):
+    behaviour = Behaviour(faults={fault: 0.3}, retry_after_s=0)
+    with LlmServer(behaviour, repeat) as server:
+        chosen = transport(server, timeout_s=0.5 if fault == "hang" else 20, max_attempts=12)
+        replies, asker = ask_all(chosen, [request(number) for number in range(60)])
+        assert texts(replies) == [f"question {number}" for number in range(60)]
+        assert {reply.status for reply in replies} == {OK}
+        # a question is sent once more for every time that it met the fault, and not once beyond
+        assert server.counts["sent"] == 60 + server.counts[fault] > 60
+        assert asker.ledger.counts["verify.requests"] == server.counts["sent"]
+        assert asker.ledger.counts["verify.retries"] == server.counts[fault]
+
+
+def test_all_faults_together_lose_and_repeat_nothing_that_was_answered():
+    shares = dict.fromkeys([*QUICK, "hang", "slow", "refusal", "length", "content_filter"], 0.1)
+    behaviour = Behaviour(faults=shares, retry_after_s=0, slow_s=0.2)
+    with LlmServer(behaviour, repeat) as server:
+        chosen = transport(server, timeout_s=1.0, max_attempts=15)
+        replies, _ = ask_all(chosen, [request(number) for number in range(200)])
+        assert {reply.status for reply in replies} == {OK, REFUSAL, LENGTH, CONTENT_FILTER}
+        assert all(reply.text == f"question {i}" for i, reply in enumerate(replies) if reply.status == OK)
+        assert server.counts["answered"] == 200
+        forced = sum(server.counts[fault] for fault in (*QUICK, "hang"))
+        assert server.counts["sent"] == 200 + forced
+
+
+def test_attempts_are_bounded_and_the_failure_names_its_cause():
+    with LlmServer(Behaviour(faults={"500": 1.0})) as server:
+        (reply,), asker = ask_all(transport(server, max_attempts=3), [request(1)])
+        assert (reply.status, server.counts["sent"]) == (API_ERROR, 3)
+        assert reply.reason == "HTTP 500: The server had an error while processing your request (attempts: 3)"
+        assert asker.ledger.counts["verify.failed"] == 1
+
+
+def test_retry_after_is_honoured():
+    waits = []
+
+    async def ask(server):
+        client = ChatClient(transport(server).endpoint, 1)
+
+        async def before(again):
+            pass
+
+        async def sleep(seconds):
+            waits.append(seconds)
+
+        try:
+            return await client.ask(request(1), before, sleep)
+        finally:
+            await client.close()
+
+    with LlmServer(Behaviour(faults={"429": 1.0}, retry_after_s=7)) as server:
+        asyncio.run(ask(server))
+    assert len(waits) == 5
+    assert all(7 <= wait <= 7.7 for wait in waits)
+
+
+def test_waiting_grows_with_jitter_when_the_server_says_nothing():
+    from pipeline.llm.replies import Failure
+
+    with LlmServer() as server:
+        endpoint = transport(server).endpoint
+
+        async def waits():
+            client = ChatClient(endpoint, 1)
+            drawn = [[client.wait_s(attempt, Failure("", True)) for _ in range(50)] for attempt in (1, 2, 3)]
+            await client.close()
+            return drawn
+
+        drawn = asyncio.run(waits())
+    for number, some in enumerate(drawn):
+        assert 0.005 * 2**number <= min(some) < max(some) <= 0.01 * 2**number
+
+
+def test_a_server_that_asks_for_hours_ends_the_run():
+    with LlmServer(Behaviour(faults={"429": 1.0}, retry_after_s=7200)) as server:
+        (error,), _ = ask_all(transport(server), [request(1)])
+    assert isinstance(error, EndpointError)
+    assert "asks to wait 7200 s" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "says"),
+    [
+        (Behaviour(api_key="other"), "refused the key in OPENAI_API_KEY"),
+        (Behaviour(models=("other",)), "no model 'test-model' there"),
+    ],
+)
+def test_what_no_request_can_mend_ends_the_run_after_few_requests(behaviour, says):
+    with LlmServer(behaviour) as server:
+        errors, _ = ask_all(transport(server, in_flight=4), [request(number) for number in range(50)])
+        assert all(isinstance(error, EndpointError) and says in str(error) for error in errors)
+        assert server.counts["sent"] + len(server.received) <= 2 * 4
+
+
+def test_too_long_a_context_fails_its_own_question_only_and_is_not_repeated():
+    with LlmServer(Behaviour(context_tokens=100), repeat) as server:
+        (long, short), _ = ask_all(transport(server), [request("x" * 1000), request(2)])
+        assert (long.status, short.status) == (API_ERROR, OK)
+        assert "maximum context length is 100 tokens" in long.reason
+        assert server.counts["sent"] == 2
+
+
+def test_an_endpoint_that_went_away_ends_the_run():
+    with LlmServer(answer=repeat) as server:
+        chosen = transport(server, max_attempts=2, in_flight=4)
+    results, _ = ask_all(chosen, [request(number) for number in range(100)])
+    assert sum(isinstance(one, ChatReply) for one in results) < DEAD_AFTER + 4
+    assert isinstance(results[-1], EndpointError)
+    assert "is gone" in str(results[-1])
+    assert "\n" not in str(results[-1])
+
+
+def test_no_more_requests_are_in_flight_than_allowed():
+    with LlmServer(Behaviour(latency_s=0.05), repeat) as server:
+        ask_all(transport(server, in_flight=7), [request(number) for number in range(50)])
+        assert server.counts["most_open"] == 7
+    with LlmServer(Behaviour(latency_s=0.05), repeat) as server:
+        ask_all(transport(server, in_flight=7, processes=3, ledger=""), [request(number) for number in range(20)])
+        assert server.counts["most_open"] == 2  # 7 // 3
+
+
+def test_equal_requests_share_one_call_and_cached_ones_send_nothing(tmp_path):
+    with LlmServer(Behaviour(latency_s=0.05), repeat) as server:
+        chosen = transport(server, cache=f"sqlite:{tmp_path}/cache", ledger=f"{tmp_path}/ledger")
+        first, _ = ask_all(chosen, [request(1), request(2), request(1), request(1)])
+        assert server.counts["sent"] == 2
+        assert texts(first) == ["question 1", "question 2", "question 1", "question 1"]
+        again, _ = ask_all(chosen, [request(2), request(1)])
+        assert texts(again) == ["question 2", "question 1"]
+        assert all(reply.from_cache for reply in again)
+        assert server.counts["sent"] == 2
+    assert read_usage(chosen.ledger)["verify"]["requests"] == 2
+    assert read_usage(chosen.ledger)["verify"]["cached"] == 4
+
+
+def test_only_replies_that_would_come_again_are_kept(tmp_path):
+    shares = {"500": 0.4, "refusal": 0.3, "length": 0.3}
+    with LlmServer(Behaviour(faults=shares), repeat) as server:
+        chosen = transport(server, max_attempts=1, cache=f"sqlite:{tmp_path}/cache")
+        replies, _ = ask_all(chosen, [request(number) for number in range(100)])
+    failed = sum(reply.status == API_ERROR for reply in replies)
+    assert 0 < failed < 100
+    with sqlite3.connect(tmp_path / "cache") as file:
+        assert file.execute("SELECT count(*) FROM replies").fetchone() == (100 - failed,)
+    file.close()
+
+
+def test_budget_of_requests_holds_exactly_keeps_what_was_answered_and_resumes(tmp_path):
+    with LlmServer(Behaviour(latency_s=0.02, faults={"500": 0.2}), repeat) as server:
+        options = {"cache": f"sqlite:{tmp_path}/cache", "ledger": f"{tmp_path}/ledger", "in_flight": 8}
+        questions = [request(number) for number in range(60)]
+        results, _ = ask_all(transport(server, max_requests=25, **options), questions)
+        assert server.counts["sent"] == 25
+        spent = [one for one in results if isinstance(one, BudgetSpent)]
+        assert "all 25 requests of --max-requests are sent" in str(spent[0])
+        answered = server.counts["answered"]
+        assert len(spent) == 60 - answered
+
+        results, _ = ask_all(transport(server, max_requests=25, **options), questions)
+        assert server.counts["sent"] == 25  # still spent
+        results, _ = ask_all(transport(server, max_requests=1000, **options), questions)
+        assert texts(results) == [f"question {number}" for number in range(60)]
+        assert server.counts["answered"] == 60  # none asked twice
+    assert read_usage(options["ledger"])["verify"]["requests"] == server.counts["sent"]
+
+
+def test_budget_of_money_stops_and_cost_is_counted(tmp_path):
+    prices = tmp_path / "prices.json"
+    # every request here: 6 prompt tokens and 3 or 4 of the answer: about $0.1 at these prices
+    prices.write_text('{"models": {"test-model": {"input": 10000, "output": 10000}}}')
+    with LlmServer(answer=repeat) as server:
+        chosen = transport(
+            server, in_flight=2, max_cost=1.0, prices=str(prices), cache="none", ledger=f"{tmp_path}/ledger"
+        )
+        results, _ = ask_all(chosen, [request(number) for number in range(60)])
+        assert isinstance(results[-1], BudgetSpent)
+        assert "--max-cost 1" in str(results[-1])
+        cost = read_usage(chosen.ledger)["all"]["cost_usd"]
+        assert 0.9 <= cost <= 1.0 + 2 * 0.11
+        assert server.counts["sent"] < 15
+
+
+def test_cost_limit_needs_a_price():
+    with LlmServer() as server:
+
+        async def opened():
+            await open_asker(transport(server, max_cost=1.0))
+
+        with pytest.raises(ConfigError, match="no price is known for test-model"):
+            asyncio.run(opened())
+
+
+def test_a_damaged_cache_is_named_before_anything_is_asked(tmp_path):
+    (tmp_path / "cache").write_text("this is no database, it is a letter to my aunt " * 50)
+    with LlmServer() as server, pytest.raises(BaltoError, match="cannot be opened"):
+        ask_all(transport(server, cache=f"sqlite:{tmp_path}/cache"), [request(1)])
+
+
+def test_damaged_entry_of_the_cache_is_asked_again(tmp_path):
+    with LlmServer(answer=repeat) as server:
+        chosen = transport(server, cache=f"sqlite:{tmp_path}/cache")
+        ask_all(chosen, [request(1)])
+        with sqlite3.connect(tmp_path / "cache") as file:
+            file.execute("UPDATE replies SET reply = ?", (b'["ok"',))
+        file.close()
+        assert texts(ask_all(chosen, [request(1)])[0]) == ["question 1"]
+        assert server.counts["sent"] == 2
