@@ -17,7 +17,8 @@ from rounds.ablate_context import Ablation, ablate_contexts
 from rounds.read_prompts import read_prompts
 from schemas.errors import ConfigError
 from schemas.records import Rejected, Sample
-from trainer.generation.generate import GenerationSummary, ResponseGenerator, generate_corpus
+from trainer.generation.generate import GenerationSummary, generate_corpus
+from trainer.generation.local_policy import LocalPolicy
 from trainer.generation.sampling import SamplingParams
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -57,13 +58,10 @@ def run_generate(config: GenerationConfig, out: Path, overwrite: bool = False) -
     fingerprint = weights_fingerprint(model)
     tokenizer = load_tokenizer(config.tokenizer or config.model)
     policy = config.policy or Path(config.model).name
-    generator = ResponseGenerator(
-        model.to(device), tokenizer, policy, config.sampling, config.stop, config.max_cached_tokens
-    )
+    generator = LocalPolicy(model.to(device), tokenizer, policy, config.sampling, config.stop, config.max_cached_tokens)
     run = {
         "model": config.model,
         "weights": fingerprint,
-        "rendering": generator.renderer.fingerprint,
         "policy": policy,
         "inputs": [[file.path, file.size_bytes] for file in files],
         "limit": config.limit,

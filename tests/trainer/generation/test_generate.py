@@ -11,7 +11,8 @@ from schemas.errors import ConfigError
 from schemas.records import Passage, Sample
 from schemas.samples import sample_from_json
 from schemas.tokens import fingerprint
-from trainer.generation.generate import ResponseGenerator, generate_corpus
+from trainer.generation.generate import generate_corpus
+from trainer.generation.local_policy import LocalPolicy
 from trainer.generation.sampling import SamplingParams
 
 PARAMS = SamplingParams(num_samples=3, max_new_tokens=12, seed=4)
@@ -50,9 +51,9 @@ def tiny_policy(vocabulary: int, window: int = 256) -> LlamaForCausalLM:
     return model
 
 
-def generator(params=PARAMS, stop=(), window=256, eos="<eos>", max_cached_tokens=2_000) -> ResponseGenerator:
+def generator(params=PARAMS, stop=(), window=256, eos="<eos>", max_cached_tokens=2_000) -> LocalPolicy:
     tokenizer = ascii_tokenizer(eos)
-    return ResponseGenerator(tiny_policy(len(tokenizer), window), tokenizer, "tiny", params, stop, max_cached_tokens)
+    return LocalPolicy(tiny_policy(len(tokenizer), window), tokenizer, "tiny", params, stop, max_cached_tokens)
 
 
 def prompts(count=6):
@@ -105,7 +106,7 @@ def test_a_killed_run_goes_on_and_gives_the_corpus_of_an_unbroken_one(corpus, tm
     class KilledError(Exception):
         pass
 
-    class Dying(ResponseGenerator):
+    class Dying(LocalPolicy):
         def answer(self, prompts):
             if any(prompt.sample.group_id == "g4" for prompt in prompts):
                 raise KilledError
