@@ -47,6 +47,13 @@ def generate(
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", help="Tokenizer folder or hub id; default: the model's own.")
     ] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="Ask this OpenAI-compatible endpoint instead of loading the model.")
+    ] = None,
+    api_key_env: Annotated[
+        str, typer.Option("--api-key-env", help="Environment variable (or gcp-secret:... reference) with its key.")
+    ] = "OPENAI_API_KEY",
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Calls to the endpoint at once.")] = 16,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first prompts.")] = None,
     drop_passages: Drop = 0.0,
     swap_passages: Swap = 0.0,
@@ -78,6 +85,9 @@ def generate(
         max_cached_tokens=max_cached_tokens,
         device=device,
         precision=precision,
+        base_url=base_url,
+        api_key_env=api_key_env,
+        concurrency=concurrency,
     )
     print_generated(dataclasses.asdict(run_generate(config, out, overwrite)), out, as_json)
 
