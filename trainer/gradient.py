@@ -62,7 +62,7 @@ class StepGradient:
     def accumulate(self, pieces: Sequence[Piece], active_blocks: float, anchor_tokens: float) -> dict[str, Tensor]:
         """Add the step's gradient to the (empty) gradients; metric sums of this rank. Counts are over all ranks.
 
-        Where gradients are off, the sums alone. Raises BaltoError when a single response does not fit into memory, or on several ranks.
+        Where gradients are off, the sums alone. Raises BaltoError when a response does not fit, or on several ranks.
         """
         # a rank without groups takes part in the collectives of the others
         waiting = [piece for piece in pieces if piece or self.ranks.size > 1]
