@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
@@ -52,7 +53,9 @@ def make_model(device: torch.device, hidden: int, layers: int, vocabulary: int) 
         num_key_value_heads=max(hidden // 128, 1),
         max_position_embeddings=8192,
     )
-    return LlamaForCausalLM(config).to(device).train()
+    model = LlamaForCausalLM(config).train()
+    nn.Module.to(model, device)
+    return model
 
 
 def make_group(prompt: int, response: int, responses: int, vocabulary: int) -> PromptGroup:
@@ -120,7 +123,8 @@ def trl_step(model: LlamaForCausalLM, group: PromptGroup, device: torch.device) 
 
 def _grpo_trainer(model: LlamaForCausalLM, responses: int, device: torch.device) -> Any:
     from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
     config = GRPOConfig(
         output_dir=tempfile.mkdtemp(),
@@ -144,9 +148,9 @@ def _grpo_trainer(model: LlamaForCausalLM, responses: int, device: torch.device)
 
 
 def _norm(model: LlamaForCausalLM) -> float:
-    gradient = model.get_input_embeddings().weight.grad
-    assert gradient is not None
-    return float(gradient.norm())
+    gradient = model.model.embed_tokens.weight.grad
+    assert isinstance(gradient, torch.Tensor)
+    return float(torch.linalg.vector_norm(gradient))
 
 
 def measure(step: Callable[[], float], times: int, device: torch.device) -> dict[str, float]:
@@ -187,8 +191,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--system", choices=SYSTEMS, required=True)
     for name, default in {
-        "prompt": 1500, "response": 300, "responses": 8, "times": 2, "threads": 1,
-        "hidden": 256, "layers": 4, "vocabulary": 1500,
+        "prompt": 1500,
+        "response": 300,
+        "responses": 8,
+        "times": 2,
+        "threads": 1,
+        "hidden": 256,
+        "layers": 4,
+        "vocabulary": 1500,
     }.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
