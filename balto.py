@@ -12,6 +12,7 @@ from pipeline import cli as pipeline_cli
 from pipeline import look_cli
 from pipeline.logs import configure_logging
 from schemas.errors import BaltoError
+from trainer import cli as trainer_cli
 
 # Which extra brings a package that a command needs.
 EXTRAS = {
@@ -23,8 +24,11 @@ EXTRAS = {
     "openai": "llm",
     "redis": "llm",
     "regex": "pipeline",
+    "peft": "trainer",
+    "safetensors": "trainer",
     "torch": "trainer",
     "transformers": "trainer",
+    "yaml": "trainer",
 }
 
 # Typer brings its own copy of click; these are its classes, reached through the one that typer exports.
@@ -44,6 +48,7 @@ def balto() -> None:
 
 pipeline_cli.mount(app)
 look_cli.mount(app)
+trainer_cli.mount(app)
 
 
 def main() -> None:
