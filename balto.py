@@ -11,6 +11,7 @@ import typer
 from pipeline import cli as pipeline_cli
 from pipeline import look_cli
 from pipeline.logs import configure_logging
+from rounds import cli as rounds_cli
 from schemas.errors import BaltoError
 from trainer import cli as trainer_cli
 
@@ -49,6 +50,7 @@ def balto() -> None:
 pipeline_cli.mount(app)
 look_cli.mount(app)
 trainer_cli.mount(app)
+rounds_cli.mount(app)
 
 
 def main() -> None:

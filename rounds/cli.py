@@ -67,10 +67,13 @@ def generate(
 
     An interrupted run is resumed by the same command. Log-probabilities are those of temperature 1.
     """
+    from transformers.utils import logging as transformers_logging
+
     from rounds.generate_corpus import GenerationConfig, run_generate
     from rounds.show import print_generated
     from trainer.generation.sampling import SamplingParams
 
+    transformers_logging.disable_progress_bar()
     config = GenerationConfig(
         prompts=tuple(prompts),
         model=model,

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.corpora import open_corpus
 from rounds.read_prompts import read_prompts
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import MANIFEST, write_atomically
@@ -74,6 +75,7 @@ class Stage:
 
 def run_round(config: RoundConfig, out: Path) -> list[dict[str, Any]]:
     """Run or resume all rounds; the scores of each (see `score_round`). Raises BaltoError when a stage fails."""
+    open_corpus(config.prompts, config.format)  # wrong paths are told before anything is written
     _hold(out, config)
     _split_prompts(config, out / "prompts")
     for stage in stages(config, out):
@@ -153,30 +155,33 @@ def _hold(out: Path, config: RoundConfig) -> None:
 
 
 def _split_prompts(config: RoundConfig, folder: Path) -> None:
-    """Write the prompts to train on and the held-out ones; the group's hash decides, so no group is in both."""
+    """Write the prompts to train on and the held-out ones, unless they are there already."""
     train, held_out = folder / "train.jsonl", folder / "held-out.jsonl"
     if train.is_file() and held_out.is_file():
         return
     refused: list[Rejected] = []
-    parts: tuple[list[Sample], list[Sample]] = ([], [])
-    for sample in read_prompts(config.prompts, config.format, refused):
-        parts[_is_held_out(sample.group_id, config)].append(sample)
+    samples = list(read_prompts(config.prompts, config.format, refused))
+    if len(samples) < 2:
+        raise ConfigError(
+            f"{config.prompts[0]}: {len(samples)} prompt groups; a round needs one to train on and one held out"
+        )
+    chosen = held_out_groups([sample.group_id for sample in samples], config.held_out, config.seed)
     folder.mkdir(parents=True, exist_ok=True)
     if refused:
         log.warning("%d records could not be read: %s", len(refused), folder / REJECTED)
         write_rejected(folder / REJECTED, refused)
-    for part, what in zip(parts, ("to train on", "held out"), strict=True):
-        if not part:
-            raise ConfigError(
-                f"{', '.join(config.prompts)}: no prompt group is {what}; add prompts or change --held-out"
-            )
-    _write_prompts(held_out, parts[1])
-    _write_prompts(train, parts[0])
+    _write_prompts(held_out, [sample for sample in samples if sample.group_id in chosen])
+    _write_prompts(train, [sample for sample in samples if sample.group_id not in chosen])
 
 
-def _is_held_out(group_id: str, config: RoundConfig) -> bool:
-    digest = hashlib.blake2b(f"{config.seed}\0{group_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < config.held_out * 2**64
+def held_out_groups(group_ids: Sequence[str], share: float, seed: int) -> set[str]:
+    """The groups with the lowest hashes: `share` of them, rounded, at least one and not all."""
+
+    def digest(group_id: str) -> bytes:
+        return hashlib.blake2b(f"{seed}\0{group_id}".encode(), digest_size=16).digest()
+
+    count = min(max(1, round(share * len(group_ids))), len(group_ids) - 1)
+    return set(sorted(group_ids, key=digest)[:count])
 
 
 def _write_prompts(path: Path, samples: Sequence[Sample]) -> None:
