@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from pipeline import cli as pipeline_cli
-from pipeline import look_cli
+from pipeline import look_cli, read_cli
 from pipeline.logs import configure_logging
 from schemas.errors import BaltoError
 
@@ -23,6 +23,8 @@ EXTRAS = {
     "openai": "llm",
     "redis": "llm",
     "regex": "pipeline",
+    "jinja2": "pipeline",
+    "matplotlib": "pipeline",
     "torch": "trainer",
     "transformers": "trainer",
 }
@@ -44,6 +46,7 @@ def balto() -> None:
 
 pipeline_cli.mount(app)
 look_cli.mount(app)
+read_cli.mount(app)
 
 
 def main() -> None:
