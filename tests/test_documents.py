@@ -26,6 +26,7 @@ def test_file_tree_of_the_readme_names_what_is_there():
         "pipeline/llm",
         "pipeline/corpora",
         "pipeline/location",
+        "pipeline/report",
         "pipeline/runs",
         "trainer",
         "trainer/data",
