@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from pipeline import cli as pipeline_cli
-from pipeline import look_cli
+from pipeline import look_cli, read_cli
 from pipeline.logs import configure_logging
 from rounds import cli as rounds_cli
 from schemas.errors import BaltoError
@@ -25,6 +25,8 @@ EXTRAS = {
     "openai": "llm",
     "redis": "llm",
     "regex": "pipeline",
+    "jinja2": "pipeline",
+    "matplotlib": "pipeline",
     "peft": "trainer",
     "safetensors": "trainer",
     "torch": "trainer",
@@ -49,6 +51,7 @@ def balto() -> None:
 
 pipeline_cli.mount(app)
 look_cli.mount(app)
+read_cli.mount(app)
 trainer_cli.mount(app)
 rounds_cli.mount(app)
 
