@@ -10,6 +10,10 @@ demo: $(STAMP)
 	rm -rf demo-output
 	$(BIN)/balto label data/sample/corpus.jsonl --tokenizer data/sample/tokenizer.json --out demo-output/labels
 	$(BIN)/balto stats demo-output/labels
+	$(BIN)/balto score demo-output/labels
+	$(BIN)/python -m benchmarks.make_tiny_policy --out demo-output/policy
+	$(BIN)/balto train demo-output/labels --model demo-output/policy --out demo-output/run --epochs 6 --groups-per-step 5 \
+		--lr 0.003 --save-every 0 --eval-every 0 --workers 0
 
 test: lint
 	$(BIN)/pytest

@@ -9,8 +9,11 @@ from typing import Any
 import typer
 
 from pipeline import cli as pipeline_cli
+from pipeline import look_cli, read_cli
 from pipeline.logs import configure_logging
+from rounds import cli as rounds_cli
 from schemas.errors import BaltoError
+from trainer import cli as trainer_cli
 
 # Which extra brings a package that a command needs.
 EXTRAS = {
@@ -22,8 +25,13 @@ EXTRAS = {
     "openai": "llm",
     "redis": "llm",
     "regex": "pipeline",
+    "jinja2": "pipeline",
+    "matplotlib": "pipeline",
+    "peft": "trainer",
+    "safetensors": "trainer",
     "torch": "trainer",
     "transformers": "trainer",
+    "yaml": "trainer",
 }
 
 # Typer brings its own copy of click; these are its classes, reached through the one that typer exports.
@@ -42,6 +50,10 @@ def balto() -> None:
 
 
 pipeline_cli.mount(app)
+look_cli.mount(app)
+read_cli.mount(app)
+trainer_cli.mount(app)
+rounds_cli.mount(app)
 
 
 def main() -> None:

@@ -21,10 +21,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
 from benchmarks.lexical_data import ClauseRows, TextRows, clause_rows, read_ragtruth, text_rows
-from benchmarks.span_scores import Overlaps
 from pipeline.engines.claim_features import TEXT_FEATURES
 from pipeline.engines.features import CLAUSE_FEATURES
 from pipeline.engines.linear import LinearModel
+from pipeline.score.span_overlap import Overlaps
 
 CLAUSE_RIDGE: Final = 10.0  # lambda on standardised features; 1 to 30 score the same within the noise
 TEXT_RIDGE: Final = 1.0

@@ -26,13 +26,13 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from benchmarks import location_quality
 from benchmarks.fit_lexical import clause_model, deal_folds, predict, text_model
 from benchmarks.lexical_data import ClauseRows, TextRows, clause_rows, read_ragtruth, text_rows
-from benchmarks.span_scores import Overlaps, characters
 from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.lexical_model import TEXT_MODEL
 from pipeline.engines.linear import LinearModel
 from pipeline.engines.rules import RulesExtractor
 from pipeline.gather_evidence import index_context
-from schemas.records import SUPPORTED, Sample, Span
+from pipeline.score.span_overlap import Overlaps
+from schemas.records import SUPPORTED, GoldSpan, Sample, Span
 
 
 def predicted_spans(sample: Sample, verifier: LexicalVerifier) -> list[Span]:
@@ -40,6 +40,11 @@ def predicted_spans(sample: Sample, verifier: LexicalVerifier) -> list[Span]:
     claims = verifier.verify(sample, RulesExtractor().extract(sample))
     wrong = [claim for claim in claims if claim.verdict not in (SUPPORTED, None)]
     return [span for claim in wrong for span in claim.error_spans or claim.spans]
+
+
+def characters(spans: Sequence[Span | GoldSpan]) -> set[int]:
+    """The union of spans as a set of characters."""
+    return {at for span in spans for at in range(span.start, span.end)}
 
 
 def span_overlaps(samples: Sequence[Sample], verifiers: Sequence[LexicalVerifier]) -> Overlaps:

@@ -1,6 +1,6 @@
-"""The commands label, project and stats: options -> config -> run -> a summary that adds up.
+"""The commands label and project: options -> config -> run -> a summary that adds up.
 
-Only typer is imported here: Beam and Polars are loaded by the command that needs them.
+Only typer is imported here: Beam is loaded by the command that needs it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import llm_options as llm
-from pipeline.show_tables import print_estimate, print_json, print_summary, print_tables
+from pipeline.show_tables import print_estimate, print_json, print_summary
 from schemas.errors import BaltoError
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the label set to write.", show_default=False)]
@@ -154,34 +154,6 @@ def project(
     _finish(result, out, as_json)
 
 
-def stats(
-    labels: Annotated[list[str], typer.Argument(help="Label sets.")],
-    by: Annotated[str, typer.Option("--by", help="Columns to group by, separated by commas.")] = "policy",
-    as_json: AsJson = False,
-) -> None:
-    """Show what label sets hold: counts, verdicts, alignment and token-label shares."""
-    from pipeline import stats as statistics
-
-    frame = statistics.scan_labels(labels)
-    columns = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
-    tables = {
-        "overview": statistics.overview(frame),
-        f"by {', '.join(columns)}": statistics.overview(frame, columns),
-        "responses": statistics.response_statuses(frame),
-        "verdicts": statistics.claim_counts(frame, "verdict"),
-        "status of claims": statistics.claim_counts(frame, "status"),
-        "projection of claims": statistics.projection(frame),
-        "prompt groups": statistics.groups_with_signal(frame),
-    }
-    if not columns:
-        del tables["by "]
-    if not as_json and columns:
-        grouped = f"by {', '.join(columns)}"
-        tables[grouped] = tables[grouped].select(*columns, *statistics.BRIEF)
-    rows: dict[str, Any] = {name: table.to_dicts() for name, table in tables.items()}
-    print_json(rows) if as_json else print_tables(rows)
-
-
 def _finish(result: dict[str, Any], out: Path, as_json: bool) -> None:
     """Print the summary; exit status 1 when not one record was labelled."""
     print_json(result) if as_json else print_summary(result, out)
@@ -197,4 +169,3 @@ def mount(app: typer.Typer) -> None:
     """Add this package's commands to the `balto` command."""
     app.command(context_settings=PASS_THROUGH)(label)
     app.command()(project)
-    app.command()(stats)

@@ -11,7 +11,8 @@ def configure_logging() -> None:
     """Our news and others' warnings on standard error, without what Beam says about clouds that nobody uses."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     level = os.environ.get("BALTO_LOG", "").upper()
-    logging.getLogger("pipeline").setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
+    for ours in ("pipeline", "trainer", "rounds"):
+        logging.getLogger(ours).setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
     # Beam logs a failing record's traceback and raises it too; the command says it in one line.
     for name in ("apache_beam.runners.common", "huggingface_hub"):
         logging.getLogger(name).setLevel(level if level == "DEBUG" else logging.CRITICAL)

@@ -2,19 +2,69 @@
 
 from __future__ import annotations
 
+import enum
+import html
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
+
 PIPE_WIDTH = 160  # wide enough that no name is broken where programs read
 _HEADINGS = {"share_supported": "share +1", "share_unsupported": "share -1", "share_neutral": "share 0"}  # of tokens
+
+
+class Format(enum.Enum):
+    """How tables are printed."""
+
+    TERMINAL = "terminal"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+    @classmethod
+    def of(cls, as_json: bool, as_csv: bool, as_markdown: bool) -> Format:
+        """The one that was asked for. Raises ConfigError for two."""
+        given = {cls.JSON: as_json, cls.CSV: as_csv, cls.MARKDOWN: as_markdown}
+        asked = [one for one in given if given[one]]
+        if len(asked) > 1:
+            raise ConfigError(f"{' and '.join(f'--{one.value}' for one in asked)}: choose one")
+        return asked[0] if asked else cls.TERMINAL
+
+
+def print_frames(tables: Mapping[str, pl.DataFrame], format: Format) -> None:
+    """Named tables as asked. CSV and Markdown put the name before each table, CSV only where there are several."""
+    if format is Format.JSON:
+        print_json({name: table.to_dicts() for name, table in tables.items()})
+    elif format is Format.CSV:
+        titled = [f"# {name}\n{table.write_csv()}" for name, table in tables.items()]
+        sys.stdout.write("\n".join(titled) if len(tables) != 1 else next(iter(tables.values())).write_csv())
+    elif format is Format.MARKDOWN:
+        sys.stdout.write("\n".join(f"### {name}\n\n{_markdown(table)}" for name, table in tables.items()))
+    else:
+        print_tables({name: table.to_dicts() for name, table in tables.items()})
+
+
+def _markdown(table: pl.DataFrame) -> str:
+    rule = ["---:" if type_.is_numeric() else "---" for type_ in table.dtypes]
+    cells = [[_cell(name, value).plain for name, value in row.items()] for row in table.to_dicts()]
+    lines = [[_heading(name) for name in table.columns], rule, *cells]
+    return "".join(f"| {' | '.join(map(_markdown_cell, line))} |\n" for line in lines)
+
+
+def _markdown_cell(text: str) -> str:
+    """Text that neither ends its cell nor is taken for markup."""
+    return html.escape(text, quote=False).replace("|", "&#124;").replace("\\", "\\\\")
 
 
 def print_json(value: Any) -> None:
@@ -96,6 +146,8 @@ def _heading(name: str) -> str:
 def _cell(name: str, value: Any) -> Text:
     if value is None:
         return Text("-")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
     if isinstance(value, float):
         return Text(f"{value:.1%}" if name.startswith("share_") else f"{value:.2f}")
     return Text(f"{value:,}" if isinstance(value, int) else printable(str(value)))

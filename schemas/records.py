@@ -36,6 +36,11 @@ UNVERIFIED: Final = "unverified"  # there are claims, none has a verdict
 NO_CLAIMS: Final = "no_claims"  # nothing checkable was said (refusals, opinions, an empty response)
 STATUSES: Final = (LABELLED, PARTIAL, UNVERIFIED, NO_CLAIMS)
 
+# Sample.meta: how a sampled response ended. One that was cut has no stop token behind it.
+FINISH_REASON: Final = "finish_reason"
+STOPPED: Final = "stop"
+CUT: Final = "length"
+
 # Token and span labels.
 POSITIVE: Final = 1  # supported
 NEGATIVE: Final = -1  # unsupported or contradicted

@@ -6,6 +6,7 @@ from pathlib import Path
 from schemas.shards import MEANING, REJECTED_SCHEMA
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("schemas", "pipeline", "trainer", "rounds")
 
 
 def test_every_column_of_a_shard_is_documented_with_its_meaning():
@@ -19,20 +20,9 @@ def test_every_column_of_a_shard_is_documented_with_its_meaning():
 def test_file_tree_of_the_readme_names_what_is_there():
     text = (ROOT / "README.md").read_text()
     tree = text.partition("## The house")[2].partition("## Develop")[0]
-    for folder in (
-        "schemas",
-        "pipeline",
-        "pipeline/engines",
-        "pipeline/llm",
-        "pipeline/corpora",
-        "pipeline/location",
-        "pipeline/runs",
-        "trainer",
-        "trainer/data",
-    ):
-        for path in (ROOT / folder).glob("*.py"):
-            if path.name != "__init__.py":
-                assert path.name in tree, f"{folder}/{path.name} is missing in the README's tree"
+    for path in (path for top in PACKAGES for path in (ROOT / top).rglob("*.py")):
+        if path.name != "__init__.py":
+            assert path.name in tree, f"{path.relative_to(ROOT)} is missing in the README's tree"
     for name in re.findall(r"\b(\w+\.py)\b", tree):
-        found = [path for top in ("schemas", "pipeline", "trainer", "benchmarks") for path in (ROOT / top).rglob(name)]
+        found = [path for top in (*PACKAGES, "benchmarks") for path in (ROOT / top).rglob(name)]
         assert found or (ROOT / name).is_file(), f"the README's tree names {name}, which is not there"

@@ -18,7 +18,7 @@ def modules_after(statement: str) -> set[str]:
         ("import schemas.tokens, schemas.rows, schemas.manifest", {"apache_beam", "polars", "torch", "transformers"}),
         ("import pipeline.runs.label, pipeline.runs.project", {"torch", "transformers", "sentence_transformers"}),
         ("import pipeline.runs.label", {"apache_beam"}),  # the parent of the workers must not wait for it
-        ("import pipeline.stats, pipeline.show_tables", {"apache_beam", "torch"}),
+        ("import pipeline.stats.tables, pipeline.look_cli", {"apache_beam", "torch"}),
         ("import trainer", {"apache_beam", "polars"}),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -195,7 +196,10 @@ def _completion(body: Mapping[str, Any], text: str, finish: str, refusal: str | 
         "object": "chat.completion",
         "created": 0,
         "model": body["model"],
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
+        "choices": [
+            {"index": index, "message": message, "logprobs": _logprobs(body, text), "finish_reason": finish}
+            for index in range(body.get("n") or 1)
+        ],
         "usage": {
             "prompt_tokens": prompt,
             "completion_tokens": answer,
@@ -203,6 +207,15 @@ def _completion(body: Mapping[str, Any], text: str, finish: str, refusal: str | 
             "prompt_tokens_details": {"cached_tokens": 0},
         },
     }
+
+
+def _logprobs(body: Mapping[str, Any], text: str) -> dict[str, Any] | None:
+    """Log-probabilities of made-up tokens, one per word with the space before it."""
+    if not body.get("logprobs"):
+        return None
+    words = re.findall(r"\s*\S+", text)
+    told = [{"token": word, "bytes": list(word.encode()), "logprob": -0.25, "top_logprobs": []} for word in words]
+    return {"content": told, "refusal": None}
 
 
 def reply(value: Any, status: int = 200) -> web.Response:

@@ -3,6 +3,7 @@ import hashlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from pipeline.shard_files import reason_kind, row_group_bounds, shard_of, shard_report, sort_rows
 from schemas.records import Rejected
@@ -57,6 +58,17 @@ def test_equal_rows_give_equal_bytes(tmp_path):
         for table, name in ((first, "one"), (chunked, "two"))
     ]
     assert reports[0] == reports[1]
+
+
+def test_altered_page_is_found_by_its_checksum(tmp_path):
+    shard_report(to_table([full_row("a", "g")]), to_rejected_table([]), str(tmp_path), "part")
+    (path,) = (tmp_path / "shards").iterdir()
+    chunk = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    data = bytearray(path.read_bytes())
+    data[chunk.data_page_offset + chunk.total_compressed_size - 1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(OSError, match="CRC"):
+        pq.read_table(path, page_checksum_verification=True)
 
 
 def test_shard_without_rows_writes_no_file(tmp_path):

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import ShardError
-from schemas.records import Message, Passage
+from schemas.records import CUT, FINISH_REASON, Message, Passage
 from trainer.data.groups import PromptGroup, ResponseRow
 from trainer.data.label_sets import TRAINING_COLUMNS, RowGroup, first_line
 from trainer.prompts import PromptError, PromptRenderer
@@ -126,6 +126,7 @@ class _Columns:
         self.token_ids, self.labels, self.logprobs = ids, labels, logprobs
         self.ids, self.group_ids = table["id"].to_pylist(), table["group_id"]
         self.prompts, self.messages, self.contexts = table["prompt"], table["messages"], table["context"]
+        self.was_cut = [dict(meta or ()).get(FINISH_REASON) == CUT for meta in table["meta"].to_pylist()]
         self.supported = table["n_supported"].to_numpy()
         self.unsupported = table["n_unsupported"].to_numpy() + table["n_contradicted"].to_numpy()
 
@@ -154,7 +155,7 @@ def _group(
 def _response(columns: _Columns, row: int, renderer: PromptRenderer) -> ResponseRow:
     stored = columns.token_ids[row]
     ends = len(stored) > 0 and int(stored[-1]) in renderer.stop_ids
-    added = [] if ends or renderer.stop_id is None else [renderer.stop_id]
+    added = [] if ends or renderer.stop_id is None or columns.was_cut[row] else [renderer.stop_id]
     token_ids = np.concatenate([stored, added]).astype(np.int32)
     labels = np.zeros(len(token_ids), np.int8)
     old_logprobs = np.full(len(token_ids), np.nan, np.float32)

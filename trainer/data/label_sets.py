@@ -23,7 +23,7 @@ from schemas.tokens import fingerprint, load_tokenizer
 # What training reads; the rest of a row (claims, evidence, texts of responses) stays on disk.
 TRAINING_COLUMNS: Final = (
     *("id", "group_id", "prompt", "messages", "context.list.element.text", "token_ids", "token_labels"),
-    *("behaviour_logprobs", "n_supported", "n_contradicted", "n_unsupported"),
+    *("behaviour_logprobs", "n_supported", "n_contradicted", "n_unsupported", "meta"),
 )
 _CHUNK_BYTES: Final = 1 << 20
 _verified: dict[tuple[str, int, int], str] = {}  # (path, bytes, modified) -> sha256, so that a file is hashed once

@@ -89,6 +89,13 @@ def test_log_probs_that_are_missing_infinite_or_positive_are_unknown(tmp_path):
     assert np.isnan(group.responses[0].old_logprobs).tolist() == [False, True, True, True, True]
 
 
+def test_response_that_was_cut_gets_no_stop_token(tmp_path):
+    (group,) = decoded(tmp_path, row(ids=(5, 6), labels=(1, -1), meta={"finish_reason": "length"}))
+    (response,) = group.responses
+    assert response.token_ids.tolist() == [5, 6]
+    assert not response.has_stop
+
+
 def test_empty_response_is_its_stop_token(tmp_path):
     (group,) = decoded(tmp_path, row(ids=(), labels=(), response=""))
     assert group.responses[0].token_ids.tolist() == [STOP]

@@ -49,8 +49,3 @@ class Overlaps:
     def summary(self) -> dict[str, Any]:
         """Both, ready for JSON."""
         return {"response": asdict(self.response_scores()), "span": asdict(self.span_scores())}
-
-
-def characters(spans: Any) -> set[int]:
-    """The union of spans as a set of characters."""
-    return {at for span in spans for at in range(span.start, span.end)}

@@ -8,10 +8,10 @@ import pytest
 
 from pipeline.runs.assemble import assemble
 from pipeline.shard_files import shard_report
-from pipeline.stats import claim_counts, groups_with_signal, overview, projection, response_statuses, scan_labels
+from pipeline.stats import claim_counts, conflicts, groups_with_signal, overview, response_statuses, scan_labels
 from schemas.errors import ConfigError, ShardError
 from schemas.manifest import read_manifest, write_manifest
-from schemas.records import LabelledResponse
+from schemas.records import ALIGNMENTS, LabelledResponse
 from schemas.rows import to_rejected_table, to_table
 from schemas.tokens import label_text, load_tokenizer
 from tests.rows import full_row
@@ -68,16 +68,12 @@ def test_overview_by_policy_has_a_row_per_policy(labels):
     assert frame.select("policy", "records", "n_tokens").rows() == [("a", 2, 88), ("b", 1, 4)]
 
 
-def test_projection_counts_every_way_a_claim_was_found_and_conflicts(labels):
-    rows = projection(scan_labels([labels])).rows()
-    assert rows == [
-        ("exact", 4, 4 / 6),
-        ("folded", 0, 0.0),
-        ("fuzzy", 0, 0.0),
-        ("unmatched", 2, 2 / 6),
-        ("conflicted", 2, 2 / 6),
-    ]
-    assert read_manifest(Path(labels)).claims["projection"] == {name: count for name, count, _ in rows}
+def test_alignment_and_conflicts_are_the_projection_report_of_the_manifest(labels):
+    frame = scan_labels([labels])
+    found = dict.fromkeys(ALIGNMENTS, 0) | dict(claim_counts(frame, "alignment").rows())
+    conflicted = conflicts(frame, by=[])["n_conflicts"].item()
+    assert found == {"exact": 4, "folded": 0, "fuzzy": 0, "unmatched": 2}
+    assert read_manifest(Path(labels)).claims["projection"] == found | {"conflicted": conflicted}
 
 
 def test_claims_are_counted_by_verdict_alignment_and_status(labels):

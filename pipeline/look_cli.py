@@ -1,0 +1,68 @@
+"""The commands that look at finished label sets: stats and score. Polars is loaded by the command that needs it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.show_tables import Format, print_frames
+
+LabelSets = Annotated[list[str], typer.Argument(help="Label sets.")]
+By = Annotated[
+    str, typer.Option("--by", help="Columns to group by, separated by commas: any column, label_set, or meta.KEY.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, one block per table.")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]
+
+
+def stats(
+    labels: LabelSets,
+    by: By = "policy",
+    only: Annotated[str, typer.Option("--only", help="Tables to show, by title, separated by commas.")] = "",
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Show what label sets hold: claims, verdicts, token labels, where errors stand, what training would find."""
+    from pipeline.stats.tables import stats_tables
+
+    shape = Format.of(as_json, as_csv, as_markdown)
+    print_frames(stats_tables(labels, split_names(by), split_names(only), brief=shape is Format.TERMINAL), shape)
+
+
+def score(
+    labels: LabelSets,
+    against: Annotated[
+        list[str] | None, typer.Option("--against", help="Label set of the base policy.", show_default=False)
+    ] = None,
+    k: Annotated[
+        float | None,
+        typer.Option("--k", help="Supported claims that a full answer has; default: the base's median per prompt."),
+    ] = None,
+    by: By = "policy",
+    resamples: Annotated[int, typer.Option("--resamples", min=10, help="Bootstrap resamples of the prompts.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Score label sets: faithfulness, informativeness, Q-Score; against a base, human spans, another label set."""
+    from pipeline.score.tables import Drawing, score_tables
+
+    shape = Format.of(as_json, as_csv, as_markdown)
+    brief = shape is Format.TERMINAL
+    tables = score_tables(labels, against or [], k, split_names(by), Drawing(resamples, seed), brief)
+    print_frames(tables, shape)
+
+
+def split_names(text: str) -> list[str]:
+    """Names of an option that takes several, separated by commas."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def mount(app: typer.Typer) -> None:
+    """Add these commands to the `balto` command."""
+    app.command()(stats)
+    app.command()(score)

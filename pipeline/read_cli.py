@@ -1,0 +1,77 @@
+"""The commands show and report: records in the terminal, and a page of figures and records.
+
+Only typer is imported here: Polars, rich and the plots are loaded by the command that needs them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Labels = Annotated[Path, typer.Argument(help="Label set.", show_default=False)]
+
+
+def show(
+    labels: Labels,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Records by id; without one: by filter.")
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option("--where", help="Condition on the columns: \"unsupported > 3 AND status = 'partial'\"."),
+    ] = None,
+    policy: Annotated[str | None, typer.Option("--policy", help="Only responses of this policy.")] = None,
+    verdict: Annotated[
+        str | None,
+        typer.Option("--verdict", help="Only with such a claim: supported, contradicted, unsupported, unverified."),
+    ] = None,
+    worst: Annotated[bool, typer.Option("--worst", help="Most wrong claims first, then the least faithful.")] = False,
+    skip: Annotated[int, typer.Option("--skip", min=0, help="Records to pass over: the next page.")] = 0,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Records to show at most.")] = 5,
+    with_context: Annotated[bool, typer.Option("--context", help="Print the whole context too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Show responses with their labels, and under each its claims with verdict, evidence and reason."""
+    from pipeline.record_values import record_values
+    from pipeline.show import Choice, chosen_rows, read_chosen, reading_console, show_records
+    from pipeline.show_tables import print_json
+
+    choice = Choice(tuple(ids or ()), condition, policy, verdict, worst, skip, limit)
+    rows, total = chosen_rows(labels, choice)
+    records = read_chosen(labels, rows)
+    if as_json:
+        print_json([record_values(record) for record in records])
+        return
+    shown = skip + len(rows)
+    closing = f"{shown:,} of {total:,} records; the next ones: --skip {shown}" if not ids and shown < total else ""
+    show_records(records, reading_console(), with_context, closing)
+
+
+def report(
+    labels: Annotated[list[str], typer.Argument(help="Label sets.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="HTML file to write.", show_default=False)],
+    records: Annotated[int, typer.Option("--records", min=0, max=5_000, help="Records in the reader at most.")] = 200,
+    megabytes: Annotated[
+        float, typer.Option("--megabytes", min=0.01, max=200, help="Size of these records' text at most.")
+    ] = 8.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed draws other records.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Write one self-contained HTML page: figures with their tables, and a reader of records. It needs no network."""
+    from pipeline.report.build import build_report
+    from pipeline.show_tables import print_json
+
+    result = build_report(labels, out, records, int(megabytes * 1_000_000), seed)
+    if as_json:
+        print_json({"out": str(out), **result})
+        return
+    left_out = f" ({result['left_out']:,} more did not fit)" if result["left_out"] else ""
+    typer.echo(f"report: {out} ({result['bytes'] / 1e6:.1f} MB, {result['records']:,} records{left_out})")
+
+
+def mount(app: typer.Typer) -> None:
+    """Add these commands to the `balto` command."""
+    app.command()(show)
+    app.command()(report)

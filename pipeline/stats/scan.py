@@ -1,0 +1,48 @@
+"""Finished label sets as one lazy frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from schemas.errors import ConfigError, ShardError
+from schemas.manifest import Manifest, ShardEntry, read_manifest
+
+LABEL_SET = "label_set"  # column of a scanned frame that no shard holds: the folder, as it was named
+
+
+def scan_labels(folders: Sequence[str]) -> pl.LazyFrame:
+    """A lazy frame over the shards of finished label sets: the columns of a shard, and `label_set`.
+
+    Rows of a prompt group stand together. Raises ShardError for an unfinished or damaged label set, ConfigError for
+    one that is named twice, for several of different tokenizers, and when there is no row at all.
+    """
+    manifests = {folder: read_manifest(Path(folder)) for folder in folders}
+    _check(folders, manifests)
+    frames = []
+    for folder, manifest in manifests.items():
+        files = [_checked(Path(folder), shard) for shard in manifest.shards]
+        if files:
+            frames.append(pl.scan_parquet(files, glob=False).with_columns(pl.lit(folder).alias(LABEL_SET)))
+    if not frames:
+        raise ConfigError(f"{', '.join(folders)}: no record was labelled; `rejected/` and the manifest say why")
+    return pl.concat(frames)
+
+
+def _check(folders: Sequence[str], manifests: dict[str, Manifest]) -> None:
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        raise ConfigError(f"{', '.join(folders)}: the same label set is named twice; its rows would count double")
+    tokenizers = {m.tokenizer["fingerprint"]: f"{folder} ({m.tokenizer['name']})" for folder, m in manifests.items()}
+    if len(tokenizers) > 1:
+        raise ConfigError(f"label sets of different tokenizers do not add up: {', '.join(tokenizers.values())}")
+
+
+def _checked(folder: Path, shard: ShardEntry) -> Path:
+    path = folder / shard.path
+    if not path.is_file():
+        raise ShardError(f"{path}: the manifest names this shard, but it is not there; label the corpus again")
+    if path.stat().st_size != shard.bytes:
+        raise ShardError(f"{path}: {path.stat().st_size} bytes, but {shard.bytes} were written; label the corpus again")
+    return path

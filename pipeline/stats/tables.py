@@ -1,0 +1,67 @@
+"""All tables of `balto stats`, in the order they are shown."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import polars as pl
+
+from pipeline.score.kappa import pairwise_agreement
+from pipeline.stats.figure import Figure, tables_of
+from pipeline.stats.figures import FIGURES, WITHOUT_BY
+from pipeline.stats.manifests import check_sums, label_sets, rejected, usage
+from pipeline.stats.scan import scan_labels
+from pipeline.stats.shares import BRIEF
+from schemas.errors import ConfigError
+
+_BY_ON_A_TERMINAL = ("overview", "conflicts")  # figures by `--by` that are shown unasked: the rest would fill pages
+AGREEMENT = "agreement of label sets"
+
+
+def stats_tables(
+    folders: Sequence[str], by: Sequence[str] = (), only: Sequence[str] = (), brief: bool = False
+) -> dict[str, pl.DataFrame]:
+    """Title -> table: what the manifests say, every figure over all rows, and every figure by the columns `by`.
+
+    only: titles to give, all when empty.   brief: what fits a terminal; a title in `only` is given in any case.
+    Raises ConfigError for an unknown column or title, ShardError when the sums are not those of the manifests.
+    """
+    labels = scan_labels(folders)
+    told = {"label sets": label_sets(folders), "rejected": rejected(folders), "language model": usage(folders)}
+    wanted = _wanted(by)
+    titles = [*told, *wanted, AGREEMENT]
+    _check_titles(only, titles)
+    shown = only or [title for title in titles if not brief or _fits(title, by)]
+    counted = tables_of(labels, {title: wanted[title] for title in wanted if title in {*shown, "overview"}})
+    check_sums(folders, counted["overview"].row(0, named=True))
+    agreed = {AGREEMENT: pairwise_agreement(folders)} if AGREEMENT in shown else {}
+    tables = {title: table for title, table in (told | counted | agreed).items() if title in shown}
+    if brief and not only and by:
+        table = tables[_by_title("overview", by)]
+        tables[_by_title("overview", by)] = table.select(*table.columns[: len(by)], *BRIEF)
+    return {title: table for title, table in tables.items() if len(table) or title in only or not brief}
+
+
+def _wanted(by: Sequence[str]) -> dict[str, tuple[Figure, Sequence[str]]]:
+    wanted: dict[str, tuple[Figure, Sequence[str]]] = {}
+    for name, figure in FIGURES.items():
+        wanted[name] = (figure, ())
+        if by and name not in WITHOUT_BY:
+            wanted[_by_title(name, by)] = (figure, by)
+    return wanted
+
+
+def _by_title(name: str, by: Sequence[str]) -> str:
+    return f"by {', '.join(by)}" if name == "overview" else f"{name} by {', '.join(by)}"
+
+
+def _fits(title: str, by: Sequence[str]) -> bool:
+    return " by " not in f" {title}" or title in {_by_title(name, by) for name in _BY_ON_A_TERMINAL}
+
+
+def _check_titles(only: Sequence[str], titles: Sequence[str]) -> None:
+    for title in only:
+        if title not in titles:
+            near = difflib.get_close_matches(title, titles, n=3, cutoff=0.4) or titles
+            raise ConfigError(f"--only {title}: no such table; near: {', '.join(near)}")

@@ -1,0 +1,106 @@
+"""A condition on the columns of a record, as people type it: `unsupported > 3 AND policy LIKE 'llama%'`.
+
+The text is one SQL expression in Polars' dialect over an allow-listed set of columns. It is parsed, never evaluated as
+code, and it holds no query: a query could read files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from schemas.errors import ConfigError
+
+MAX_CONDITION_CHARS: Final = 2_000
+# Also inside quotes: telling a quoted word from a bare one would take the parser that this guards.
+_QUERY: Final = re.compile(r"\b(select|from|values|table|with|into)\b|;", re.IGNORECASE)
+
+# Columns of a shard that a condition names as they are ...
+PLAIN: Final = ("id", "group_id", "policy", "source", "source_row", "status")
+# ... and its counts, which go with and without their `n_`.
+COUNTS: Final = (
+    "n_claims",
+    "n_supported",
+    "n_contradicted",
+    "n_unsupported",
+    "n_unverified",
+    "n_unmatched",
+    "n_conflicts",
+    "n_tokens",
+    "n_tokens_supported",
+    "n_tokens_unsupported",
+)
+
+
+def wrong_claims() -> pl.Expr:
+    """Claims that the context does not bear: unsupported and contradicted ones."""
+    return pl.col("n_unsupported") + pl.col("n_contradicted")
+
+
+def faithfulness() -> pl.Expr:
+    """Supported claims over claims with a verdict; null where there is none."""
+    judged = pl.col("n_supported") + wrong_claims()
+    return pl.when(judged > 0).then(pl.col("n_supported") / judged)
+
+
+def record_columns(labels: pl.LazyFrame) -> pl.LazyFrame:
+    """What a condition may name, one row per record: ids, counts with and without `n_`, `wrong`, `faithfulness`,
+    `characters` of the response, and `row`, the record's place in the label set. Only what is used is read.
+    """
+    return labels.with_row_index("row").select(
+        "row",
+        *PLAIN,
+        *COUNTS,
+        *(pl.col(name).alias(name.removeprefix("n_")) for name in COUNTS),
+        wrong_claims().alias("wrong"),
+        faithfulness().alias("faithfulness"),
+        pl.col("response").str.len_chars().alias("characters"),
+    )
+
+
+def where(records: pl.LazyFrame, condition: str) -> pl.LazyFrame:
+    """The rows of `record_columns` that satisfy `condition`.
+
+    Raises ConfigError for text that is no condition, and for an unknown column, naming the near ones.
+    """
+    schema = records.collect_schema()
+    expression = _parse(condition)
+    _check_names(expression.meta.root_names(), list(schema))
+    try:  # on no rows: a wrong type is found before anything is read
+        answer = pl.DataFrame(schema=schema).select(expression.alias("holds"))["holds"].dtype
+    except PolarsError as err:
+        raise _no_condition(condition, err) from err
+    if answer != pl.Boolean:
+        raise ConfigError(f"--where {condition!r}: is not a condition but a value; compare it, as in `unsupported > 3`")
+    return records.filter(expression)
+
+
+def _parse(condition: str) -> pl.Expr:
+    if len(condition) > MAX_CONDITION_CHARS:
+        raise ConfigError(f"--where: {len(condition):,} characters; a condition has at most {MAX_CONDITION_CHARS:,}")
+    query = _QUERY.search(condition)
+    if query:
+        raise ConfigError(f"--where {condition!r}: `{query[0]}` belongs to a query; give one condition on one record")
+    try:
+        return pl.sql_expr(condition)
+    except PolarsError as err:
+        raise _no_condition(condition, err) from err
+
+
+def _no_condition(condition: str, err: PolarsError) -> ConfigError:
+    reason = (str(err).splitlines() or [type(err).__name__])[0]
+    return ConfigError(f"--where {condition!r}: {reason}; an example: \"unsupported > 3 AND policy = 'a'\"")
+
+
+def _check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[1:8]
+            raise ConfigError(
+                f"--where: no column {name!r}; near: {', '.join(near)} (a text stands in single quotes: policy = 'a')"
+            )

@@ -1,0 +1,137 @@
+"""The commands generate and round. Torch, Beam and Polars are loaded by the command that needs them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Prompts = Annotated[
+    list[str], typer.Argument(help="Corpus files or patterns in any known format; one prompt per prompt group.")
+]
+Model = Annotated[str, typer.Option("--model", help="Model folder or hub id (safetensors only).", show_default=False)]
+Format = Annotated[str | None, typer.Option("--format", help="Format of the prompts; default: detected.")]
+Samples = Annotated[int, typer.Option("--samples", min=1, help="Responses per prompt.")]
+NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Per response.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of all random choices.")]
+Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token.")]
+TopP = Annotated[float, typer.Option("--top-p", help="Nucleus mass.")]
+Stop = Annotated[list[str] | None, typer.Option("--stop", help="Further tokens that end a response.")]
+Drop = Annotated[float, typer.Option("--drop-passages", help="Probability that a passage is left out of a context.")]
+Swap = Annotated[float, typer.Option("--swap-passages", help="Probability that a foreign passage takes its place.")]
+CachedTokens = Annotated[
+    int, typer.Option("--max-cached-tokens", min=1, help="Tokens held in the key-value cache at once.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+Precision = Annotated[str, typer.Option("--precision", help="auto (bfloat16 on a GPU), float32, bfloat16.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def generate(
+    prompts: Prompts,
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", help="Corpus file to write (JSONL).", show_default=False)],
+    format: Format = None,
+    samples: Samples = 8,
+    max_new_tokens: NewTokens = 512,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    first_sample: Annotated[int, typer.Option("--first-sample", min=0, help="Number of the first response.")] = 0,
+    stop: Stop = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="Name that the responses carry; default: the model's.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="Tokenizer folder or hub id; default: the model's own.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="Ask this OpenAI-compatible endpoint instead of loading the model.")
+    ] = None,
+    api_key_env: Annotated[
+        str, typer.Option("--api-key-env", help="Environment variable (or gcp-secret:... reference) with its key.")
+    ] = "OPENAI_API_KEY",
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Calls to the endpoint at once.")] = 16,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first prompts.")] = None,
+    drop_passages: Drop = 0.0,
+    swap_passages: Swap = 0.0,
+    max_cached_tokens: CachedTokens = 200_000,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a corpus that is already there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sample responses of a model to the prompts of a corpus, with token ids and log-probabilities.
+
+    An interrupted run is resumed by the same command. Log-probabilities are those of temperature 1.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    from rounds.generate_corpus import GenerationConfig, run_generate
+    from rounds.show import print_generated
+    from trainer.generation.sampling import SamplingParams
+
+    transformers_logging.disable_progress_bar()
+    config = GenerationConfig(
+        prompts=tuple(prompts),
+        model=model,
+        format=format,
+        tokenizer=tokenizer,
+        policy=policy,
+        sampling=SamplingParams(samples, max_new_tokens, temperature, top_p, seed, first_sample),
+        stop=tuple(stop or ()),
+        limit=limit,
+        drop_passages=drop_passages,
+        swap_passages=swap_passages,
+        max_cached_tokens=max_cached_tokens,
+        device=device,
+        precision=precision,
+        base_url=base_url,
+        api_key_env=api_key_env,
+        concurrency=concurrency,
+    )
+    print_generated(dataclasses.asdict(run_generate(config, out, overwrite)), out, as_json)
+
+
+def round_(
+    prompts: Prompts,
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the whole loop, new or to be resumed.")],
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds; each starts from the last one's model.")] = 1,
+    held_out: Annotated[
+        float, typer.Option("--held-out", help="Share of prompt groups that are only scored, never trained on.")
+    ] = 0.2,
+    format: Format = None,
+    seed: Seed = 0,
+    generate: Annotated[str, typer.Option("--generate", help="Options of `balto generate`, as one string.")] = "",
+    label: Annotated[str, typer.Option("--label", help="Options of `balto label`, as one string.")] = "",
+    train: Annotated[str, typer.Option("--train", help="Options of `balto train`, as one string.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Generate, label, train, generate again, label and score: the whole loop, every stage resumable.
+
+    Stages are ordinary `balto` commands, printed as they start; what they write can be read by all the others.
+    """
+    from rounds.round import RoundConfig, run_round
+    from rounds.show import print_round
+
+    config = RoundConfig(
+        prompts=tuple(prompts),
+        model=model,
+        rounds=rounds,
+        held_out=held_out,
+        format=format,
+        seed=seed,
+        generate=generate,
+        label=label,
+        train=train,
+    )
+    print_round(run_round(config, out), out, as_json)
+
+
+def mount(app: Any) -> None:
+    """Add these commands to the `balto` command."""
+    app.command()(generate)
+    app.command(name="round")(round_)

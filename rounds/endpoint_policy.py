@@ -1,0 +1,178 @@
+"""A policy behind an OpenAI-compatible endpoint answers prompts: `n` responses per call, with log-probabilities.
+
+The endpoint counts tokens its own way. Its log-probabilities are stored only where the tokenizer at hand cuts the
+response into the very same pieces, and only at temperature 1 and without top-p, because servers differ in whether they
+report them before or after these. Where nothing can be stored, the trainer's ratio is taken to the reference policy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import httpx2
+import openai
+
+from pipeline.llm.endpoint import Endpoint, resolve_key
+from schemas.errors import BaltoError
+from schemas.records import CUT, FINISH_REASON, STOPPED, Message, Rejected, Sample
+from schemas.tokens import ResponseTokenizer
+from trainer.generation.generate import Prompt, refused, sampling_meta
+from trainer.generation.sampling import SamplingParams
+from trainer.prompts import place_context
+
+# The endpoint's finish reasons that leave a response one can label.
+_REASONS: Final = {"stop": STOPPED, "length": CUT}
+_FATAL: Final = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
+log = logging.getLogger(__name__)
+
+
+class EndpointPolicy:
+    """Asks a chat endpoint for responses.
+
+    endpoint: where, which model, which key by name.   name: that the responses carry.   tokenizer: the model's, to
+    store token ids and log-probabilities; None stores text alone.   stop: texts that end a response.   in_flight:
+    calls at once.   Raises ConfigError when the key's reference gives none.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        name: str,
+        params: SamplingParams,
+        tokenizer: ResponseTokenizer | None = None,
+        stop: Sequence[str] = (),
+        in_flight: int = 16,
+    ):
+        self.params = params
+        self._endpoint = endpoint
+        self._name = name
+        self._tokenizer = tokenizer
+        self._stop = tuple(stop)
+        self._in_flight = in_flight
+        self._key = resolve_key(endpoint)
+        self._said_no_logprobs = False
+
+    def described(self) -> dict[str, Any]:
+        """What decides the responses beside model and sampling parameters."""
+        fingerprint = self._tokenizer.fingerprint if self._tokenizer else None
+        return {"base_url": self._endpoint.base_url, "stop": list(self._stop), "tokenizer": fingerprint}
+
+    def prompt(self, sample: Sample) -> Prompt | Rejected:
+        """The endpoint renders the prompt and knows its window, so nothing is refused beforehand."""
+        return Prompt(sample, [])
+
+    def batches(self, prompts: Iterable[Prompt]) -> Iterator[list[Prompt]]:
+        """A few prompts per place in flight: what a kill can lose."""
+        source = iter(prompts)
+        while batch := list(itertools.islice(source, 4 * self._in_flight)):
+            yield batch
+
+    def answer(self, prompts: list[Prompt]) -> Iterator[list[Sample] | Rejected]:
+        """The responses of every prompt. Raises BaltoError when the endpoint will not answer this run any more."""
+        return iter(asyncio.run(self._answer(prompts)))
+
+    async def _answer(self, prompts: list[Prompt]) -> list[list[Sample] | Rejected]:
+        slots = asyncio.Semaphore(self._in_flight)
+        client = openai.AsyncOpenAI(
+            base_url=self._endpoint.base_url,
+            api_key=self._key,
+            timeout=self._endpoint.timeout_s,
+            max_retries=self._endpoint.max_attempts - 1,
+            http_client=openai.DefaultAioHttpClient(limits=httpx2.Limits(max_connections=self._in_flight)),
+        )
+
+        async def one(prompt: Prompt) -> list[Sample] | Rejected:
+            async with slots:
+                return await self._ask(client, prompt.sample)
+
+        async with client:
+            return await asyncio.gather(*map(one, prompts))
+
+    async def _ask(self, client: openai.AsyncOpenAI, sample: Sample) -> list[Sample] | Rejected:
+        try:
+            completion = await client.chat.completions.create(**self._body(sample))
+        except _FATAL as err:
+            raise BaltoError(f"{self._endpoint.base_url}: {_line(err)}; the same command goes on there") from err
+        except openai.APIConnectionError as err:
+            raise BaltoError(
+                f"{self._endpoint.base_url} cannot be reached ({_line(err)}); the same command goes on there"
+            ) from err
+        except openai.APIStatusError as err:
+            return refused(sample, f"the endpoint refused the prompt: {_line(err)}")
+        choices = completion.choices or []
+        answered = [choice for choice in choices if choice.finish_reason in _REASONS and choice.message.content]
+        if len(answered) < self.params.num_samples:
+            reasons = sorted({str(choice.finish_reason) for choice in choices})
+            return refused(
+                sample,
+                f"the endpoint gave {len(answered)} usable responses of {self.params.num_samples} "
+                f"(finish reasons: {', '.join(reasons) or 'none'})",
+            )
+        return [
+            self._record(sample, number, choice)
+            for number, choice in enumerate(answered[: self.params.num_samples], start=self.params.first_sample)
+        ]
+
+    def _body(self, sample: Sample) -> dict[str, Any]:
+        messages: tuple[Message, ...] = place_context(sample.prompt, sample.context)
+        body: dict[str, Any] = {
+            "model": self._endpoint.model,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "n": self.params.num_samples,
+            self._endpoint.token_field: self.params.max_new_tokens,
+            "temperature": self.params.temperature,
+            "top_p": self.params.top_p,
+            "seed": self.params.seed + self.params.first_sample,
+        }
+        if self._stop:
+            body["stop"] = list(self._stop)
+        if self._keeps_logprobs:
+            body["logprobs"] = True
+        return body
+
+    @property
+    def _keeps_logprobs(self) -> bool:
+        return self._tokenizer is not None and self.params.temperature == 1.0 and self.params.top_p == 1.0
+
+    def _record(self, sample: Sample, number: int, choice: Any) -> Sample:
+        text = choice.message.content
+        ids, logprobs = self._tokens(text, choice)
+        return dataclasses.replace(
+            sample,
+            id=f"{sample.group_id}:{number}",
+            response=text,
+            policy=self._name,
+            response_token_ids=ids,
+            response_logprobs=logprobs,
+            tokenizer=self._tokenizer.fingerprint if self._tokenizer and ids is not None else None,
+            gold_spans=None,
+            meta={**sample.meta, FINISH_REASON: _REASONS[choice.finish_reason], **sampling_meta(self.params)},
+        )
+
+    def _tokens(self, text: str, choice: Any) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+        """Ids and log-probabilities where endpoint and tokenizer agree on the pieces; a stop token at the end goes."""
+        if self._tokenizer is None or not self._keeps_logprobs:
+            return None, None
+        told = choice.logprobs.content if choice.logprobs else None
+        ids, starts, ends = self._tokenizer.encode(text)
+        pieces = [text[start:end].encode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        if told and [_bytes(token) for token in told[: len(pieces)]] == pieces and len(told) <= len(pieces) + 1:
+            return tuple(ids.tolist()), tuple(float(token.logprob) for token in told[: len(pieces)])
+        if not self._said_no_logprobs:
+            self._said_no_logprobs = True
+            why = "cuts responses otherwise than the tokenizer given" if told else "gives no log-probabilities"
+            log.warning("the endpoint %s: none are stored; train with --ratio reference", why)
+        return None, None
+
+
+def _bytes(token: Any) -> bytes:
+    return bytes(token.bytes) if token.bytes else str(token.token).encode()
+
+
+def _line(err: Exception) -> str:
+    return " ".join(str(err).split())[:300]

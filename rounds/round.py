@@ -1,0 +1,209 @@
+"""`balto round`: generate, label, train, generate on held-out prompts, label, score against the start.
+
+    OUT/prompts/train.jsonl, held-out.jsonl        one record per prompt group, split by a hash of the group
+    OUT/prompts/rejected.jsonl                     records that could not be read, if there are any
+    OUT/start/answers.jsonl, labels/               what the model says to the held-out prompts before any training
+    OUT/round-1/corpus.jsonl, labels/, run/        its responses to the training prompts, their labels, the training run
+    OUT/round-1/answers.jsonl, answer-labels/      the trained model on the held-out prompts
+    OUT/round-1/scores.json                        scores and their paired differences to the start
+
+Every stage is a `balto` command of its own process, so it can be repeated by hand, and its output is read by every
+other command. A stage whose product is complete is not run again; one that was interrupted resumes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.corpora import open_corpus
+from rounds.read_prompts import read_prompts
+from schemas.errors import BaltoError, ConfigError
+from schemas.manifest import MANIFEST, write_atomically
+from schemas.records import Rejected, Sample
+from schemas.samples import sample_to_json
+from trainer.generation.write_corpus import write_rejected
+
+REJECTED = "rejected.jsonl"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RoundConfig:
+    """What `balto round` was asked to do. generate, label, train: further options of these commands, as one string."""
+
+    prompts: tuple[str, ...]
+    model: str
+    rounds: int = 1
+    held_out: float = 0.2
+    format: str | None = None
+    seed: int = 0
+    generate: str = ""
+    label: str = ""
+    train: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.held_out < 1:
+            raise ConfigError(f"--held-out {self.held_out}: must be above 0 and below 1")
+        for name in ("generate", "label", "train"):
+            try:
+                options = shlex.split(getattr(self, name))
+            except ValueError as err:
+                raise ConfigError(f"--{name} {getattr(self, name)!r}: {err}") from err
+            ours = [option for option in options if option.split("=")[0] in ("--out", "--model", "--seed")]
+            if ours:
+                raise ConfigError(f"--{name}: {ours[0]} is chosen by the round itself; leave it out")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command and what it leaves behind when it is complete."""
+
+    name: str
+    arguments: tuple[str, ...]
+    product: Path
+
+
+def run_round(config: RoundConfig, out: Path) -> list[dict[str, Any]]:
+    """Run or resume all rounds; the scores of each (see `score_round`). Raises BaltoError when a stage fails."""
+    open_corpus(config.prompts, config.format)  # wrong paths are told before anything is written
+    _hold(out, config)
+    _split_prompts(config, out / "prompts")
+    for stage in stages(config, out):
+        if stage.product.exists():
+            log.info("%s: done", stage.name)
+        else:
+            _run(stage)
+    return [score_round(out, number) for number in range(1, config.rounds + 1)]
+
+
+def stages(config: RoundConfig, out: Path) -> Iterator[Stage]:
+    """All commands of all rounds, in order."""
+    yield from _answers(config, "start", config.model, out / "start", "labels", out)
+    model = config.model
+    for number in range(1, config.rounds + 1):
+        folder, name = out / f"round-{number}", f"round {number} of {config.rounds}"
+        corpus, labels, run = folder / "corpus.jsonl", folder / "labels", folder / "run"
+        yield _generate(config, f"{name}: generate", model, out / "prompts" / "train.jsonl", corpus, number)
+        yield _label(config, f"{name}: label", model, corpus, labels)
+        arguments = ("train", str(labels), "--model", model, "--out", str(run), "--seed", str(config.seed))
+        trained = run / "model"
+        yield Stage(f"{name}: train", (*arguments, *shlex.split(config.train)), trained)
+        model = str(trained)
+        yield from _answers(config, name, model, folder, "answer-labels", out)
+
+
+def _answers(config: RoundConfig, name: str, model: str, folder: Path, labels: str, out: Path) -> Iterator[Stage]:
+    """The model on the held-out prompts, with the same random streams in every round."""
+    answers = folder / "answers.jsonl"
+    yield _generate(config, f"{name}: answer", model, out / "prompts" / "held-out.jsonl", answers, 0)
+    yield _label(config, f"{name}: label answers", model, answers, folder / labels)
+
+
+def _generate(config: RoundConfig, name: str, model: str, prompts: Path, corpus: Path, number: int) -> Stage:
+    seed = str(config.seed + number)
+    arguments = ("generate", str(prompts), "--model", model, "--out", str(corpus), "--seed", seed)
+    return Stage(name, (*arguments, *shlex.split(config.generate)), corpus)
+
+
+def _label(config: RoundConfig, name: str, model: str, corpus: Path, labels: Path) -> Stage:
+    arguments = ("label", str(corpus), "--out", str(labels), "--tokenizer", model)
+    return Stage(name, (*arguments, *shlex.split(config.label)), labels / MANIFEST)
+
+
+def _run(stage: Stage) -> None:
+    log.info("%s: balto %s", stage.name, shlex.join(stage.arguments))
+    stage.product.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "balto", *stage.arguments]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  (our own command)
+    if done.returncode != 0:
+        raise BaltoError(
+            f"{stage.name} ended with exit code {done.returncode} (its own message stands above); "
+            "once that is mended, the same command goes on there"
+        )
+    if not stage.product.exists():
+        raise BaltoError(f"{stage.name} left no {stage.product}; the same command goes on there")
+
+
+def _hold(out: Path, config: RoundConfig) -> None:
+    """Note down what is asked; refuse to go on with something else. More rounds may be asked for later."""
+    asked = {name: value for name, value in dataclasses.asdict(config).items() if name != "rounds"}
+    asked = json.loads(json.dumps(asked))
+    note = out / "round.json"
+    if note.is_file():
+        before = json.loads(note.read_bytes())
+        for name in sorted({*asked, *before}):
+            if before.get(name) != asked.get(name):
+                raise ConfigError(
+                    f"--out {out}: holds a round with {name} {json.dumps(before.get(name))}, not "
+                    f"{json.dumps(asked.get(name))}; repeat that command to resume it, or name another folder"
+                )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out {out}: is there already and holds no round; name a new folder")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(note, json.dumps(asked, indent=1).encode())
+
+
+def _split_prompts(config: RoundConfig, folder: Path) -> None:
+    """Write the prompts to train on and the held-out ones, unless they are there already."""
+    train, held_out = folder / "train.jsonl", folder / "held-out.jsonl"
+    if train.is_file() and held_out.is_file():
+        return
+    refused: list[Rejected] = []
+    samples = list(read_prompts(config.prompts, config.format, refused))
+    if len(samples) < 2:
+        raise ConfigError(
+            f"{config.prompts[0]}: {len(samples)} prompt groups; a round needs one to train on and one held out"
+        )
+    chosen = held_out_groups([sample.group_id for sample in samples], config.held_out, config.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    if refused:
+        log.warning("%d records could not be read: %s", len(refused), folder / REJECTED)
+        write_rejected(folder / REJECTED, refused)
+    _write_prompts(held_out, [sample for sample in samples if sample.group_id in chosen])
+    _write_prompts(train, [sample for sample in samples if sample.group_id not in chosen])
+
+
+def held_out_groups(group_ids: Sequence[str], share: float, seed: int) -> set[str]:
+    """The groups with the lowest hashes: `share` of them, rounded, at least one and not all."""
+
+    def digest(group_id: str) -> bytes:
+        return hashlib.blake2b(f"{seed}\0{group_id}".encode(), digest_size=16).digest()
+
+    count = min(max(1, round(share * len(group_ids))), len(group_ids) - 1)
+    return set(sorted(group_ids, key=digest)[:count])
+
+
+def _write_prompts(path: Path, samples: Sequence[Sample]) -> None:
+    lines = [json.dumps(sample_to_json(sample), ensure_ascii=False) + "\n" for sample in samples]
+    write_atomically(path, "".join(lines).encode())
+
+
+def score_round(out: Path, number: int) -> dict[str, Any]:
+    """Scores of the start and of a round on the held-out prompts, and the paired differences; kept as scores.json."""
+    path = out / f"round-{number}" / "scores.json"
+    if path.is_file():
+        return json.loads(path.read_bytes())
+    from pipeline.score.tables import score_tables
+
+    start, labels = str(out / "start" / "labels"), str(out / f"round-{number}" / "answer-labels")
+    before, after = score_tables([start], [start]), score_tables([labels], [start])
+    scores = {
+        "round": number,
+        "model": str(out / f"round-{number}" / "run" / "model"),
+        "start": before["scores"].to_dicts(),
+        "round_scores": after["scores"].to_dicts(),
+        "difference": after["against the base"].to_dicts(),
+    }
+    write_atomically(path, json.dumps(scores, indent=1, ensure_ascii=False).encode())
+    return scores

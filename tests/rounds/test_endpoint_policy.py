@@ -1,0 +1,109 @@
+import json
+
+import pytest
+
+from pipeline.llm.endpoint import Endpoint
+from rounds.endpoint_policy import EndpointPolicy
+from schemas.errors import BaltoError, ConfigError
+from schemas.records import Passage, Sample
+from schemas.samples import sample_from_json
+from schemas.tokens import load_tokenizer
+from tests.llm_server.behaviour import Behaviour
+from tests.llm_server.server import LlmServer
+from trainer.generation.generate import generate_corpus
+from trainer.generation.sampling import SamplingParams
+
+PARAMS = SamplingParams(num_samples=3, max_new_tokens=20)
+
+
+def prompts(count=3):
+    context = (Passage("p1", "The bridge opened in 1932."),)
+    return [Sample(f"s{i}", f"g{i}", f"When, {i}?", context, None) for i in range(count)]
+
+
+def say(body):
+    return f"It opened in 1932 ({len(body['messages'])} messages)."
+
+
+def answers(server, out, params=PARAMS, tokenizer=None, count=3, attempts=6):
+    endpoint = Endpoint(server.base_url, "test-model", max_attempts=attempts)
+    policy = EndpointPolicy(endpoint, "remote", params, tokenizer)
+    summary = generate_corpus(prompts(count), policy, out, {}, [])
+    lines = out.read_text().splitlines()
+    return summary, [sample_from_json(json.loads(line), source="", source_row=0, default_id=None) for line in lines]
+
+
+def word_tokenizer(tmp_path):
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\s*\S+"), "isolated")
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return load_tokenizer(str(tmp_path / "tokenizer.json"))
+
+
+def test_every_prompt_gets_n_responses_in_one_call(tmp_path):
+    with LlmServer(answer=say) as server:
+        summary, records = answers(server, tmp_path / "c.jsonl")
+        assert server.counts["sent"] == 3
+        assert all(body["n"] == 3 and body["max_tokens"] == 20 for body in server.bodies())
+        assert "[1] The bridge opened in 1932." in server.bodies()[0]["messages"][-1]["content"]
+    assert (summary.generated, summary.responses, summary.rejected) == (3, 9, 0)
+    assert {record.response for record in records} == {"It opened in 1932 (1 messages)."}
+    assert {record.policy for record in records} == {"remote"}
+    assert all(record.response_token_ids is None for record in records)
+
+
+def test_logprobs_are_stored_where_endpoint_and_tokenizer_cut_alike(tmp_path):
+    tokenizer = word_tokenizer(tmp_path)
+    with LlmServer(answer=say) as server:
+        _, records = answers(server, tmp_path / "c.jsonl", tokenizer=tokenizer)
+    assert all(record.response_logprobs == (-0.25,) * 6 for record in records)
+    assert all(len(record.response_token_ids) == 6 for record in records)
+    assert {record.tokenizer for record in records} == {tokenizer.fingerprint}
+
+
+def test_logprobs_of_other_pieces_or_another_temperature_are_not_stored_and_that_is_said(tmp_path, caplog):
+    with LlmServer(answer=say) as server:
+        _, records = answers(server, tmp_path / "bytes.jsonl", tokenizer=load_tokenizer("bytes"))
+        assert all(record.response_logprobs is None and record.tokenizer is None for record in records)
+        assert "cuts responses otherwise than the tokenizer given: none are stored" in caplog.text
+        warm = SamplingParams(num_samples=3, max_new_tokens=20, temperature=0.7)
+        answers(server, tmp_path / "warm.jsonl", params=warm, tokenizer=word_tokenizer(tmp_path))
+        assert "logprobs" not in server.bodies()[-1]
+
+
+def test_refused_answers_are_rejected_with_their_reason(tmp_path):
+    with LlmServer(answer=say, behaviour=Behaviour(faults={"content_filter": 1.0})) as server:
+        rejected = []
+        policy = EndpointPolicy(Endpoint(server.base_url, "test-model"), "remote", PARAMS)
+        summary = generate_corpus(prompts(), policy, tmp_path / "c.jsonl", {}, rejected)
+    assert (summary.generated, summary.rejected) == (0, 3)
+    assert "0 usable responses of 3 (finish reasons: content_filter)" in rejected[0].reason
+
+
+def test_server_errors_are_repeated(tmp_path):
+    with LlmServer(answer=say, behaviour=Behaviour(faults={"500": 0.4})) as server:
+        summary, _ = answers(server, tmp_path / "c.jsonl", count=6)
+        assert server.counts["sent"] > 6
+    assert summary.responses == 18
+
+
+def test_wrong_key_ends_the_run_in_one_line_and_leaves_it_resumable(tmp_path, monkeypatch):
+    monkeypatch.setenv("BALTO_TEST_KEY", "wrong")
+    out = tmp_path / "c.jsonl"
+    with LlmServer(answer=say, behaviour=Behaviour(api_key="right")) as server:
+        policy = EndpointPolicy(Endpoint(server.base_url, "test-model", "BALTO_TEST_KEY"), "remote", PARAMS)
+        with pytest.raises(BaltoError, match="the same command goes on there"):
+            generate_corpus(prompts(), policy, out, {}, [])
+        assert not out.exists()
+        monkeypatch.setenv("BALTO_TEST_KEY", "right")
+        policy = EndpointPolicy(Endpoint(server.base_url, "test-model", "BALTO_TEST_KEY"), "remote", PARAMS)
+        assert generate_corpus(prompts(), policy, out, {}, []).responses == 9
+    assert b"right" not in out.read_bytes()
+
+
+def test_an_endpoint_elsewhere_needs_a_key(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="set the environment variable OPENAI_API_KEY"):
+        EndpointPolicy(Endpoint("https://llm.example/v1", "m"), "remote", PARAMS)

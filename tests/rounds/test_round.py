@@ -1,0 +1,125 @@
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.make_tiny_policy import make_policy
+from rounds.round import RoundConfig, held_out_groups, run_round, stages
+from schemas.errors import BaltoError, ConfigError
+from schemas.manifest import read_manifest
+
+SAMPLE = str(Path(__file__).parents[2] / "data" / "sample" / "corpus.jsonl")
+SMALL = {"generate": "--samples 2 --max-new-tokens 12", "train": "--groups-per-step 8 --workers 0 --eval-every 0"}
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("policy")
+    make_policy(folder, layers=1, hidden=16)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def finished(policy, tmp_path_factory):
+    out = tmp_path_factory.mktemp("round") / "out"
+    config = RoundConfig((SAMPLE,), policy, held_out=0.3, **SMALL)
+    return config, out, run_round(config, out)
+
+
+def groups(path) -> set[str]:
+    return {json.loads(line)["group_id"] for line in path.read_text().splitlines()}
+
+
+@pytest.mark.slow
+def test_a_round_trains_on_one_part_and_scores_the_other(finished):
+    _, out, (scores,) = finished
+    train, held_out = groups(out / "prompts" / "train.jsonl"), groups(out / "prompts" / "held-out.jsonl")
+    assert train.isdisjoint(held_out)
+    assert (len(train), len(held_out)) == (11, 4)
+    assert groups(out / "round-1" / "corpus.jsonl") == train
+    assert groups(out / "start" / "answers.jsonl") == groups(out / "round-1" / "answers.jsonl") == held_out
+    assert read_manifest(out / "round-1" / "labels").counts["labelled"] == 22
+    assert (out / "round-1" / "run" / "model" / "model.safetensors").is_file()
+    assert {row["score"] for row in scores["difference"]} >= {"faithfulness", "q_score", "characters"}
+    assert scores == json.loads((out / "round-1" / "scores.json").read_text())
+
+
+@pytest.mark.slow
+def test_sampled_ids_reach_the_label_set(finished):
+    import pyarrow.parquet as pq
+
+    _, out, _ = finished
+    records = [json.loads(line) for line in (out / "round-1" / "corpus.jsonl").read_text().splitlines()]
+    table = pq.read_table(out / "round-1" / "labels" / "shards", columns=["id", "token_ids", "behaviour_logprobs"])
+    stored = {row["id"]: row for row in table.to_pylist()}
+    for record in records:
+        assert stored[record["id"]]["token_ids"] == record["response_token_ids"]
+        assert stored[record["id"]]["behaviour_logprobs"] == pytest.approx(record["response_logprobs"], rel=1e-6)
+
+
+@pytest.mark.slow
+def test_a_finished_round_runs_nothing_again(finished, monkeypatch):
+    config, out, scores = finished
+
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"ran {args}")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    assert run_round(config, out) == scores
+
+
+def test_stages_are_commands_and_each_starts_from_the_last_model(tmp_path):
+    config = RoundConfig(("p.jsonl",), "start-model", rounds=2, train="--beta 0.1")
+    commands = [stage.arguments for stage in stages(config, tmp_path)]
+    assert [command[0] for command in commands] == ["generate", "label"] + 2 * [
+        *("generate", "label", "train", "generate", "label")
+    ]
+    trained = str(tmp_path / "round-1" / "run" / "model")
+    second = [command for command in commands if str(tmp_path / "round-2") in " ".join(command)]
+    assert all(trained in command for command in second[:3])
+    assert [command[-2:] for command in commands if command[0] == "train"] == [("--beta", "0.1")] * 2
+
+
+def test_a_failing_stage_ends_the_round_with_its_name_and_another_question_does_not_resume_it(tmp_path):
+    config = RoundConfig((SAMPLE,), str(tmp_path / "no-model"))
+    with pytest.raises(BaltoError, match="start: answer ended with exit code 2"):
+        run_round(config, tmp_path / "out")
+    with pytest.raises(ConfigError, match="holds a round with seed 0, not 1"):
+        run_round(dataclasses.replace(config, seed=1), tmp_path / "out")
+
+
+def test_held_out_groups_are_the_asked_share_and_never_all():
+    ids = [f"g{i}" for i in range(50)]
+    assert len(held_out_groups(ids, 0.2, 0)) == 10
+    assert held_out_groups(ids, 0.2, 0) == held_out_groups(ids[::-1], 0.2, 0)
+    assert held_out_groups(ids, 0.2, 0) != held_out_groups(ids, 0.2, 1)
+    assert len(held_out_groups(["a", "b"], 0.01, 0)) == len(held_out_groups(["a", "b"], 0.99, 0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"held_out": 0.0}, "--held-out 0.0: must be above 0"),
+        ({"generate": "--out x"}, "--generate: --out is chosen by the round"),
+        ({"train": "--lr '1"}, "--train"),
+    ],
+)
+def test_impossible_rounds_are_refused(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        RoundConfig(("p.jsonl",), "m", **wrong)
+
+
+def test_a_missing_corpus_is_told_before_anything_is_written(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "balto", "round", "nothing.jsonl", "--model", "m", "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "nothing.jsonl" in done.stderr
+    assert not (tmp_path / "out").exists()

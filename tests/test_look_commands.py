@@ -1,0 +1,130 @@
+"""`balto stats` and `balto score` as typed: formats, sums, one-line errors."""
+
+import csv
+import io
+import json
+import shutil
+
+import pytest
+
+from tests.pipeline.label_sets import row, write_label_set
+from tests.test_command import SAMPLE, balto
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    out = tmp_path_factory.mktemp("labels") / "labels"
+    balto("label", SAMPLE / "corpus.jsonl", "--out", out)
+    return out
+
+
+def test_sums_of_every_table_are_the_manifests(labels):
+    tables = json.loads(balto("stats", labels, "--json"))
+    manifest = json.loads((labels / "manifest.json").read_text())
+    shards = manifest["shards"]
+    tokens = {name: sum(shard[name] for shard in shards) for name in shards[0] if name.startswith("tokens")}
+    (whole,) = tables["overview"]
+    assert whole["records"] == manifest["counts"]["labelled"] == sum(one["responses"] for one in tables["responses"])
+    assert whole["groups"] == sum(shard["groups"] for shard in manifest["shards"])
+    assert whole["groups"] == sum(one["groups"] for one in tables["prompt groups"])
+    assert whole["n_conflicts"] == manifest["claims"]["conflicts"]["conflicted"]
+    for title, field in (("verdicts", "verdict"), ("status of claims", "status"), ("alignment", "alignment")):
+        counted = {one[field]: one["claims"] for one in tables[title]}
+        assert counted == {"none" if name == "None" else name: n for name, n in manifest["claims"][field].items()}
+    assert [one["tokens"] for one in tables["token labels"]] == [
+        tokens["tokens_supported"],
+        tokens["tokens"] - tokens["tokens_supported"] - tokens["tokens_unsupported"],
+        tokens["tokens_unsupported"],
+    ]
+    for one in tables["credit mass"]:
+        assert one["n_tokens_unsupported"] == tokens["tokens_unsupported"]
+    assert sum(one["records"] for one in tables["length and faithfulness"]) == whole["records"]
+    for name in ("overview", "verdicts", "position in response"):
+        by = tables["by policy" if name == "overview" else f"{name} by policy"]
+        for column, value in tables[name][0].items():
+            if column.startswith("n_"):
+                assert sum(one[column] for one in by) == value
+
+
+def test_csv_and_markdown_hold_the_same_figures(labels):
+    rows = list(csv.DictReader(io.StringIO(balto("stats", labels, "--only", "by policy", "--csv"))))
+    (table,) = json.loads(balto("stats", labels, "--only", "by policy", "--json")).values()
+    assert [int(one["n_tokens"]) for one in rows] == [one["n_tokens"] for one in table]
+    text = balto("stats", labels, "--markdown")
+    assert f"| {table[0]['policy']} | {table[0]['records']} |" in text
+    assert "### credit mass\n" in text
+    assert "# credit mass\nblock,blocks," in balto("stats", labels, "--csv")
+
+
+def test_markdown_cells_cannot_break_the_table(tmp_path):
+    folder = write_label_set(tmp_path / "x", [row("r1", "g1", "s", "+", policy="a|b<i>\n")])
+    line = next(one for one in balto("stats", folder, "--only", "by policy", "--markdown").splitlines() if "a&" in one)
+    assert line.startswith(r"| a&#124;b&lt;i&gt;\\n | 1 |")
+
+
+def test_terminal_tables_of_statistics_and_scores_fit_a_pipe(labels):
+    for command in ("stats", "score"):
+        assert "…" not in balto(command, labels)
+
+
+def test_language_model_use_and_agreement_are_shown_where_there_are_any(tmp_path):
+    usage = {"verify": {"requests": 3, "cost_usd": 0.5}, "model": "m"}
+    first = write_label_set(tmp_path / "x", [row("r1", "g1", "s", "+-")], usage=usage)
+    second = write_label_set(tmp_path / "y", [row("r1", "g1", "s", "++")])
+    tables = json.loads(balto("stats", first, second, "--json", "--by", "label_set"))
+    assert [(one["what"], one["amount"]) for one in tables["language model"]] == [
+        ("verify.cost_usd", 0.5),
+        ("verify.requests", 3.0),
+    ]
+    assert {one["level"]: one["agree"] for one in tables["agreement of label sets"]} == {"response": 0.0, "token": 0.5}
+    assert [one["label_set"] for one in tables["by label_set"]] == [first, second]
+
+
+def test_altered_shard_does_not_add_up(tmp_path):
+    folder = tmp_path / "x"
+    write_label_set(folder, [row("r1", "g1", "s", "+-")], [row("r2", "g2", "s", "+-")])
+    text = (folder / "manifest.json").read_text()
+    assert '"tokens": 2' in text
+    (folder / "manifest.json").write_text(text.replace('"tokens": 2', '"tokens": 3', 1))
+    assert "the rows hold 4 tokens, the manifest says 5" in balto("stats", folder, code=1)
+
+
+def test_score_against_a_base(labels, tmp_path):
+    tables = json.loads(balto("score", labels, "--against", labels, "--by", "policy", "--json", "--resamples", 50))
+    assert {one["difference"] for one in tables["against the base"]} == {0.0}
+    assert len(tables["against people"]) == 2
+    text = balto("score", labels, "--against", labels, "--k", 3, "--resamples", 50)
+    assert "against the base by policy" in text
+
+
+BAD = [
+    (("stats", "{labels}", "--by", "polisy"), "--by polisy: no such column to group by; near: policy"),
+    (("score", "{labels}", "--by", "polisy"), "--by polisy: no such column to group by; near: policy"),
+    (("stats", "{labels}", "--only", "verdict"), "--only verdict: no such table; near: verdicts"),
+    (("stats", "{unfinished}", "--csv", "--json"), "--json and --csv: choose one"),
+    (("stats", "{unfinished}"), "an unfinished run"),
+    (("score", "{labels}", "--against", "{unfinished}"), "an unfinished run"),
+    (("stats", "{labels}", "{other_version}"), "schema version 999; this balto reads version"),
+    (("score", "{labels}", "--against", "{other_version}"), "schema version 999; this balto reads version"),
+    (("score", "{labels}", "--k", "0"), "--k 0: the reference count of supported claims must be at least 1"),
+    (("score", "{labels}", "--resamples", "3"), "--resamples"),
+]
+
+
+@pytest.fixture(scope="module")
+def places(labels, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "unfinished" / ".work").mkdir(parents=True)
+    shutil.copytree(labels, folder / "other_version")
+    manifest = json.loads((labels / "manifest.json").read_text())
+    (folder / "other_version" / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 999}))
+    return {"labels": labels, "unfinished": folder / "unfinished", "other_version": folder / "other_version"}
+
+
+@pytest.mark.parametrize(("args", "message"), BAD, ids=[" ".join(args) for args, _ in BAD])
+def test_bad_usage_is_one_line(args, message, places):
+    code = 1 if "an unfinished" in message or "version" in message else 2
+    error = balto(*(arg.format(**places) for arg in args), code=code)
+    assert message in error
+    assert error.startswith("balto: ")
+    assert error.count("\n") == 1

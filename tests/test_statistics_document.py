@@ -1,0 +1,33 @@
+"""docs/statistics.md: its examples run, and it names every table of the command."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.stats import FIGURES
+from tests.pipeline.label_sets import row, write_label_set
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docs" / "statistics.md").read_text()
+
+
+def test_every_example_of_the_cookbook_runs(tmp_path):
+    rows = [
+        row("r1", "g1", "suc", "++--", policy="heron-3b", meta={"task": "QA"}),
+        row("r2", "g1", "u", "--", policy="x", meta={"task": "Sum"}),
+        row("r3", "g2", "", "..", policy="x"),
+    ]
+    folder = write_label_set(tmp_path / "labels", rows)
+    code = [line[4:] for line in TEXT.partition("## Ten questions")[2].splitlines() if line.startswith("    ")]
+    assert sum(line.startswith("# ") for line in code) == 10
+    shown = [line if re.match(r"#|import|from|\w+ = ", line) else f"print({line})" for line in code]
+    script = "\n".join(shown).replace('["labels"]', repr([folder]))
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "contradicted" in done.stdout
+
+
+def test_every_table_is_described():
+    for title in FIGURES:
+        assert re.search(rf"^\| (.*, )?{title}[ ,]", TEXT, re.MULTILINE), title

@@ -1,0 +1,186 @@
+"""Packed = padded = single, values and gradients, on every architecture; and the self-test that says so."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from schemas.errors import ConfigError
+from tests.trainer.tiny_models import CONFIGS, VOCABULARY, tiny_model
+from trainer import self_test
+from trainer.attention import ATTENTION, use_shared_prefix_attention
+from trainer.logprobs import LogitTransform, TokenLogprobs, token_logprobs
+from trainer.packing import lay_out
+from trainer.self_test import choose_layout
+
+ARCHITECTURES = list(CONFIGS)
+
+
+def some_groups(seed: int = 0, shapes=((19, (5, 14, 1)), (3, (7,)), (26, (2, 0, 9)))):
+    """Prompts longer and shorter than the sliding windows (12), responses of several lengths, an empty one."""
+    random = torch.Generator().manual_seed(seed)
+
+    def ids(length):
+        return torch.randint(3, VOCABULARY, (length,), generator=random).tolist()
+
+    return [(ids(prompt), [ids(length) for length in responses]) for prompt, responses in shapes]
+
+
+def single_logprobs(model, groups):
+    """Full logits of the model's own forward, one response at a time: independent of everything of ours."""
+    found = []
+    for prompt, responses in groups:
+        for response in responses:
+            if response:
+                logits = model(input_ids=torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
+                found.append(logits.log_softmax(-1)[torch.arange(len(response)), torch.tensor(response)])
+    return torch.cat(found)
+
+
+def gradients(model, logprobs):
+    model.zero_grad()
+    weights = torch.sin(torch.arange(len(logprobs)))  # every token another weight
+    (logprobs * weights).sum().backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_logprobs_and_gradients_equal_single_rows(name, layout):
+    groups = some_groups()
+    model = tiny_model(name).eval()
+    expected = single_logprobs(model, groups)
+    expected_gradients = gradients(model, expected)
+    model = tiny_model(name)
+    use_shared_prefix_attention(model)
+    logprobs = TokenLogprobs(model)(lay_out(groups, layout))
+    # float32 sums in another order: eps 1e-7 times sizes of about 20, a few layers
+    torch.testing.assert_close(logprobs, expected, rtol=1e-5, atol=1e-4)
+    found = gradients(model, logprobs)
+    assert found.keys() == expected_gradients.keys()
+    for parameter, gradient in expected_gradients.items():
+        scale = gradient.abs().max()
+        torch.testing.assert_close(found[parameter], gradient, rtol=0, atol=float(1e-4 * scale + 1e-7), msg=parameter)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_gradient_checkpointing_changes_nothing(name):
+    groups = some_groups()
+    rows = lay_out(groups, "packed")
+    model = tiny_model(name)
+    use_shared_prefix_attention(model)
+    plain = gradients(model, TokenLogprobs(model)(rows))
+    model.activation_checkpointing_enable()
+    again = gradients(model, TokenLogprobs(model)(rows))
+    for parameter in plain:
+        torch.testing.assert_close(again[parameter], plain[parameter], rtol=1e-6, atol=1e-8)
+
+
+def test_order_of_groups_and_responses_does_not_matter():
+    groups = some_groups(shapes=((9, (4, 6)), (5, (3, 2))))
+    model = tiny_model("llama")
+    use_shared_prefix_attention(model)
+    score = TokenLogprobs(model)
+    forward = score(lay_out(groups, "packed"))
+    turned = [(prompt, responses[::-1]) for prompt, responses in groups[::-1]]
+    backward = score(lay_out(turned, "packed"))
+    a, b, c, d = forward.split([4, 6, 3, 2])
+    torch.testing.assert_close(backward, torch.cat([d, c, b, a]), rtol=1e-5, atol=1e-5)
+
+
+def test_only_needed_tokens_are_scored():
+    rows = lay_out(some_groups(), "packed")
+    score = TokenLogprobs(tiny_model("llama"))
+    use_shared_prefix_attention(score.causal_lm)
+    needed = torch.arange(len(rows.targets)) % 3 == 0
+    torch.testing.assert_close(score(rows, needed), score(rows)[needed], rtol=1e-6, atol=1e-6)
+    assert score(rows, torch.zeros_like(needed)).shape == (0,)
+
+
+@pytest.mark.parametrize("trained", [False, True], ids=["frozen head", "trained head"])
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+@pytest.mark.parametrize("transform", [LogitTransform(), LogitTransform(0.5, 3.0)], ids=["plain", "scaled and capped"])
+def test_head_in_chunks_equals_full_logits_in_float64(trained, chunk, transform):
+    torch.manual_seed(0)
+    head = nn.Linear(16, 50)
+    head.requires_grad_(trained)
+    targets = torch.randint(50, (20,))
+    hidden = torch.randn(20, 16)
+    weights = torch.randn(20)
+
+    slow_head = nn.Linear(16, 50).double()
+    slow_head.load_state_dict(head.double().state_dict())
+    head.float()
+    slow = hidden.double().requires_grad_()
+    logits = slow_head(slow) * transform.scale
+    if transform.softcap:
+        logits = transform.softcap * torch.tanh(logits / transform.softcap)
+    expected = logits.log_softmax(-1)[torch.arange(20), targets]
+    (expected * weights).sum().backward()
+
+    fast = hidden.clone().requires_grad_()
+    found = token_logprobs(fast, targets, head, transform, chunk)
+    (found * weights).sum().backward()
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(fast.grad.double(), slow.grad, rtol=1e-4, atol=1e-5)
+    if trained:
+        torch.testing.assert_close(head.weight.grad.double(), slow_head.weight.grad, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(head.bias.grad.double(), slow_head.bias.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_self_test_finds_packed_equal_to_single(name):
+    model = tiny_model(name)
+    assert choose_layout(TokenLogprobs(model), some_groups()) == "packed"
+    assert model.config._attn_implementation == ATTENTION
+    assert model.training
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_self_test_allows_half_precision_its_rounding(dtype):
+    assert choose_layout(TokenLogprobs(tiny_model("llama", spread=0.1).to(dtype)), some_groups()) == "packed"
+
+
+def test_self_test_falls_back_when_the_model_loses_the_structure(monkeypatch, caplog):
+    """A model whose layers drop the keyword attends over the whole row: the difference must be seen."""
+    model = tiny_model("llama")
+    for layer in model.model.layers:
+        forward = layer.forward
+        monkeypatch.setattr(layer, "forward", lambda *a, _f=forward, shared_prefix=None, **k: _f(*a, **k))
+    with caplog.at_level(logging.WARNING, "trainer"):
+        assert choose_layout(TokenLogprobs(model), some_groups()) == "padded"
+    assert "using padded rows" in caplog.text
+    assert model.config._attn_implementation == "sdpa"
+    expected = single_logprobs(model, some_groups())
+    torch.testing.assert_close(TokenLogprobs(model)(lay_out(some_groups(), "padded")), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_self_test_falls_back_when_attention_has_an_unknown_part(monkeypatch, caplog):
+    model = tiny_model("llama")
+    for layer in model.model.layers:
+        forward = layer.self_attn.forward
+        monkeypatch.setattr(layer.self_attn, "forward", lambda *a, _f=forward, **k: _f(*a, s_aux=torch.ones(4), **k))
+    assert choose_layout(TokenLogprobs(model), some_groups()) == "padded"
+    assert "s_aux" in caplog.text
+
+
+def test_self_test_refuses_a_head_that_it_does_not_understand(monkeypatch):
+    model = tiny_model("gemma2")
+    score = TokenLogprobs(model)
+    score.transform = LogitTransform()  # as if soft-capping were unknown
+    monkeypatch.setattr(self_test, "FLOOR", 1e-5)
+    with pytest.raises(ConfigError, match="LM head"):
+        choose_layout(score, some_groups())
+
+
+def test_packed_row_reads_every_prompt_once():
+    rows = lay_out([([5] * 1500, [[7] * 300] * 8)], "packed")
+    assert rows.input_ids.shape == (1, 1500 + 8 * 300)
+    assert lay_out([([5] * 1500, [[7] * 300] * 8)], "padded").input_ids.shape == (8, 1800)
+    assert rows.position_ids.max() == 1799
+
+
+def test_prompt_without_tokens_is_refused():
+    with pytest.raises(ValueError, match="prompt without tokens"):
+        lay_out([([], [[1, 2]])], "packed")

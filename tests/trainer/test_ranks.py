@@ -1,0 +1,107 @@
+"""Two processes under torchrun (gloo, FSDP2): the same gradient, the same run, resumed on another number of ranks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.trainer.test_train import curve
+from tests.trainer.tiny_runs import label_folder, model_folder, tiny_config
+from trainer.checkpoint import latest_checkpoint
+from trainer.config import to_yaml
+from trainer.train import train
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return model_folder(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory) -> Path:
+    """Nine groups, four per step: the last step has one group, so a rank has none."""
+    return label_folder(tmp_path_factory.mktemp("labels") / "labels", groups=9)
+
+
+def start(config_file: Path, ranks: int) -> subprocess.Popen:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [*command, "-m", "balto", "train", "--config", str(config_file)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run_on(ranks: int, tmp_path: Path, config) -> None:
+    file = tmp_path / f"{Path(config.out).name}.yaml"
+    file.write_text(to_yaml(config))
+    process = start(file, ranks)
+    output, _ = process.communicate(timeout=250)
+    assert process.returncode == 0, output
+
+
+def assert_same_run(run: Path, expected: Path) -> None:
+    """FSDP sums gradients in another order: float32 rounding, which Adam amplifies to about 1e-4 of the loss."""
+    for step, wanted in zip(curve(run), curve(expected), strict=True):
+        assert step["groups"] == wanted["groups"]
+        assert step["response_tokens"] == wanted["response_tokens"]
+        assert step["loss"] == pytest.approx(wanted["loss"], abs=2e-4)
+        assert step["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=1e-3)
+        assert step["log_ratio_supported"] == pytest.approx(wanted["log_ratio_supported"], abs=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
+def test_two_ranks_train_as_one(options, model, labels, tmp_path):
+    train(tiny_config(model, labels, tmp_path / "one", **options))
+    run_on(2, tmp_path, tiny_config(model, labels, tmp_path / "two", **options))
+    assert_same_run(tmp_path / "two", tmp_path / "one")
+    # step 1 has no update behind it: the gradients themselves agree to rounding
+    first, expected = curve(tmp_path / "two")[0], curve(tmp_path / "one")[0]
+    assert first["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-5)
+    name = "adapter_model.safetensors" if options else "model.safetensors"
+    two, one = (load_file(tmp_path / run / "model" / name) for run in ("two", "one"))
+    assert two.keys() == one.keys()
+    assert all((two[key] - one[key]).abs().max() < 2e-3 for key in one)
+
+
+@pytest.mark.slow
+def test_killed_on_two_ranks_resumes_on_one_with_the_same_groups(model, labels, tmp_path):
+    train(tiny_config(model, labels, tmp_path / "one", epochs=2))
+    out = tmp_path / "two"
+    config = tiny_config(model, labels, out, epochs=2)
+    file = tmp_path / "two.yaml"
+    file.write_text(to_yaml(config))
+    process = start(file, 2)
+    while process.poll() is None and latest_checkpoint(out) is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    children_gone(out)
+    process.communicate()
+    train(config)
+    assert_same_run(out, tmp_path / "one")
+    assert json.loads((latest_checkpoint(out) / "state.json").read_text())["totals"]["groups"] == 18
+
+
+def children_gone(out: Path) -> None:
+    """Kill the ranks whose launcher was killed, by their command line's own run folder."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if f"{out}.yaml" in line or str(out.with_suffix(".yaml")) in line:
+                os.kill(int(entry.name), signal.SIGKILL)

@@ -1,0 +1,149 @@
+"""`balto train` as typed: options, one-line errors, exit codes, the dry run."""
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from schemas.errors import ConfigError
+from tests.trainer.chat_templates import chatml
+from tests.trainer.label_sets_made_here import make_rows, write_label_set
+from tests.trainer.tiny_runs import byte_tokenizer, label_folder, model_folder, tiny_config
+from trainer import credit, loss, packing
+from trainer.config import CHOICES, TrainConfig, make_config, to_yaml
+from trainer.dry_run import dry_run, printable, runs
+from trainer.metrics import read_metrics
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def test_choices_are_those_of_the_modules():
+    assert CHOICES["credit"] == credit.FORMS
+    assert CHOICES["mass"] == credit.MASSES
+    assert CHOICES["anchor"] == loss.ANCHORS
+    assert CHOICES["layout"] == packing.LAYOUTS
+
+
+def test_config_from_a_file_and_options_that_win(tmp_path):
+    file = tmp_path / "train.yaml"
+    file.write_text("labels: a\nmodel: m\nout: o\nlr: 1e-5\nclip-low: 1\nheld_out: 0.1\n")
+    config = make_config({"beta": 0.5, "held_out": None}, file)
+    assert (config.labels, config.lr, config.clip_low, config.beta, config.held_out) == (("a",), 1e-5, 1.0, 0.5, 0.1)
+    file.write_text(to_yaml(config))
+    assert make_config({}, file) == config
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"credit": "magic"}, "--credit magic: must be one of balanced, token, supported, response"),
+        ({"epochs": 0}, "--epochs 0: must be at least 1"),
+        ({"lr": -1.0}, "--lr -1.0: must be above 0"),
+        ({"held_out": 1.0}, "--held-out 1.0"),
+        ({"cap": 2.0, "credit": "token"}, "only balanced credit has a cap"),
+        ({"reference": "adapter_off"}, "needs --lora-rank"),
+        ({"credit": "response", "block": "response"}, "needs --block group"),
+        ({"seed": "x"}, "--seed 'x': must be of type int"),
+        ({"seed": 1.5}, "--seed 1.5: must be of type int"),
+        ({"verify": "yes"}, "--verify 'yes': must be of type bool"),
+        ({"colour": 1}, "there is no option colour"),
+        ({"model": ""}, "--model: missing"),
+    ],
+)
+def test_impossible_options_are_one_line(options, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        make_config({"labels": ["l"], "model": "m", "out": "o", **options})
+
+
+def test_every_field_has_a_help_text():
+    assert all(field.metadata["help"].endswith((".", ")")) for field in dataclasses.fields(TrainConfig))
+
+
+@pytest.mark.parametrize("text", ["- 1\n", "a: [\n", "\x00"])
+def test_file_that_is_no_config_is_one_line(text, tmp_path):
+    file = tmp_path / "train.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        make_config({}, file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("parts")
+    return model_folder(folder / "model"), label_folder(folder / "labels")
+
+
+def test_dry_run_shows_groups_costs_and_warnings_and_writes_nothing(parts, tmp_path):
+    model, labels = parts
+    console = Console(record=True, width=200, highlight=False, file=open(os.devnull, "w"))  # noqa: SIM115
+    dry_run(tiny_config(model, labels, tmp_path / "run"), console)
+    shown = console.export_text(styles=True)
+    assert "\x1b[30;42mIt was opened in" in shown  # supported: black on green
+    assert "\x1b[37;41mIt is red." in shown
+    text = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert "24 prompt groups to train on, 0 held out; 6 steps of 4 groups" in text
+    assert re.search(r"\d+ tokens read per epoch when packed, \d+ when padded", text)
+    assert re.search(r"measured on the first step: \d+\.\d\d s per step with packed rows", text)
+    assert "6 steps are few" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_decodes_characters_of_several_tokens_whole_and_disarms_escapes():
+    ids, labels = byte_tokenizer()("né", add_special_tokens=False)["input_ids"], [0, 1, 1]
+    found = [(byte_tokenizer().decode(some), label) for some, label in runs(np.array(ids), np.array(labels))]
+    assert found == [("n", 0), ("é", 1)]
+    assert printable("\x1b[31mred") == "\\x1b[31mred"
+
+
+def command(*args: object) -> list[str]:
+    return [sys.executable, "-m", "balto", "train", *map(str, args)]
+
+
+@pytest.mark.slow
+def test_sigterm_writes_a_checkpoint_and_the_same_command_finishes(parts, tmp_path):
+    model, labels = parts
+    out = tmp_path / "run"
+    typed = command(labels, "--model", model, "--out", out, "--groups-per-step", 1, "--workers", 0, "--save-every", 0)
+    process = subprocess.Popen(
+        typed, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not (out / "metrics.jsonl").is_file():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=100)
+    assert process.returncode == 143, errors
+    assert re.match(r"stopped by SIGTERM after \d+ steps; the same command resumes", output)
+    done = subprocess.run(typed, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"24 steps; model in {out}/model\n")
+    assert [record["step"] for record in read_metrics(out)] == list(range(1, 25))
+
+
+@pytest.mark.slow
+def test_label_set_of_another_tokenizer_is_refused_with_the_remedy(parts, tmp_path):
+    model, _ = parts
+    other = chatml()
+    labels = write_label_set(tmp_path / "labels", make_rows(other, 4), other)
+    done = subprocess.run(
+        command(labels, "--model", model, "--out", tmp_path / "run"),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"balto project {labels} --tokenizer {model}" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,153 @@
+"""`balto train --dry-run`: what would be learnt from, what a step costs, and what looks wrong. Nothing is written.
+
+The cost is measured, not guessed: the first step's gradient is computed once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from trainer.batches import deal_credit, needed_piece
+from trainer.config import TrainConfig
+from trainer.data.groups import PromptGroup, StepBatch
+from trainer.data.index import GroupIndex
+from trainer.data.label_sets import check_tokenizer, open_label_sets, parse_source
+from trainer.data.stream import GroupStream
+from trainer.distributed import join_ranks
+from trainer.metrics import peak_memory_bytes
+from trainer.policy import load_policy
+from trainer.prepare import Data, credit_options, prepare_data, prepare_gradient
+from trainer.prompts import PromptRenderer
+
+SHOWN_GROUPS: Final = 2
+_PROMPT_TAIL: Final = 300  # characters of a prompt that are shown
+_STYLES: Final = {1: "black on green", -1: "white on red", 0: "dim"}
+# Beyond these, credit teaches little or leans on few tokens.
+MAX_SINGLE_CLASS: Final = 0.5
+MAX_IMBALANCE: Final = 20.0
+MAX_LEFT_OUT: Final = 0.1
+SHORT_RUN: Final = 20
+
+
+def dry_run(config: TrainConfig, console: Console | None = None) -> None:
+    """Open, plan, show the first groups with coloured labels, measure one step, warn."""
+    console = console or Console(highlight=False)
+    ranks = join_ranks()
+    label_sets = open_label_sets([parse_source(one) for one in config.labels], config.verify)
+    policy = load_policy(
+        config.model,
+        tokenizer=config.tokenizer,
+        lora_rank=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        checkpoint_activations=config.checkpoint_activations,
+        head_chunk_mib=config.head_chunk_mib,
+        seed=config.seed,
+    )
+    check_tokenizer(label_sets, policy.tokenizer, config.tokenizer or config.model)
+    with GroupStream(label_sets, PromptRenderer(policy.tokenizer), config.workers) as stream:
+        data = prepare_data(config, label_sets, stream, policy.window, ranks)
+        first = next(stream.steps(data.plan, config.micro_tokens, epochs=1))
+        for group in list(first.groups)[:SHOWN_GROUPS]:
+            console.print(*coloured(group, policy.tokenizer), sep="\n")
+        for line in sizes(config, data):
+            console.print(line)
+        gradient = prepare_gradient(config, policy, data, stream, ranks)
+        console.print(_cost(config, data, first, gradient))
+        for warning in warnings_about(data, config):
+            console.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def coloured(group: PromptGroup, tokenizer: Any) -> Iterator[Text]:
+    """A group's prompt (its end) and responses, tokens coloured by label; control characters made visible."""
+    prompt = printable(tokenizer.decode(group.prompt_ids.tolist()))
+    cut = "..." if len(prompt) > _PROMPT_TAIL else ""
+    yield Text(f"{group.group_id}: {cut}{prompt[-_PROMPT_TAIL:]}", style="bold")
+    for row in group.responses:
+        text = Text(f"  {printable(row.id)}: ")
+        for ids, label in runs(row.token_ids, row.labels):
+            text.append(printable(tokenizer.decode(ids)), style=_STYLES[label])
+        yield text
+
+
+def runs(token_ids: np.ndarray, labels: np.ndarray) -> Iterator[tuple[list[int], int]]:
+    """Tokens in stretches of one label; decoded together, because a character may be several tokens."""
+    if not len(labels):
+        return
+    for ids, same in zip(_split(token_ids, labels), _split(labels, labels), strict=True):
+        yield ids.tolist(), int(same[0])
+
+
+def _split(values: np.ndarray, labels: np.ndarray) -> Sequence[np.ndarray]:
+    return np.split(values, np.flatnonzero(np.diff(labels)) + 1)
+
+
+def printable(text: str) -> str:
+    """Untrusted text without what could steer a terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+
+
+def sizes(config: TrainConfig, data: Data) -> list[str]:
+    """Lines on groups, tokens and steps."""
+    entries = data.index.entries[data.split.train]
+    tokens = int(entries["response_tokens"].sum())
+    padded = int((entries["rows"] * entries["longest_row"]).sum())
+    packed = int(entries["prompt_tokens"].sum()) + tokens
+    supported, unsupported = int(entries["supported"].sum()), int(entries["unsupported"].sum())
+    share = 100 * (supported + unsupported) / max(tokens, 1)
+    return [
+        f"{len(entries)} prompt groups to train on, {len(data.split.held_out)} held out; {data.total_steps} steps of "
+        f"{config.groups_per_step} groups",
+        f"{tokens} response tokens, {share:.1f} % labelled: {supported} supported, {unsupported} unsupported",
+        f"{packed} tokens read per epoch when packed, {padded} when padded; longest row {entries['longest_row'].max()}",
+    ]
+
+
+def _cost(config: TrainConfig, data: Data, first: StepBatch, gradient: Any) -> str:
+    credit = credit_options(config)
+    dealt = [deal_credit(batch.groups, credit) for batch in first.micro_batches]
+    started = time.perf_counter()
+    gradient.accumulate([needed_piece(groups, credit.anchor) for groups, _ in dealt], 1.0, 1.0)
+    seconds = time.perf_counter() - started
+    trained = sum(weight.numel() for weight in gradient.scorer.parameters() if weight.requires_grad)
+    memory = (peak_memory_bytes() + 8 * trained) / 2**30  # AdamW's two moments come with the first update
+    return (
+        f"measured on the first step: {seconds:.2f} s per step with {gradient.layout} rows, about "
+        f"{seconds * data.total_steps / 60:.1f} minutes in all, {memory:.2f} GiB; {trained} trained weights"
+    )
+
+
+def warnings_about(data: Data, config: TrainConfig) -> list[str]:
+    """What makes a run learn little or lopsidedly, one line each."""
+    entries = data.index.entries[data.split.train]
+    supported, unsupported = entries["supported"], entries["unsupported"]
+    found = []
+    single = float(((supported > 0) != (unsupported > 0)).mean())
+    if single > MAX_SINGLE_CLASS and config.credit == "balanced":
+        found.append(f"{100 * single:.0f} % of the groups have tokens of one label only: balanced credit skips them")
+    unlabelled = float(((supported == 0) & (unsupported == 0)).mean())
+    if unlabelled > MAX_SINGLE_CLASS:
+        found.append(f"{100 * unlabelled:.0f} % of the groups have no labelled token")
+    ratio = _imbalance(data.index, data.split.train)
+    if ratio > MAX_IMBALANCE:
+        found.append(f"{ratio:.0f} tokens of one label for each of the other: few tokens carry all credit (see --cap)")
+    if (entries["rows"] < 2).mean() > MAX_SINGLE_CLASS:
+        found.append("most groups have one response: nothing is gained by packing, and groups are often of one label")
+    left_out = sum(data.split.left_out.values())
+    if left_out > MAX_LEFT_OUT * len(data.index.entries):
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in data.split.left_out.items() if count)
+        found.append(f"{left_out} of {len(data.index.entries)} groups are left out: {counts}")
+    if data.total_steps < SHORT_RUN:
+        found.append(f"{data.total_steps} steps are few: lower --groups-per-step or raise --epochs")
+    return found
+
+
+def _imbalance(index: GroupIndex, groups: np.ndarray) -> float:
+    supported = float(index.entries["supported"][groups].sum())
+    unsupported = float(index.entries["unsupported"][groups].sum())
+    return max(supported, unsupported) / max(min(supported, unsupported), 1.0)

@@ -1,0 +1,69 @@
+"""The finished model: a folder that transformers (or peft) loads, with its tokenizer and a card on how it was made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+from trainer.config import TrainConfig, to_yaml
+from trainer.distributed import Ranks
+from trainer.policy import Policy
+
+MODEL: Final = "model"
+
+
+def export_model(
+    run: Path, policy: Policy, config: TrainConfig, metrics: Mapping[str, float], steps: int, ranks: Ranks
+) -> Path:
+    """Write RUN/model, replacing an older one; every rank calls it, rank 0 writes. Returns the folder.
+
+    With LoRA it holds the adapters and the name of their base, else the whole model; weights are float32 as trained.
+    """
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    weights = get_model_state_dict(policy.model, options=options)
+    final = run / MODEL
+    if ranks.is_first:
+        partial = run / f".{MODEL}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        model: Any = policy.model
+        policy.scorer.causal_lm.config._attn_implementation = None  # ours is for training; the loader chooses
+        model.save_pretrained(partial, state_dict=weights)
+        policy.tokenizer.save_pretrained(partial)
+        (partial / "README.md").write_text(model_card(config, metrics, steps), encoding="utf-8")
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(partial, final)
+    ranks.barrier()
+    return final
+
+
+def model_card(config: TrainConfig, metrics: Mapping[str, float], steps: int) -> str:
+    """Markdown with the front matter that model hubs read."""
+    kind = "LoRA adapters for" if config.lora_rank else "Weights trained from"
+    front = ["---", f"base_model: {config.model}", "tags: [balto, faithfulness]"]
+    front += ["library_name: peft"] if config.lora_rank else ["library_name: transformers"]
+    rows = [f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items())]
+    table = ["", "## Last evaluation", "", "| metric | value |", "|---|---|", *rows] if rows else []
+    return "\n".join(
+        [
+            *front,
+            "---",
+            f"# {Path(config.model).name}, trained by BALTO",
+            "",
+            f"{kind} `{config.model}`, {steps} steps of token-level policy optimisation on labelled responses: "
+            "probability moves from unsupported tokens to supported ones. The verdicts are of the engines that the "
+            "label sets name in their manifests; nothing here proves a statement of the model true.",
+            *table,
+            "",
+            "## Options",
+            "",
+            "```yaml",
+            to_yaml(config).rstrip(),
+            "```",
+            "",
+        ]
+    )

@@ -1,0 +1,113 @@
+"""A corpus file that grows batch by batch, survives a kill, and takes its name only when it is complete.
+
+.corpus.jsonl.partial    records so far, whole groups, flushed to disk after every batch
+.corpus.jsonl.run.json   what was asked for; a run that asks for something else does not continue it
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from schemas.errors import ConfigError
+from schemas.manifest import write_atomically
+from schemas.records import Rejected, Sample
+from schemas.samples import sample_to_json
+
+
+class CorpusWriter:
+    """Writes samples to `out` (JSONL). Use as a context manager; `finish` gives the file its name.
+
+    run: what decides the records, as JSON values.   done: groups that an interrupted run has already written.
+    Raises ConfigError when `out` is there already, when another run holds it, or when the unfinished one differs.
+    """
+
+    def __init__(self, out: Path, run: Mapping[str, Any], num_samples: int, overwrite: bool = False):
+        self.out = out
+        self.done: set[str] = set()
+        self._run = json.loads(json.dumps(run))
+        self._num_samples = num_samples
+        self._partial = out.with_name(f".{out.name}.partial")
+        self._run_file = out.with_name(f".{out.name}.run.json")
+        if out.is_dir():
+            raise ConfigError(f"--out {out}: is a folder; name a file, such as {out / 'corpus.jsonl'}")
+        if out.exists() and not overwrite:
+            raise ConfigError(f"--out {out}: is there already; add --overwrite to replace it, or name another file")
+
+    def __enter__(self) -> Self:
+        try:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._partial, "a+b")
+        except OSError as err:
+            raise ConfigError(f"--out {self.out}: cannot write there ({err.strerror})") from err
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            self._file.close()
+            raise ConfigError(f"--out {self.out}: another run is writing there; wait for it") from err
+        self._continue_or_start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, group: Sequence[Sample]) -> None:
+        """Add the responses of one prompt group. They are on disk after `flush`."""
+        lines = [json.dumps(sample_to_json(sample), ensure_ascii=False) + "\n" for sample in group]
+        self._file.write("".join(lines).encode())
+
+    def flush(self) -> None:
+        """Bring everything written so far to the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def finish(self) -> None:
+        """The corpus is complete: give it its name."""
+        self.flush()
+        os.replace(self._partial, self.out)
+        self._run_file.unlink(missing_ok=True)
+
+    def _continue_or_start(self) -> None:
+        before = json.loads(self._run_file.read_bytes()) if self._run_file.is_file() else None
+        if before is not None and before != self._run:
+            changed = next(name for name in sorted({*before, *self._run}) if before.get(name) != self._run.get(name))
+            raise ConfigError(
+                f"--out {self.out}: an unfinished run there has {changed} {json.dumps(before.get(changed))}, not "
+                f"{json.dumps(self._run.get(changed))}; repeat that command, or delete {self._partial.name}"
+            )
+        if before is None:
+            self._file.truncate(0)
+            write_atomically(self._run_file, json.dumps(self._run, sort_keys=True).encode())
+        self._file.truncate(self._read_whole_groups())
+
+    def _read_whole_groups(self) -> int:
+        """Note the groups that are complete in the partial file; the bytes that they take."""
+        whole, at, counts = 0, 0, dict[str, int]()
+        self._file.seek(0)
+        for line in self._file:
+            try:
+                group_id = json.loads(line)["group_id"]
+            except (ValueError, KeyError, TypeError):
+                break  # the line that a kill cut
+            if not line.endswith(b"\n"):
+                break
+            at += len(line)
+            counts[group_id] = counts.get(group_id, 0) + 1
+            if counts[group_id] == self._num_samples:
+                self.done.add(group_id)
+                whole = at
+        return whole
+
+
+def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
+    """One JSON object per refused record, with stage and reason; no file when there is none."""
+    if not rejected:
+        path.unlink(missing_ok=True)
+        return
+    lines = [json.dumps(dataclasses.asdict(one), ensure_ascii=False) + "\n" for one in rejected]
+    write_atomically(path, "".join(lines).encode())

@@ -1,0 +1,159 @@
+"""The gradient of one global step, accumulated over micro-batches, and the loss of one micro-batch.
+
+Divisors are of the whole step and all ranks, so neither the size of micro-batches, nor their order, nor the number of
+ranks enters the gradient. When memory runs out, the micro-batch is halved and the step starts again: half accumulated
+gradients are thrown away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schemas.errors import BaltoError
+from trainer.batches import CreditedGroup, CreditedResponse, Piece, collate, halve
+from trainer.data.groups import ResponseRow
+from trainer.distributed import Ranks
+from trainer.logprobs import TokenLogprobs
+from trainer.loss import Anchor, add_sums, behaviour_or_reference, policy_loss
+from trainer.packing import Layout
+from trainer.reference import CachedReference, Reference
+
+log = logging.getLogger("trainer")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss's constants; see trainer.loss. use_behaviour: stored log-probabilities are the denominator."""
+
+    clip_low: float
+    clip_high: float
+    beta: float
+    anchor: Anchor
+    use_behaviour: bool
+
+
+class StepGradient:
+    """Computes gradients (and losses without them) of pieces. half: bfloat16 autocast.
+
+    most_tokens: pieces above it did not fit into memory before and are halved first.
+    """
+
+    def __init__(
+        self,
+        scorer: TokenLogprobs,
+        reference: Reference,
+        objective: Objective,
+        ranks: Ranks,
+        layout: Layout,
+        half: bool = False,
+    ):
+        self.scorer, self.reference, self.objective, self.ranks = scorer, reference, objective, ranks
+        self.layout: Layout = layout
+        self.half = half
+        self.most_tokens: int | None = None
+
+    def accumulate(self, pieces: Sequence[Piece], active_blocks: float, anchor_tokens: float) -> dict[str, Tensor]:
+        """Add the step's gradient to the (empty) gradients; metric sums of this rank. Counts are over all ranks.
+
+        Where gradients are off, the sums alone. Raises BaltoError when a response does not fit, or on several ranks.
+        """
+        # a rank without groups takes part in the collectives of the others
+        waiting = [piece for piece in pieces if piece or self.ranks.size > 1]
+        while True:
+            waiting = self.fitting(waiting)
+            sums: dict[str, Tensor] = {}
+            for at, piece in enumerate(waiting):
+                try:
+                    loss, found = self.loss(piece, active_blocks, anchor_tokens)
+                    # FSDP averages over ranks what has to be summed
+                    if loss.requires_grad:
+                        (loss * self.ranks.size).backward()
+                except torch.OutOfMemoryError as err:
+                    failed = at, str(err).splitlines()[0]
+                    break
+                sums = add_sums(sums, found)
+            else:
+                return sums
+            # outside the handler: its traceback would keep the tensors of the failed piece alive
+            waiting[failed[0] : failed[0] + 1] = self._halved(waiting[failed[0]], failed[1])
+
+    def _halved(self, piece: Piece, reason: str) -> tuple[Piece, Piece]:
+        """The piece in two, its gradients and memory released."""
+        tokens = _tokens(piece)
+        remedy = "lower --micro-tokens, or turn on --checkpoint-activations, --lora-rank or shorter --max-positions"
+        if self.ranks.size > 1:
+            raise BaltoError(f"out of memory at a micro-batch of {tokens} tokens on one of several ranks; {remedy}")
+        try:
+            halves = halve(piece)
+        except ValueError as err:
+            raise BaltoError(f"out of memory at a single response, {tokens} tokens with its prompt; {remedy}") from err
+        self.scorer.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.most_tokens = tokens - 1
+        log.warning(
+            "out of memory at %d tokens (%s): going on with halves; --micro-tokens is too large", tokens, reason
+        )
+        return halves
+
+    def fitting(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The pieces, those halved that are known not to fit into memory."""
+        fitting: list[Piece] = []
+        for piece in pieces:
+            several = sum(len(group.responses) for group in piece) > 1
+            if self.most_tokens is not None and _tokens(piece) > self.most_tokens and several:
+                fitting += self.fitting(halve(piece))
+            else:
+                fitting.append(piece)
+        return fitting
+
+    def loss(self, piece: Piece, active_blocks: float, anchor_tokens: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of one piece, with a graph where gradients are on, and its metric sums. An empty piece is 0."""
+        is_empty = not piece
+        piece = piece or _nothing()
+        batch = collate(piece, "all" if is_empty else self.objective.anchor, self.layout).to(self.ranks.device)
+        with self.autocast():
+            if is_empty and isinstance(self.reference, CachedReference):
+                ref_logprobs = torch.zeros(1, device=self.ranks.device)  # nothing is stored of nothing
+            else:
+                ref_logprobs = self.reference(batch, piece)
+            logprobs = self.scorer(batch.rows, batch.needed)
+        behaviour = batch.behaviour_logprobs if self.objective.use_behaviour else None
+        zero = 0.0 if is_empty else 1.0
+        loss, sums = policy_loss(
+            logprobs,
+            behaviour_or_reference(behaviour, ref_logprobs),
+            ref_logprobs,
+            batch.advantages,
+            clip_low=self.objective.clip_low,
+            clip_high=self.objective.clip_high,
+            beta=self.objective.beta,
+            num_active_blocks=active_blocks,
+            num_anchor_tokens=anchor_tokens,
+            labels=batch.labels,
+            anchored=batch.anchored,
+            is_stop=batch.is_stop,
+        )
+        return loss * zero, {name: value * zero for name, value in sums.items()}
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """bfloat16 for matrix products where asked for."""
+        return torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.half)
+
+
+def _tokens(piece: Piece) -> int:
+    return sum(len(group.prompt_ids) + sum(len(r.row) for r in group.responses) for group in piece)
+
+
+def _nothing() -> Piece:
+    """One token after one token: what a rank without groups runs, because the others' collectives wait for it."""
+    zeros = np.zeros(1, np.int32)
+    row = ResponseRow("", zeros, np.zeros(1, np.int8), np.full(1, np.nan, np.float32), has_stop=False)
+    return (CreditedGroup(zeros, (CreditedResponse(row, np.zeros(1, np.float32)),)),)

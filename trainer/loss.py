@@ -1,0 +1,138 @@
+"""The objective: clipped importance-weighted credit plus a squared anchor. Tensors in, (loss, metric sums) out.
+
+    L = -(1/K) sum_t min(r_t A_t, clip(r_t, 1 - clip_low, 1 + clip_high) A_t) + beta (1/C) sum_{t anchored} d_t^2 / 2
+
+    r = exp(logprobs - old_logprobs)   d = logprobs - ref_logprobs   K active blocks, C anchored tokens of the step
+
+Our own reading, not equations of arXiv 2606.15893. The anchor is the squared log-ratio (k2) because its gradient d is
+proportional to the drift in both directions; off-policy, the gradient of k1 is 1 (plain unlikelihood) and that of k3,
+1 - exp(-d), grows without bound on tokens pushed down. K and C are passed in, so the gradients of micro-batches add up
+to the gradient of the step however it is cut. Metrics are sums too, for the same reason: add them over micro-batches
+and ranks, then `step_metrics` divides. Shapes: T tokens of any number of responses, in any order.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+import torch
+from torch import Tensor
+
+Anchor = Literal["all", "labelled", "neutral"]
+ANCHORS: Final = get_args(Anchor)
+
+# exp(20) = 5e8: beyond, a ratio says that two models disagree utterly, and its exponential would overflow in float32.
+MAX_LOG_RATIO: Final = 20.0
+KINDS: Final = ("supported", "unsupported", "neutral", "stop")
+
+
+def behaviour_or_reference(behaviour_logprobs: Tensor | None, ref_logprobs: Tensor) -> Tensor:
+    """Denominator of the ratio: the sampling policy's log-probability where known (finite), else the reference's."""
+    if behaviour_logprobs is None:
+        return ref_logprobs
+    return torch.where(behaviour_logprobs.isfinite(), behaviour_logprobs, ref_logprobs)
+
+
+def anchor_mask(labels: Tensor, anchor: Anchor) -> Tensor:
+    """(T,) bool, True = the anchor holds this token. Stop tokens have label 0 and count as neutral."""
+    if anchor not in ANCHORS:
+        raise ValueError(f"anchor {anchor!r}: must be one of {ANCHORS}")
+    if anchor == "all":
+        return torch.ones_like(labels, dtype=torch.bool)
+    return labels != 0 if anchor == "labelled" else labels == 0
+
+
+def policy_loss(
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    ref_logprobs: Tensor,
+    advantages: Tensor,
+    *,
+    clip_low: float,
+    clip_high: float,
+    beta: float,
+    num_active_blocks: float,
+    num_anchor_tokens: float,
+    labels: Tensor,
+    anchored: Tensor | None = None,
+    is_stop: Tensor | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss (a scalar) and sums of metrics (scalars, detached) of one micro-batch.
+
+    logprobs, old_logprobs, ref_logprobs: (T,) natural log, finite; only `logprobs` carries a gradient.
+    advantages: (T,), 0 = no credit.   labels: (T,) +1, -1, 0; read for the metrics only.
+    anchored: (T,) bool, True = held by the anchor; None: all.   is_stop: (T,) bool, True = the stop token.
+    clip_low, clip_high: widths of the ratio's interval; math.inf turns a side off.
+    num_active_blocks, num_anchor_tokens: of the global step, over all micro-batches and ranks; 0 is taken as 1.
+    Raises ValueError when shapes differ.
+    """
+    tokens = (logprobs, old_logprobs, ref_logprobs, advantages, labels)
+    if len({tensor.shape for tensor in tokens}) != 1:
+        raise ValueError(f"policy_loss: shapes differ: {[tuple(tensor.shape) for tensor in tokens]}")
+    logprobs = logprobs.float()
+    log_ratio = (logprobs - old_logprobs.float()).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+    ratio = log_ratio.exp()
+    gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages)
+    drift = logprobs - ref_logprobs.float()
+    squared = drift.square() / 2
+    held = squared if anchored is None else torch.where(anchored, squared, torch.zeros_like(squared))
+    policy_part = -gain.sum() / max(num_active_blocks, 1)
+    anchor_part = held.sum() / max(num_anchor_tokens, 1)
+    loss = policy_part + beta * anchor_part
+
+    with torch.no_grad():
+        cut = ((advantages > 0) & (ratio > 1 + clip_high)) | ((advantages < 0) & (ratio < 1 - clip_low))
+        metrics = {
+            "loss": loss.detach(),
+            "policy_loss": policy_part.detach(),
+            "anchor": anchor_part.detach(),
+            "mass_moved": (advantages * drift).sum() / max(num_active_blocks, 1),
+            "clipped_tokens": cut.sum(),
+            "credit_tokens": (advantages != 0).sum(),
+            "ratio_sum": ratio[advantages != 0].double().sum(),
+            "ratio_square_sum": ratio[advantages != 0].double().square().sum(),
+            **_drift_sums(drift, labels, is_stop),
+        }
+    return loss, metrics
+
+
+def _drift_sums(drift: Tensor, labels: Tensor, is_stop: Tensor | None) -> dict[str, Tensor]:
+    """Per kind of token: how many, and the sums of log pi - log pi_ref and its square."""
+    stop = torch.zeros_like(labels, dtype=torch.bool) if is_stop is None else is_stop
+    kinds = {"supported": labels > 0, "unsupported": labels < 0, "neutral": (labels == 0) & ~stop, "stop": stop}
+    sums: dict[str, Tensor] = {}
+    for kind, mask in kinds.items():
+        chosen = drift[mask].double()
+        sums[f"{kind}_tokens"] = mask.sum()
+        sums[f"{kind}_drift_sum"] = chosen.sum()
+        sums[f"{kind}_square_sum"] = chosen.square().sum()
+    return sums
+
+
+def add_sums(total: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Metric sums of two micro-batches together, float64."""
+    return {name: total.get(name, 0.0) + value.double() for name, value in more.items()}
+
+
+def step_metrics(sums: dict[str, Tensor]) -> dict[str, float]:
+    """Metrics of a step from its sums. A kind without tokens is left out.
+
+    loss, policy_loss, anchor.   mass_moved: mean over active blocks of sum A (log pi - log pi_ref), 0 at step 0.
+    <kind>_tokens, log_ratio_<kind>: mean of log pi - log pi_ref over the kind.   rms_log_ratio: over all tokens.
+    credit_tokens: tokens with credit; of these: mean_ratio, clip_share (gradient cut by the clip) and effective_tokens
+    ((sum r)^2 / sum r^2: how many tokens of equal weight they are worth; equal to credit_tokens on-policy).
+    """
+    value = {name: float(total) for name, total in sums.items()}
+    result = {name: value[name] for name in ("loss", "policy_loss", "anchor", "mass_moved")}
+    for kind in KINDS:
+        result[f"{kind}_tokens"] = value[f"{kind}_tokens"]
+        if value[f"{kind}_tokens"]:
+            result[f"log_ratio_{kind}"] = value[f"{kind}_drift_sum"] / value[f"{kind}_tokens"]
+    tokens = max(sum(value[f"{kind}_tokens"] for kind in KINDS), 1)
+    result["rms_log_ratio"] = (sum(value[f"{kind}_square_sum"] for kind in KINDS) / tokens) ** 0.5
+    credit_tokens = value["credit_tokens"]
+    result["credit_tokens"] = credit_tokens
+    result["mean_ratio"] = value["ratio_sum"] / credit_tokens if credit_tokens else 1.0
+    result["clip_share"] = value["clipped_tokens"] / max(credit_tokens, 1)
+    result["effective_tokens"] = value["ratio_sum"] ** 2 / value["ratio_square_sum"] if credit_tokens else 0.0
+    return result

@@ -1,0 +1,146 @@
+"""Load the model that is trained: safetensors only, no code of the model's, LoRA through peft where asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from schemas.errors import ConfigError
+from trainer.logprobs import TokenLogprobs
+
+_SAMPLED_VALUES: Final = 64  # of every weight, for the fingerprint
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The trained model. scorer: rows -> log-probabilities.   fingerprint: of the weights that it started from."""
+
+    scorer: TokenLogprobs
+    tokenizer: Any
+    fingerprint: str
+    window: int
+
+    @property
+    def model(self) -> nn.Module:
+        """The transformers model, or peft's model around it."""
+        return self.scorer.model
+
+    @property
+    def adapters(self) -> PeftModel | None:
+        """peft's model, None when all weights are trained."""
+        return self.scorer.model if isinstance(self.scorer.model, PeftModel) else None
+
+
+def load_policy(
+    model: str,
+    *,
+    tokenizer: str | None = None,
+    lora_rank: int = 0,
+    lora_alpha: float | None = None,
+    frozen_dtype: torch.dtype = torch.float32,
+    checkpoint_activations: bool = False,
+    head_chunk_mib: int = 256,
+    seed: int = 0,
+) -> Policy:
+    """Load a model folder or hub id. frozen_dtype: of the weights that LoRA leaves alone; trained ones are float32.
+
+    Raises ConfigError when it cannot be loaded without running code of the model's or unpickling.
+    """
+    loaded = load_causal_lm(model, dtype=frozen_dtype if lora_rank else torch.float32)
+    fingerprint = weights_fingerprint(loaded)
+    turn_off_dropout(loaded)
+    if checkpoint_activations:
+        # non-reentrant checkpointing is what FSDP2 and frozen inputs need; it is the default of transformers 5
+        getattr(loaded, "activation_checkpointing_enable", loaded.gradient_checkpointing_enable)()
+    trained: nn.Module = loaded
+    if lora_rank:
+        torch.manual_seed(seed)
+        trained = add_adapters(loaded, lora_rank, lora_alpha or 2.0 * lora_rank)
+    trained.train()
+    return Policy(
+        TokenLogprobs(trained, head_chunk_mib), load_tokenizer(tokenizer or model), fingerprint, window(loaded)
+    )
+
+
+def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """A causal language model in evaluation mode, from safetensors."""
+    if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
+        raise ConfigError(f"--model {model}: no such folder")
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            model, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        ).eval()
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as err:
+        raise ConfigError(f"--model {model}: {_reason(err)}") from err
+
+
+def load_tokenizer(name: str) -> Any:
+    """A fast transformers tokenizer."""
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as err:
+        raise ConfigError(f"tokenizer of {name}: {_reason(err)}; name another with --tokenizer") from err
+
+
+def add_adapters(model: PreTrainedModel, rank: int, alpha: float) -> PeftModel:
+    """LoRA on every linear layer of the body, whatever the architecture calls them; the head stays as it is."""
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,  # pyright: ignore[reportArgumentType]
+        lora_dropout=0.0,  # the ratio to the reference must be exactly 1 at step 0
+        target_modules="all-linear",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 stores weights transposed
+        task_type="CAUSAL_LM",
+    )
+    with warnings.catch_warnings():  # peft asks transformers 5 by names that it has deprecated
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted = get_peft_model(model, config)  # pyright: ignore[reportArgumentType]
+    assert isinstance(adapted, PeftModel)
+    return adapted
+
+
+def turn_off_dropout(model: nn.Module) -> None:
+    """Dropout would make the ratio to the reference differ from 1 at step 0, and the gradient depend on the packing."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
+def window(model: PreTrainedModel) -> int:
+    """Longest row that the model has positions for."""
+    config: Any = model.config.get_text_config()
+    return int(getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 1 << 30)
+
+
+def weights_fingerprint(model: nn.Module) -> str:
+    """sha256 over every weight's name, shape and evenly spaced values: other weights, another fingerprint.
+
+    Sampled, so that a large model takes a moment; it tells models apart, it does not prove a file unaltered.
+    """
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        flat = weight.detach().flatten()
+        step = max(flat.numel() // _SAMPLED_VALUES, 1)
+        values = flat[::step].float().cpu().numpy().tobytes()
+        digest.update(json.dumps([name, list(weight.shape)]).encode() + values)
+    return digest.hexdigest()
+
+
+def _reason(err: Exception) -> str:
+    """The first line of a library's message, bounded; the usual causes with their remedy."""
+    text = (str(err).strip().splitlines() or [type(err).__name__])[0][:200]
+    if "safetensors" in text:
+        return f"{text} (weights are read from safetensors only; convert them first)"
+    if "trust_remote_code" in text or "custom code" in text:
+        return "it needs code of its own, which is never run here"
+    return text

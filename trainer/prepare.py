@@ -1,0 +1,166 @@
+"""From options to what the loop needs: label sets opened, groups measured and split, policy, reference, gradient."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+import torch
+
+from schemas.errors import ShardError
+from trainer.batches import CreditOptions, Piece, TokenBatch, collate, deal_credit
+from trainer.config import TrainConfig
+from trainer.data.groups import MicroBatch, StepBatch
+from trainer.data.index import GroupIndex, GroupSplit, split_groups
+from trainer.data.label_sets import LabelSet
+from trainer.data.plan import Plan
+from trainer.data.stream import GroupStream
+from trainer.distributed import Ranks, place_policy
+from trainer.gradient import Objective, StepGradient
+from trainer.loss import Anchor
+from trainer.policy import Policy
+from trainer.reference import AdapterOff, FrozenCopy, Reference, read_cache, score_all
+from trainer.self_test import choose_layout
+
+log = logging.getLogger("trainer")
+_SELF_TEST_TOKENS: Final = 2048  # packed tokens of the groups that the self-test reads, unless one alone is longer
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is read, and in which order. total_steps: over all epochs, bounded by --max-steps."""
+
+    index: GroupIndex
+    split: GroupSplit
+    plan: Plan
+    total_steps: int
+
+
+def prepare_data(
+    config: TrainConfig, label_sets: tuple[LabelSet, ...], stream: GroupStream, window: int, ranks: Ranks
+) -> Data:
+    """Measure every group (or read the index kept in the run), split, plan. Rank 0 first, the others read its index."""
+    cache = Path(config.out) / "index.npz"
+    if not ranks.is_first:
+        ranks.barrier()
+    index = stream.measure(cache if Path(config.out).is_dir() else None)
+    if ranks.is_first:
+        ranks.barrier()
+    longest = min(config.max_positions or window, window)
+    split = split_groups(index, longest, config.too_long, config.held_out)
+    refuse_without_signal(index, split.train, config)
+    plan = Plan(index, split.train, label_sets, config.seed, config.groups_per_step)
+    steps = sum(plan.epoch(epoch).steps for epoch in range(config.epochs))
+    return Data(index, split, plan, min(steps, config.max_steps or steps))
+
+
+def refuse_without_signal(index: GroupIndex, train: np.ndarray, config: TrainConfig) -> None:
+    """Raise ShardError when no group can have credit: nothing would be learnt, however long the run."""
+    supported, unsupported = index.entries["supported"][train] > 0, index.entries["unsupported"][train] > 0
+    active = {
+        "balanced": supported & unsupported,
+        "token": supported | unsupported,
+        "supported": supported,
+        "response": index.entries["rows"][train] > 1,
+    }[config.credit]
+    if not active.any():
+        raise ShardError(
+            f"none of {len(train)} prompt groups has credit under --credit {config.credit} "
+            f"({int(supported.sum())} with supported tokens, {int(unsupported.sum())} with unsupported ones); "
+            "`balto stats` shows the labels"
+        )
+
+
+def prepare_gradient(
+    config: TrainConfig, policy: Policy, data: Data, stream: GroupStream, ranks: Ranks
+) -> StepGradient:
+    """Self-test the model on the run's first groups, make the reference, place the policy on its device or shards."""
+    if ranks.size == 1:  # sharded later: whole weights may not fit on one device, so that is tested on the CPU
+        policy.scorer.to(ranks.device)
+    half = uses_bfloat16(config, ranks)
+    groups = _first_groups(config, data, stream)
+    layout = choose_layout(policy.scorer, groups, config.layout)  # pyright: ignore[reportArgumentType]
+    kind = config.reference if config.reference != "auto" else ("adapter_off" if config.lora_rank else "copy")
+    reference: Reference = AdapterOff(policy.scorer) if kind != "copy" else FrozenCopy(policy.scorer)
+    if isinstance(reference, FrozenCopy):
+        place_policy(reference.scorer, ranks)
+    place_policy(policy.scorer, ranks, config.compile)
+    anchor = cast("Anchor", config.anchor)
+    objective = Objective(config.clip_low, config.clip_high, config.beta, anchor, config.ratio == "behaviour")
+    gradient = StepGradient(policy.scorer, reference, objective, ranks, layout, half)
+    if kind == "cached":
+        gradient.reference = _cached(config, policy, data, stream, gradient)
+    return gradient
+
+
+def uses_bfloat16(config: TrainConfig, ranks: Ranks) -> bool:
+    """bfloat16 autocast: where asked for, and by default on a GPU."""
+    return config.precision == "bfloat16" or (config.precision == "auto" and ranks.device.type == "cuda")
+
+
+def credit_options(config: TrainConfig) -> CreditOptions:
+    """The config's credit."""
+    return CreditOptions(config.credit, config.mass, config.block, config.cap, config.anchor)  # pyright: ignore[reportArgumentType]
+
+
+def held_out_steps(config: TrainConfig, data: Data, stream: GroupStream, ranks: Ranks) -> Iterator[StepBatch]:
+    """The held-out groups that are evaluated, the same ones every time."""
+    return stream.held_out(
+        data.index,
+        data.split.held_out,
+        config.micro_tokens,
+        config.groups_per_step,
+        config.eval_groups,
+        ranks.rank,
+        ranks.size,
+    )
+
+
+def _first_groups(config: TrainConfig, data: Data, stream: GroupStream) -> list[tuple[np.ndarray, list[np.ndarray]]]:
+    """The first groups with responses, a few thousand tokens, the same ones on all ranks."""
+    chosen: list[tuple[np.ndarray, list[np.ndarray]]] = []
+    tokens = 0
+    for batch in itertools.islice(stream.steps(data.plan, config.micro_tokens, epochs=1), 4):
+        for group in batch.groups:
+            responses = [row.token_ids for row in group.responses if len(row)]
+            if responses and (not chosen or tokens + group.packed_tokens <= _SELF_TEST_TOKENS):
+                chosen.append((group.prompt_ids, responses))
+                tokens += group.packed_tokens
+    return chosen
+
+
+def _cached(config: TrainConfig, policy: Policy, data: Data, stream: GroupStream, gradient: StepGradient) -> Reference:
+    """Every group of the label sets once through the policy as it was loaded, or the file of an earlier start."""
+    key = hashlib.sha256(f"{policy.fingerprint} {data.index.key} {gradient.half}".encode()).hexdigest()[:16]
+    path = Path(config.out) / f"reference-{key}.safetensors"
+    ranks = gradient.ranks
+
+    @torch.no_grad()
+    def score(batch: TokenBatch) -> torch.Tensor:
+        with gradient.autocast():
+            return gradient.scorer(batch.rows, None)
+
+    def batches() -> Iterator[tuple[TokenBatch, Piece]]:
+        groups = np.sort(np.concatenate([data.split.train, data.split.held_out]))
+        steps = stream.held_out(data.index, groups, config.micro_tokens, config.groups_per_step)
+        for step in steps:
+            for micro_batch in step.micro_batches:
+                if piece := _scored_piece(micro_batch):
+                    yield collate(piece, "all", gradient.layout).to(ranks.device), piece
+
+    if ranks.any(not path.is_file()):  # the same answer on all ranks: scoring is a collective
+        log.info("reference log-probabilities: one pass over the label sets")
+        score_all(batches(), score, path)
+        ranks.barrier()
+    return read_cache(path)
+
+
+def _scored_piece(batch: MicroBatch) -> Piece:
+    groups, _ = deal_credit(batch.groups, CreditOptions(anchor="all"))
+    return tuple(group for group in groups if any(len(response.row) for response in group.responses))

@@ -1,0 +1,53 @@
+"""The folder of a run: new, or to be resumed, and then by the run that it is of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from schemas.errors import BaltoError, ConfigError
+from schemas.manifest import write_atomically
+from trainer.checkpoint import FOLDER, TrainState, latest_checkpoint, read_state
+from trainer.config import MAY_CHANGE, TrainConfig, flag, to_yaml
+from trainer.data.label_sets import LabelSet
+
+CONFIG: Final = "config.yaml"
+
+
+def check_run_folder(run: Path) -> None:
+    """Refuse, before any work, a folder that is something else than a run."""
+    if run.is_file():
+        raise ConfigError(f"--out {run}: is a file")
+    if run.is_dir() and any(run.iterdir()) and not (run / CONFIG).is_file():
+        raise ConfigError(f"--out {run}: holds other files and no run; name a new folder")
+
+
+def identity(config: TrainConfig, model: str, rendering: str, label_sets: Sequence[LabelSet]) -> dict[str, Any]:
+    """What a run is of. model, rendering: fingerprints.   A resumed run must agree in all of it."""
+    options = {name: value for name, value in dataclasses.asdict(config).items() if name not in MAY_CHANGE}
+    content = [[one.manifest.content_hash(), one.weight] for one in label_sets]
+    return {"model": model, "prompts": rendering, "label sets": content, **{flag(k): v for k, v in options.items()}}
+
+
+def start_or_resume(run: Path, identity: Mapping[str, Any]) -> tuple[Path | None, TrainState]:
+    """(checkpoint to load or None, state to go on from). Raises BaltoError when the folder is of another run."""
+    checkpoint = latest_checkpoint(run)
+    if checkpoint is None:
+        return None, TrainState(identity=identity)
+    state = read_state(checkpoint)
+    for name, value in identity.items():
+        if state.identity.get(name) != value:
+            was = state.identity.get(name)
+            detail = f" ({was}, now {value})" if name.startswith("--") else ""
+            raise BaltoError(
+                f"{run / FOLDER}: checkpoints of another run, {name} differs{detail}; choose another --out"
+            )
+    return checkpoint, state
+
+
+def store_config(run: Path, config: TrainConfig) -> None:
+    """Write the resolved config into the run."""
+    run.mkdir(parents=True, exist_ok=True)
+    write_atomically(run / CONFIG, to_yaml(config).encode())

@@ -1,0 +1,108 @@
+"""Before training: is a packed row the same as single rows, on this very model?
+
+Compares, on the first prompt groups of the run, three computations of the same log-probabilities: single (each response
+alone through the model's own forward and full logits, with the attention it came with), padded, and packed. If packed
+differs, padded rows are used, with a warning; if padded differs too, the head is not understood and the run is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from schemas.errors import ConfigError
+from trainer.attention import use_shared_prefix_attention
+from trainer.logprobs import TokenLogprobs
+from trainer.packing import Layout, TokenGroup, lay_out
+
+log = logging.getLogger("trainer")
+
+# In float32 another order of summation moves a log-probability by about 1e-6 per layer and unit of its size; a wrong
+# mask or position moves it by 0.1 and more. A half-precision model is allowed some multiple of its own rounding, taken
+# from what padding alone changes: both move the same sums about, but no more than that.
+FLOOR: Final = 2e-4
+TIMES_ROUNDING: Final = 4.0
+HALF_PRECISION_FLOOR: Final = 0.05
+
+
+def choose_layout(scorer: TokenLogprobs, groups: Sequence[TokenGroup], wanted: Layout = "packed") -> Layout:
+    """The layout that this model computes right, with its attention set up for it.
+
+    groups: a few prompt groups of the run, at least two with two responses to see leaks between them. With FSDP all
+    ranks must pass the same groups. Raises ConfigError when even padded rows differ from the model's own forward.
+    """
+    model = scorer.causal_lm
+    device = next(model.parameters()).device
+    own = model.config._attn_implementation
+    with _evaluating(model), torch.no_grad():
+        single = _own_logprobs(model, groups, device)
+        padded = _padded(scorer, groups, device)
+        tolerance = _tolerance(model, padded, single)
+        rounding = _difference(padded, single)
+        if rounding > tolerance:
+            raise ConfigError(
+                f"{type(model).__name__}: log-probabilities through its LM head in chunks differ from its own forward "
+                f"by {rounding:.2g} (allowed {tolerance:.2g}); this architecture is not supported"
+            )
+        if wanted == "padded":
+            return "padded"
+        try:
+            use_shared_prefix_attention(model)
+            packed = scorer(lay_out(groups, "packed").to(device))
+            difference = _difference(packed, single)
+            allowed = max(tolerance, TIMES_ROUNDING * rounding)
+            reason = f"log-probabilities differ by {difference:.2g} (allowed {allowed:.2g})"
+            if difference <= allowed:
+                log.info("self-test: packed = single within %.2g, padded within %.2g", difference, rounding)
+                return "packed"
+        except (NotImplementedError, ValueError, TypeError, RuntimeError) as err:
+            reason = f"{type(err).__name__}: {str(err).splitlines()[0] if str(err) else ''}"
+        model.set_attn_implementation(own or "eager")
+    log.warning("%s: packed rows are not the same as single ones, using padded rows: %s", type(model).__name__, reason)
+    return "padded"
+
+
+@contextmanager
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """model.eval() inside, its mode as before outside."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _own_logprobs(model: PreTrainedModel, groups: Sequence[TokenGroup], device: torch.device) -> Tensor:
+    """Each response alone, logits of the model's own forward at its tokens."""
+    found = []
+    for prompt, responses in groups:
+        for response in responses:
+            ids = torch.cat([torch.as_tensor(prompt), torch.as_tensor(response)]).long().to(device)
+            kept = model(input_ids=ids[None], use_cache=False, logits_to_keep=len(response) + 1).logits[0, :-1].float()
+            found.append(kept.log_softmax(-1).gather(1, ids[len(prompt) :, None])[:, 0])
+    return torch.cat(found)
+
+
+def _padded(scorer: TokenLogprobs, groups: Sequence[TokenGroup], device: torch.device) -> Tensor:
+    return torch.cat([scorer(lay_out([group], "padded").to(device)) for group in groups])
+
+
+def _tolerance(model: PreTrainedModel, padded: Tensor, single: Tensor) -> float:
+    size = max(float(single.abs().max()), 1.0)
+    half = next(model.parameters()).dtype in (torch.bfloat16, torch.float16) or torch.is_autocast_enabled(
+        padded.device.type
+    )
+    return (HALF_PRECISION_FLOOR if half else FLOOR) * size
+
+
+def _difference(ours: Tensor, theirs: Tensor) -> float:
+    """Largest absolute difference; infinite where one is not a number."""
+    difference = (ours - theirs).abs().max().item() if len(ours) else 0.0
+    return difference if difference == difference else float("inf")

@@ -1,0 +1,217 @@
+"""The training loop. `train` reads top to bottom; everything that it calls is a small module of its own.
+
+    every global step:  groups -> credit -> gradient (over micro-batches) -> update -> metrics, evaluation, checkpoint
+
+A step is a pure function of (label sets, seed, epoch, step) and the weights. So a run that was killed, or stopped and
+started on another number of ranks, goes on from its last checkpoint with the groups that it would have seen.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from schemas.errors import BaltoError
+from trainer.batches import deal_credit, needed_piece
+from trainer.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from trainer.config import TrainConfig
+from trainer.data.label_sets import check_tokenizer, open_label_sets, parse_source
+from trainer.data.stream import GroupStream
+from trainer.distributed import Ranks, join_ranks, leave_ranks
+from trainer.evaluate import evaluate
+from trainer.export import export_model
+from trainer.gradient import StepGradient
+from trainer.loss import step_metrics
+from trainer.metrics import MetricsLog, ProgressLine, StepClock
+from trainer.optimizer import learning_rate, make_optimizer, update
+from trainer.policy import Policy, load_policy
+from trainer.prepare import Data, credit_options, held_out_steps, prepare_data, prepare_gradient
+from trainer.prompts import PromptRenderer
+from trainer.run_folder import check_run_folder, identity, start_or_resume, store_config
+
+log = logging.getLogger("trainer")
+
+
+def train(config: TrainConfig) -> dict[str, Any]:
+    """Run or resume a training run; the summary. Raises BaltoError for bad input, before the first step.
+
+    Summary: out, steps, skipped_steps, stopped (by a signal, None when finished), model (folder), metrics (last
+    evaluation, or last step), left_out (groups that are not trained on, by reason), layout.
+    """
+    run = Path(config.out)
+    check_run_folder(run)
+    ranks = join_ranks()
+    label_sets = open_label_sets([parse_source(one) for one in config.labels], config.verify)
+    policy = load_policy(
+        config.model,
+        tokenizer=config.tokenizer,
+        lora_rank=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        frozen_dtype=torch.bfloat16 if config.precision != "float32" and ranks.device.type == "cuda" else torch.float32,
+        checkpoint_activations=config.checkpoint_activations,
+        head_chunk_mib=config.head_chunk_mib,
+        seed=config.seed,
+    )
+    check_tokenizer(label_sets, policy.tokenizer, config.tokenizer or config.model)
+    renderer = PromptRenderer(policy.tokenizer)
+    checkpoint, state = start_or_resume(run, identity(config, policy.fingerprint, renderer.fingerprint, label_sets))
+    with GroupStream(label_sets, renderer, config.workers) as stream, _asked_to_stop() as asked:
+        data = prepare_data(config, label_sets, stream, policy.window, ranks)
+        gradient = prepare_gradient(config, policy, data, stream, ranks)
+        optimizer = make_optimizer(policy.model, config.weight_decay)
+        if checkpoint is not None:
+            load_checkpoint(checkpoint, policy.model, optimizer, ranks)
+            log.info("resuming at step %d from %s", state.step, checkpoint)
+        if ranks.is_first:
+            store_config(run, config)
+        started = state.step
+        with _written_by_first(ranks, run, started) as written:
+            state, metrics = _steps(config, policy, data, stream, gradient, optimizer, state, ranks, written, asked)
+        if checkpoint is None or state.step > started:  # a finished run that is started again has nothing new
+            save_checkpoint(run, policy.model, optimizer, state, ranks, config.keep)
+        finished = state.step >= data.total_steps
+        folder = export_model(run, policy, config, metrics, state.step, ranks) if finished else None
+    leave_ranks()
+    return {
+        "out": str(run),
+        "steps": state.step,
+        "skipped_steps": int(state.totals.get("skipped", 0)),
+        "stopped": None if finished else (asked[0] if asked else "another rank"),
+        "model": None if folder is None else str(folder),
+        "metrics": metrics,
+        "left_out": data.split.left_out | {"unreadable_in_steps": int(state.totals.get("skipped_groups", 0))},
+        "layout": gradient.layout,
+    }
+
+
+def _steps(
+    config: TrainConfig,
+    policy: Policy,
+    data: Data,
+    stream: GroupStream,
+    gradient: StepGradient,
+    optimizer: torch.optim.Optimizer,
+    state: TrainState,
+    ranks: Ranks,
+    written: MetricsLog | None,
+    asked: list[str],
+) -> tuple[TrainState, dict[str, float]]:
+    """All steps from `state` on, to the end or until asked to stop: where it got to, the last evaluation or step."""
+    credit = credit_options(config)
+    share = (ranks.rank, ranks.size)
+    steps = stream.steps(data.plan, config.micro_tokens, state.epoch, state.step_in_epoch, config.epochs, *share)
+    clock, progress = StepClock(), ProgressLine(data.total_steps)
+    metrics: dict[str, float] = {}
+    while state.step < data.total_steps and not ranks.any(bool(asked)):
+        batch = next(steps)
+        dealt = [deal_credit(micro_batch.groups, credit) for micro_batch in batch.micro_batches]
+        counts = ranks.sum_all(_counts([found for _, found in dealt], batch.skipped_groups))
+        pieces = [needed_piece(groups, credit.anchor) for groups, _ in dealt]
+        sums = gradient.accumulate(pieces, counts["active_blocks"], counts["anchor_tokens"])
+        rate = _rate(config, state.step, data.total_steps)
+        norm = update(optimizer, rate, config.max_grad_norm)
+        state = _after(state, batch.epoch, batch.step + 1, norm is None, counts)
+
+        values = _reduced(sums, ranks) | counts | {"epoch": batch.epoch, "lr": rate, "skipped": float(norm is None)}
+        values |= {"grad_norm": norm or 0.0, **clock.lap(counts["response_tokens"], counts["groups"])}
+        if written is not None:
+            written.write("train", state.step, values)
+            progress.show(state.step, values)
+        if state.skipped_in_row >= config.max_skipped:
+            raise _not_finite(config, state)
+        is_last = state.step == data.total_steps
+        if is_last or _is_due(state.step, config.eval_every):
+            evaluated = evaluate(gradient, held_out_steps(config, data, stream, ranks), credit)
+            metrics = evaluated or values
+            if written is not None and evaluated:
+                written.write("eval", state.step, evaluated)
+        if not is_last and _is_due(state.step, config.save_every):
+            save_checkpoint(Path(config.out), policy.model, optimizer, state, ranks, config.keep)
+    if written is not None:
+        progress.end()
+    return state, metrics
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[str]]:
+    """A list that gets the signal's name when this process is asked to stop (SIGTERM, SIGINT); a second one ends it."""
+    asked: list[str] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _written_by_first(ranks: Ranks, run: Path, step: int) -> Iterator[MetricsLog | None]:
+    """The metrics log on rank 0, None elsewhere."""
+    if not ranks.is_first:
+        yield None
+        return
+    with MetricsLog(run, resume_step=step + 1) as written:
+        yield written
+
+
+def _counts(found: list[Any], skipped_groups: int) -> dict[str, float]:
+    """Counts of this rank's share of a step, ready to be summed over ranks."""
+    return {
+        "active_blocks": sum(counts.blocks.active for counts in found),
+        "single_class_blocks": sum(counts.blocks.single_class for counts in found),
+        "unlabelled_blocks": sum(counts.blocks.unlabelled for counts in found),
+        "anchor_tokens": sum(counts.anchor_tokens for counts in found),
+        "response_tokens": sum(counts.response_tokens for counts in found),
+        "groups": sum(counts.groups for counts in found),
+        "skipped_groups": skipped_groups,
+    }
+
+
+def _reduced(sums: dict[str, torch.Tensor], ranks: Ranks) -> dict[str, float]:
+    """Step metrics over all ranks; {} for a step without a needed token anywhere."""
+    if ranks.size == 1 and not sums:
+        return {}
+    return step_metrics({name: torch.tensor(value) for name, value in ranks.sum_all(sums).items()})
+
+
+def _after(state: TrainState, epoch: int, step: int, was_skipped: bool, counts: dict[str, float]) -> TrainState:
+    totals = {
+        name: state.totals.get(name, 0.0) + counts[name] for name in ("groups", "response_tokens", "skipped_groups")
+    }
+    totals["skipped"] = state.totals.get("skipped", 0.0) + was_skipped
+    skipped_in_row = state.skipped_in_row + 1 if was_skipped else 0
+    return TrainState(epoch, step, state.step + 1, skipped_in_row, totals, state.identity)
+
+
+def _rate(config: TrainConfig, step: int, total_steps: int) -> float:
+    return learning_rate(
+        step,
+        peak=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        total_steps=total_steps,
+        schedule=config.schedule,
+    )
+
+
+def _not_finite(config: TrainConfig, state: TrainState) -> BaltoError:
+    return BaltoError(
+        f"{config.out}: {state.skipped_in_row} steps in a row had a gradient that is not finite, the last is step "
+        f"{state.step}; lower --lr or --beta, or use --precision float32 (a new --out: the weights are as they were)"
+    )
+
+
+def _is_due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
