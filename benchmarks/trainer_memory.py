@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--case", choices=CASES)
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--needed", type=float, nargs="+", default=[0.4, 1.0], help="shares of tokens that are needed")
-    for name, default in {"hidden": 512, "vocabulary": 152_000, "chunk-mib": 256}.items():
+    for name, default in {"hidden": 512, "vocabulary": 152_000, "chunk-mib": 64}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
     if args.case:

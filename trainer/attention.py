@@ -67,11 +67,15 @@ def attend(
         return output.transpose(1, 2).contiguous(), None
     pieces = []
     for group in shared_prefix:
-        prompt = slice(group.start, group.start + group.prompt_length)
-        mask = _causal(group.prompt_length, group.prompt_length, sliding_window, query.device)
-        output = _attention(query[:, :, prompt], key[:, :, prompt], value[:, :, prompt], mask, **options)
+        several = len(group.response_index) > 1
+        # one response behind its prompt is an ordinary causal row
+        first = slice(group.start, group.start + group.prompt_length if several else group.end)
+        length = first.stop - first.start
+        mask = _causal(length, length, sliding_window, query.device)
+        output = _attention(query[:, :, first], key[:, :, first], value[:, :, first], mask, **options)
         pieces.append(output[0].transpose(0, 1))
-        pieces.append(_responses(query, key, value, group, sliding_window, options))
+        if several:
+            pieces.append(_responses(query, key, value, group, sliding_window, options))
     return torch.cat(pieces)[None], None
 
 

@@ -72,7 +72,7 @@ class TrainConfig:
     layout: str = option("packed", "packed: responses share their prompt's row; padded: one row each.")
     checkpoint_activations: bool = option(False, "Compute activations again in the backward pass: less memory.")
     compile: bool = option(False, "Compile the model's blocks (torch.compile).")
-    head_chunk_mib: int = option(256, "Size of one chunk of logits in float32.")
+    head_chunk_mib: int = option(64, "Size of one chunk of logits in float32.")
 
     max_positions: int | None = option(None, "Longest prompt + response; default: the model's window.")
     too_long: str = option("drop", "Prompt groups beyond that: drop (and count) them, or error.")

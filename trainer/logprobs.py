@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from trainer.attention import packed_mask
 from trainer.packing import TokenRows
 
-HEAD_CHUNK_MIB: Final = 256  # one chunk's logits in float32; the head's peak is about three times that
+HEAD_CHUNK_MIB: Final = 64  # one chunk's logits in float32; the head's peak is about four times that
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def load_policy(
     lora_alpha: float | None = None,
     frozen_dtype: torch.dtype = torch.float32,
     checkpoint_activations: bool = False,
-    head_chunk_mib: int = 256,
+    head_chunk_mib: int = 64,
     seed: int = 0,
 ) -> Policy:
     """Load a model folder or hub id. frozen_dtype: of the weights that LoRA leaves alone; trained ones are float32.
