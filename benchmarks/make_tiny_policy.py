@@ -18,6 +18,8 @@ TOKENIZER = Path(__file__).parents[1] / "data" / "sample" / "tokenizer.json"
 def make_policy(out: Path, layers: int = 2, hidden: int = 64, tokenizer: Path = TOKENIZER, seed: int = 0) -> None:
     """Write a Llama of `layers` layers and `hidden` dimensions with its tokenizer, as transformers saves one."""
     fast = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), eos_token="<eos>")
+    eos = fast.convert_tokens_to_ids("<eos>")
+    assert isinstance(eos, int)
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(fast),
@@ -28,8 +30,8 @@ def make_policy(out: Path, layers: int = 2, hidden: int = 64, tokenizer: Path = 
         num_key_value_heads=2,
         max_position_embeddings=4096,
         bos_token_id=None,
-        eos_token_id=fast.eos_token_id,
-        pad_token_id=fast.eos_token_id,
+        eos_token_id=eos,
+        pad_token_id=eos,
     )
     LlamaForCausalLM(config).save_pretrained(out)
     fast.save_pretrained(out)
