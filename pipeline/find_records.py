@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,38 +10,15 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
-from polars.exceptions import PolarsError
 
-from schemas.errors import ConfigError, ShardError
-from schemas.manifest import Manifest, read_manifest
+from pipeline.stats.scan import as_shard_error
+from schemas.errors import ConfigError
+from schemas.manifest import Manifest
 from schemas.records import LabelledResponse
 from schemas.rows import from_table
 
 MAX_CANDIDATES: Final = 2_000  # ids that are compared letter by letter when one is not found
-
-
-@contextlib.contextmanager
-def readable(folders: Sequence[str]) -> Iterator[None]:
-    """Around reading with Polars: what it says of a damaged shard becomes a ShardError that names the shard."""
-    try:
-        yield
-    except PolarsError as err:
-        for shard in (Path(folder) / entry.path for folder in folders for entry in read_manifest(Path(folder)).shards):
-            with _as_shard_error(shard):
-                pq.read_metadata(shard)
-        reason = (str(err).splitlines() or [type(err).__name__])[0]
-        raise ShardError(f"{', '.join(folders)}: cannot be read ({reason}); label the corpus again") from err
-
-
-@contextlib.contextmanager
-def _as_shard_error(shard: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, IndexError) as err:
-        reason = (str(err).splitlines() or [type(err).__name__])[0]
-        raise ShardError(f"{shard}: cannot be read ({reason}); label the corpus again") from err
 
 
 def rows_of_ids(records: pl.LazyFrame, ids: Sequence[str], place: str) -> list[int]:
@@ -89,7 +65,7 @@ def read_rows(folder: Path, manifest: Manifest, rows: Iterable[int]) -> Iterator
 
 
 def _read_shard(path: Path, first: int, rows: Sequence[int]) -> Iterator[tuple[int, LabelledResponse]]:
-    with _as_shard_error(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with as_shard_error(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         ends = list(accumulate(sizes, initial=first))
         for group, wanted in groupby(rows, key=lambda row: bisect_right(ends, row) - 1):

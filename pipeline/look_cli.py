@@ -26,10 +26,13 @@ def stats(
     as_markdown: AsMarkdown = False,
 ) -> None:
     """Show what label sets hold: claims, verdicts, token labels, where errors stand, what training would find."""
+    from pipeline.stats.scan import readable
     from pipeline.stats.tables import stats_tables
 
     shape = Format.of(as_json, as_csv, as_markdown)
-    print_frames(stats_tables(labels, split_names(by), split_names(only), brief=shape is Format.TERMINAL), shape)
+    with readable(labels):
+        tables = stats_tables(labels, split_names(by), split_names(only), brief=shape is Format.TERMINAL)
+    print_frames(tables, shape)
 
 
 def score(
@@ -50,10 +53,12 @@ def score(
 ) -> None:
     """Score label sets: faithfulness, informativeness, Q-Score; against a base, human spans, another label set."""
     from pipeline.score.tables import Drawing, score_tables
+    from pipeline.stats.scan import readable
 
     shape = Format.of(as_json, as_csv, as_markdown)
     brief = shape is Format.TERMINAL
-    tables = score_tables(labels, against or [], k, split_names(by), Drawing(resamples, seed), brief)
+    with readable([*labels, *(against or [])]):
+        tables = score_tables(labels, against or [], k, split_names(by), Drawing(resamples, seed), brief)
     print_frames(tables, shape)
 
 

@@ -12,9 +12,10 @@ from typing import Final
 import polars as pl
 from rich.console import Console
 
-from pipeline.find_records import near_values, read_rows, readable, rows_of_ids
+from pipeline.find_records import near_values, read_rows, rows_of_ids
 from pipeline.show_record import has_colour, record_view
 from pipeline.stats import scan_labels
+from pipeline.stats.scan import readable
 from pipeline.where import record_columns, where
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import read_manifest

@@ -128,3 +128,13 @@ def test_bad_usage_is_one_line(args, message, places):
     assert message in error
     assert error.startswith("balto: ")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["stats", "score"])
+def test_damaged_shard_is_one_line_that_names_it(labels, tmp_path, command):
+    copy = shutil.copytree(labels, tmp_path / "labels")
+    shard = next((copy / "shards").iterdir())
+    shard.write_bytes(b"\0" * shard.stat().st_size)
+    told = balto(command, copy, code=1)
+    assert f"{shard.name}: cannot be read" in told
+    assert told.count("\n") == 1

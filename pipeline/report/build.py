@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipeline.find_records import read_rows, readable
+from pipeline.find_records import read_rows
 from pipeline.record_values import record_values
 from pipeline.report.choose_records import KINDS, choose_rows, kinds_of
 from pipeline.report.figures import page_figures, read_tables
 from pipeline.report.write_page import check_target, json_in_html, render_page, write_page
 from pipeline.show_tables import printable
 from pipeline.stats import scan_labels
+from pipeline.stats.scan import readable
 from schemas.manifest import Manifest, read_manifest
 
 MAX_TITLE: Final = 80  # characters

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from polars.exceptions import PolarsError
 
 from schemas.errors import ConfigError, ShardError
 from schemas.manifest import Manifest, ShardEntry, read_manifest
@@ -46,3 +50,26 @@ def _checked(folder: Path, shard: ShardEntry) -> Path:
     if path.stat().st_size != shard.bytes:
         raise ShardError(f"{path}: {path.stat().st_size} bytes, but {shard.bytes} were written; label the corpus again")
     return path
+
+
+@contextlib.contextmanager
+def readable(folders: Sequence[str]) -> Iterator[None]:
+    """Around reading with Polars: what it says of a damaged shard becomes a ShardError that names the shard."""
+    try:
+        yield
+    except PolarsError as err:
+        for shard in (Path(folder) / entry.path for folder in folders for entry in read_manifest(Path(folder)).shards):
+            with as_shard_error(shard):
+                pq.read_metadata(shard)
+        reason = (str(err).splitlines() or [type(err).__name__])[0]
+        raise ShardError(f"{', '.join(folders)}: cannot be read ({reason}); label the corpus again") from err
+
+
+@contextlib.contextmanager
+def as_shard_error(shard: Path) -> Iterator[None]:
+    """Around reading a shard with pyarrow: what it says becomes a ShardError that names the shard."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, IndexError) as err:
+        reason = (str(err).splitlines() or [type(err).__name__])[0]
+        raise ShardError(f"{shard}: cannot be read ({reason}); label the corpus again") from err
