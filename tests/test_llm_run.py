@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -244,3 +247,31 @@ def test_a_thousand_records_come_out_of_every_fault_together(tmp_path):
                 assert sentence["start"] <= span["start"] < span["end"] <= sentence["end"]
     projection = manifest.claims["projection"]
     assert projection["exact"] > projection["fuzzy"] > 0
+
+
+def _start(server, corpus, out) -> subprocess.Popen:
+    command = [sys.executable, "-m", "balto", "label", corpus, "--out", str(out), *BOTH]
+    where = ["--base-url", server.base_url, "--model", MODEL, "--concurrency", str(SLOTS)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([*command, *where], cwd=ROOT, env={**os.environ, "OPENAI_API_KEY": KEY}, **quiet)
+
+
+SLOTS = 8
+
+
+@pytest.mark.slow
+def test_a_killed_run_repeats_only_the_calls_in_flight_and_ends_with_the_same_rows(tmp_path):
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(60))
+    with LlmServer(behaviour(), answer_by_rule, keep=False) as server:
+        label(server, corpus, tmp_path / "undisturbed")
+        needed = server.counts["sent"]
+    with LlmServer(behaviour(latency_s=0.05), answer_by_rule, keep=False) as server:
+        run = _start(server, corpus, tmp_path / "killed")
+        while server.counts["sent"] < needed // 3:
+            assert run.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.01)
+        run.kill()
+        run.wait()
+        label(server, corpus, tmp_path / "killed", "--concurrency", SLOTS)
+        assert server.counts["sent"] <= needed + SLOTS + 1
+    assert rows(tmp_path / "killed").equals(rows(tmp_path / "undisturbed"))
