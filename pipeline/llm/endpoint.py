@@ -63,7 +63,7 @@ class Endpoint:
         if self.answer_form not in ("", *ANSWER_FORMS):
             raise ConfigError(f"--answer-form {self.answer_form}: must be one of {', '.join(ANSWER_FORMS)}")
         if self.timeout_s <= 0 or self.max_attempts < 1:
-            raise ConfigError(f"--timeout-s {self.timeout_s:g}: must be more than 0, and attempts at least 1")
+            raise ConfigError(f"--request-timeout-s {self.timeout_s:g}: must be more than 0")
         _check_reference(self.api_key)
 
     @property

@@ -39,7 +39,7 @@ class Transport:
     ledger: str = ""
 
     def __post_init__(self) -> None:
-        for option, value in (("--max-in-flight", self.in_flight), ("processes", self.processes)):
+        for option, value in (("--concurrency", self.in_flight), ("processes", self.processes)):
             if value < 1:
                 raise ConfigError(f"{option} {value}: must be at least 1")
         if min(self.requests_per_minute, self.tokens_per_minute, self.max_requests, self.max_cost) < 0:

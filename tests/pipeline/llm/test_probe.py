@@ -112,7 +112,7 @@ def test_address_that_nobody_serves_and_wrong_path():
         ({"model": ""}, "--model"),
         ({"api_key": "sk-1234-abcd"}, "takes the name of an environment variable"),
         ({"api_key": "gcp-secret:mine"}, "must be gcp-secret:projects/P/secrets/S/versions/N"),
-        ({"timeout_s": 0}, "--timeout-s"),
+        ({"timeout_s": 0}, "--request-timeout-s"),
     ],
 )
 def test_wrong_options_are_refused_without_repeating_a_secret(changes, message):
