@@ -63,7 +63,8 @@ def base_scores(rate: float, purpose: Purpose) -> tuple[Table, np.ndarray]:
 
 def run(setting: Setting, rate: float, seed: int, purpose: Purpose = "select") -> Result:
     """Train and score, or read what an earlier call found."""
-    identity = [WORLD_VERSION, asdict(Pretraining()), asdict(setting), rate, seed, purpose, PROMPTS[purpose], TRAIN_PROMPTS]
+    changed = {name: value for name, value in asdict(setting).items() if value != getattr(Setting(), name)}
+    identity = [WORLD_VERSION, asdict(Pretraining()), changed, rate, seed, purpose, PROMPTS[purpose], TRAIN_PROMPTS]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
     path = cache_folder() / "results" / f"{key}.json"
     if path.is_file():

@@ -1,7 +1,7 @@
 """Tiny Llama models that live in the synthetic world: written from a config, pretrained there, kept on disk.
 
-One model learns the world from writers of all rates; each base is that model after some more text from writers of one rate,
-so that its own share of invented claims is that rate's. Files are keyed by everything that decides their content.
+One model learns the world from writers of all rates who write without a plan, then from writers who answer what is asked; each
+base is that model after some more text from writers of one rate, so that its own share of invented claims is that rate's. Files are keyed by everything that decides their content.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import torch
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
@@ -23,11 +24,13 @@ from benchmarks.objectives.world import (
     START,
     STOP,
     VOCABULARY,
+    draw_free_response,
     draw_prompt,
     draw_response,
 )
 
-WORLD_VERSION = 1  # raise it when the world's text changes: cached models are then written anew
+WORLD_VERSION = 3  # raise it when the world's text changes: cached models are then written anew
+Stage = Literal["world", "reader", "base"]
 RATES = (0.70, 0.40, 0.10)  # invented share of the claims that a base is pretrained on
 
 
@@ -39,7 +42,8 @@ class Pretraining:
     layers: int = 2
     batch: int = 64
     world_steps: int = 2500
-    rate_steps: int = 300
+    reading_steps: int = 520
+    rate_steps: int = 130
     learning_rate: float = 3e-3
     seed: int = 0
 
@@ -85,12 +89,17 @@ def response_logits(model: LlamaForCausalLM, prompts: torch.Tensor, responses: t
 def base_model(rate: float, config: Pretraining | None = None, progress: bool = True) -> LlamaForCausalLM:
     """The base of this rate: from the cache, or pretrained now (minutes) and kept."""
     config = config or Pretraining()
-    return _cached(f"base-{rate:.2f}", config, lambda: _pretrain(world_model(config, progress), config, (rate,), progress))
+    return _cached(f"base-{rate:.2f}", config, lambda: _pretrain(reader_model(config, progress), config, "base", (rate,), progress))
+
+
+def reader_model(config: Pretraining, progress: bool = True) -> LlamaForCausalLM:
+    """What all bases share: how to answer what a question lists, at mixed rates."""
+    return _cached("reader", config, lambda: _pretrain(world_model(config, progress), config, "reader", RATES, progress))
 
 
 def world_model(config: Pretraining, progress: bool = True) -> LlamaForCausalLM:
-    """What all bases share: the world's grammar and how to read a context, at mixed rates."""
-    return _cached("world", config, lambda: _pretrain(new_model(config), config, RATES, progress))
+    """What readers start from: the world's grammar and how to find a fact, from open questions and writers without a plan."""
+    return _cached("world", config, lambda: _pretrain(new_model(config), config, "world", RATES, progress))
 
 
 def _cached(name, config, make) -> LlamaForCausalLM:
@@ -104,15 +113,15 @@ def _cached(name, config, make) -> LlamaForCausalLM:
     return LlamaForCausalLM.from_pretrained(folder).eval()
 
 
-def _pretrain(model, config: Pretraining, rates: tuple[float, ...], progress: bool) -> LlamaForCausalLM:
+def _pretrain(model, config: Pretraining, stage: Stage, rates: tuple[float, ...], progress: bool) -> LlamaForCausalLM:
     """Next-token prediction on responses; learning rate warmed up, then falling to zero."""
     draw = Random(f"{config.seed} {rates}")
-    steps = config.world_steps if len(rates) > 1 else config.rate_steps
-    peak = config.learning_rate if len(rates) > 1 else config.learning_rate / 3
+    steps = {"world": config.world_steps, "reader": config.reading_steps, "base": config.rate_steps}[stage]
+    peak = config.learning_rate * {"world": 1.0, "reader": 0.6, "base": 0.3}[stage]
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.1)
     for step in range(steps):
-        prompts, responses = _texts(draw, config.batch, rates)
+        prompts, responses = _texts(draw, config.batch, stage, rates)
         logits = response_logits(model, prompts, responses)
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 2), responses.flatten(), ignore_index=PADDING)
         optimizer.zero_grad(set_to_none=True)
@@ -120,17 +129,18 @@ def _pretrain(model, config: Pretraining, rates: tuple[float, ...], progress: bo
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if progress and (step + 1) % 250 == 0:
-            print(f"pretrain {rates} | step {step + 1} of {steps} | loss {loss.item():.3f}", flush=True)
+        if progress and (step + 1) % 100 == 0:
+            print(f"pretrain {stage} {rates} | step {step + 1} of {steps} | loss {loss.item():.3f}", flush=True)
     return model
 
 
-def _texts(draw: Random, count: int, rates: tuple[float, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+def _texts(draw: Random, count: int, stage: Stage, rates: tuple[float, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     prompts, responses = [], []
     for _ in range(count):
         prompt = draw_prompt(draw)
-        prompts.append(prompt.tokens())
-        responses.append(draw_response(draw, prompt, draw.choice(rates)))
+        prompts.append(prompt.open_tokens() if stage == "world" else prompt.tokens())
+        write = draw_free_response if stage == "world" else draw_response
+        responses.append(write(draw, prompt, draw.choice(rates)))
     longest = max(map(len, responses))
     padded = [response + [PADDING] * (longest - len(response)) for response in responses]
     return torch.tensor(prompts), torch.tensor(padded).unsqueeze(1)

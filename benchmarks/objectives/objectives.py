@@ -46,25 +46,23 @@ class Setting:
     contrast: int = 0  # 1, 2: what both sides of a block share, by token or by pair of tokens, cancels before credit is given
     per_claim: bool = False  # a claim weighs the same whatever its number of tokens
     single_class: variants.SingleClass = "none"
-    vocabulary_beta: float = 0.0  # exact KL(base || policy) over the vocabulary at neutral places
     stop_beta: float = 0.0  # extra anchor on stop tokens
     continue_beta: float = 0.0  # extra anchor on P(stop) wherever stopping is a choice
     # the run
     schedule: Literal["constant", "cosine", "linear"] = "constant"
-    steps: int = 160
+    steps: int = 128
     groups_per_step: int = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """B groups: prompts (B, P), tokens, labels, old_logprobs (B, G, T); base_logprobs (B, G, T, V) where a variant needs it."""
+    """B groups: prompts (B, P), tokens, labels, old_logprobs and base_stop_logprobs, log P_base(stop), (B, G, T)."""
 
     prompts: Tensor
     tokens: Tensor
     labels: Tensor
     old_logprobs: Tensor
-    base_logprobs: Tensor | None = None
-    mismatched_base: Tensor | None = None  # (B, G) log-probability of the next prompt's responses, for KTO
+    base_stop_logprobs: Tensor | None = None
 
     @property
     def is_token(self) -> Tensor:
@@ -77,8 +75,15 @@ class Batch:
         return good / (good + bad)  # 0/0 is NaN, which is what is meant
 
 
-def batch_of(rollouts: Rollouts, labels: Tensor, chosen: Tensor) -> Batch:
-    """The groups at `chosen`, cut to the longest response."""
+@torch.no_grad()
+def stop_logprobs(base, rollouts: Rollouts) -> Tensor:
+    """(N, G, T) log-probability of stopping at every place of the rollouts, under the base."""
+    parts = zip(rollouts.prompt_tokens.split(64), rollouts.tokens.split(64), strict=True)
+    return torch.cat([response_logits(base, *part).log_softmax(-1)[..., STOP] for part in parts])
+
+
+def batch_of(rollouts: Rollouts, labels: Tensor, chosen: Tensor, base_stop: Tensor | None = None) -> Batch:
+    """The groups at `chosen`, cut to the longest response. base_stop: `stop_logprobs`, where a setting anchors them."""
     tokens = rollouts.tokens[chosen]
     longest = int((tokens != PADDING).any(0).any(0).sum())
     return Batch(
@@ -86,6 +91,7 @@ def batch_of(rollouts: Rollouts, labels: Tensor, chosen: Tensor) -> Batch:
         tokens[:, :, :longest],
         labels[chosen][:, :, :longest],
         rollouts.logprobs[chosen][:, :, :longest],
+        None if base_stop is None else base_stop[chosen][:, :, :longest],
     )
 
 
@@ -99,8 +105,8 @@ def step_loss(model, base, batch: Batch, setting: Setting) -> tuple[Tensor, dict
         reference_point = None if setting.method == "dpo" else _mismatched_change(model, base, batch)
         return preference(change, batch.faithfulness(), setting.beta, reference_point), {}
     value, metrics = _credit_loss(logprobs, batch, setting)
-    if setting.vocabulary_beta or setting.continue_beta or setting.stop_beta:
-        value = value + _extra_anchors(distribution, logprobs, base, batch, setting)
+    if setting.continue_beta or setting.stop_beta:
+        value = value + _stop_anchors(distribution, logprobs, batch, setting)
     return value, metrics
 
 
@@ -147,20 +153,15 @@ def _credit_loss(logprobs: Tensor, batch: Batch, setting: Setting) -> tuple[Tens
     return value, loss.step_metrics({name: total.double() for name, total in sums.items()})
 
 
-def _extra_anchors(distribution: Tensor, logprobs: Tensor, base, batch: Batch, setting: Setting) -> Tensor:
-    with torch.no_grad():
-        theirs = response_logits(base, batch.prompts, batch.tokens).log_softmax(-1)
-    mask, labels = batch.is_token, batch.labels
-    is_stop = batch.tokens == STOP
+def _stop_anchors(distribution: Tensor, logprobs: Tensor, batch: Batch, setting: Setting) -> Tensor:
     value = torch.zeros(())
-    if setting.vocabulary_beta:
-        neutral = mask & (labels == 0)
-        per_token = (theirs.exp() * (theirs - distribution)).sum(-1)
-        value = value + setting.vocabulary_beta * per_token[neutral].mean()
     if setting.stop_beta:
-        value = value + setting.stop_beta * (logprobs - batch.old_logprobs)[is_stop].square().mean() / 2
+        drift = (logprobs - batch.old_logprobs)[batch.tokens == STOP]
+        value = value + setting.stop_beta * drift.square().mean() / 2
     if setting.continue_beta:
-        value = value + setting.continue_beta * variants.stop_choice_kl(distribution, theirs, STOP)[mask].mean()
+        assert batch.base_stop_logprobs is not None
+        choice = variants.stop_choice_kl(distribution[..., STOP], batch.base_stop_logprobs)
+        value = value + setting.continue_beta * choice[batch.is_token].mean()
     return value
 
 

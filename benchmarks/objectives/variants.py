@@ -94,10 +94,9 @@ def with_single_class(credits: Tensor, labels: Tensor, block_of: Tensor, which: 
     return (credits.double() + added - surplus * weight / weight.sum()).float()
 
 
-def stop_choice_kl(distribution: Tensor, theirs: Tensor, stop: int) -> Tensor:
-    """KL between the two-way choices stop / go on of base and policy at every place. (…, V) log-probs -> (…)."""
-    ours_stop, theirs_stop = distribution[..., stop], theirs[..., stop]
-    smallest = 1e-6  # stopping is no choice where both give it less
-    ours_go = torch.log1p(-ours_stop.exp().clamp(max=1 - smallest))
-    theirs_go = torch.log1p(-theirs_stop.exp().clamp(max=1 - smallest))
-    return theirs_stop.exp() * (theirs_stop - ours_stop) + theirs_go.exp() * (theirs_go - ours_go)
+def stop_choice_kl(ours: Tensor, theirs: Tensor) -> Tensor:
+    """KL(base || policy) of the two-way choice stop / go on at every place, from log P(stop) of policy and base."""
+    smallest = 1e-6  # of going on; stopping is certain below
+    ours_go = torch.log1p(-ours.exp().clamp(max=1 - smallest))
+    theirs_go = torch.log1p(-theirs.exp().clamp(max=1 - smallest))
+    return theirs.exp() * (theirs - ours) + theirs_go.exp() * (theirs_go - ours_go)

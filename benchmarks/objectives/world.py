@@ -1,7 +1,7 @@
 """A small world whose every sentence can be verified exactly: contexts of facts, questions, responses, verdicts.
 
 A fact is an (entity, attribute, value) triple and three tokens long. A prompt states seven facts about two entities and
-asks about one of them; the facts about that one are asked for, the others are supported when repeated but nobody asked.
+asks for attributes of one of them; its facts are asked for, the others are supported when repeated but nobody asked.
 A response is a sequence of claims, `entity attribute value . entity attribute value and attribute value . <stop>`: a claim
 after `and` shares its subject with the one before, so one token may belong to claims of different verdicts.
 Invented claims have a source, as in life: every entity has a popular value for every attribute, which contexts do not follow.
@@ -21,7 +21,8 @@ PADDING, START, ASK, ANSWER, STOP, AND, FULL_STOP = range(7)
 ENTITY, ATTRIBUTE, VALUE = 7, 7 + ENTITIES, 7 + ENTITIES + ATTRIBUTES  # first token of each kind
 VOCABULARY = 40
 FACTS, SUBJECTS = 7, 2
-PROMPT_TOKENS = 3 * FACTS + 4
+MOST_ASKED, NOTHING = 4, 39  # a question lists up to four attributes; NOTHING fills the places that it does not need
+PROMPT_TOKENS = 3 * FACTS + MOST_ASKED + 4
 MAX_RESPONSE_TOKENS = 40  # about twice what writers write, so that growth shows
 Fact = tuple[int, int, int]
 SharedToken = Literal["neutral", "unsupported_wins", "supported_wins"]
@@ -41,6 +42,11 @@ class Prompt:
 
     def tokens(self) -> list[int]:
         """(PROMPT_TOKENS,) token ids; every prompt has the same length, so no batch needs padding on the left."""
+        asked = [ATTRIBUTE + attribute for _, attribute, _ in self.asked()]
+        return [*self.open_tokens()[:-1], *asked, *[NOTHING] * (MOST_ASKED - len(asked)), ANSWER]
+
+    def open_tokens(self) -> list[int]:
+        """The same with a question that names the entity only."""
         stated = [token for e, a, v in self.facts for token in (ENTITY + e, ATTRIBUTE + a, VALUE + v)]
         return [START, *stated, ASK, ENTITY + self.subject, ANSWER]
 
@@ -64,11 +70,36 @@ def draw_prompt(draw: Random) -> Prompt:
 
 
 def draw_response(draw: Random, prompt: Prompt, invented_share: float) -> list[int]:
-    """Token ids of one response by a writer who invents each claim with this probability; ends with STOP."""
+    """Token ids of one response by a writer who invents each claim with this probability; ends with STOP.
+
+    The writer goes through what is asked for, in the context's order, and adds up to two claims that nobody asked for. So the
+    length suits the question: without inventions everything asked for is said, and saying more would add nothing.
+    """
+    others = [fact for fact in prompt.facts if fact[0] != prompt.subject]
+    planned = list(prompt.asked())
+    for fact in draw.sample(others, min(draw.randint(0, 2), len(others))):
+        planned.insert(draw.randint(0, len(planned)), fact)
+    claims = [_invent(draw, prompt, fact) if draw.random() < invented_share else fact for fact in planned]
+    return _write(draw, claims)
+
+
+def _invent(draw: Random, prompt: Prompt, fact: Fact) -> Fact:
+    """In place of a fact: what everybody believes about its attribute, or about one that the context says nothing about."""
+    subject, attribute, true_value = fact
+    if draw.random() < 0.5:
+        stated = {a for e, a, _ in prompt.facts if e == subject}
+        attribute = draw.choice([a for a in range(ATTRIBUTES) if a not in stated])
+        return subject, attribute, popular_value(subject, attribute)
+    value = popular_value(subject, attribute)
+    return subject, attribute, value if value != true_value else (value + draw.randrange(1, VALUES)) % VALUES
+
+
+def draw_free_response(draw: Random, prompt: Prompt, invented_share: float) -> list[int]:
+    """A writer without a plan, from whom models learn the world: three to six claims, mostly about what is asked."""
     unsaid, claims = list(prompt.facts), list[Fact]()
     for _ in range(draw.randint(3, 6)):
         if draw.random() < invented_share or not unsaid:
-            claims.append(_invent(draw, prompt))
+            claims.append(_invent_freely(draw, prompt))
             continue
         asked = [fact for fact in unsaid if fact[0] == prompt.subject]
         claims.append(draw.choice(asked if asked and draw.random() < 0.75 else unsaid))
@@ -76,7 +107,7 @@ def draw_response(draw: Random, prompt: Prompt, invented_share: float) -> list[i
     return _write(draw, claims)
 
 
-def _invent(draw: Random, prompt: Prompt) -> Fact:
+def _invent_freely(draw: Random, prompt: Prompt) -> Fact:
     subject = prompt.subject if draw.random() < 0.8 else draw.choice(prompt.facts)[0]
     stated = {a: v for e, a, v in prompt.facts if e == subject}
     lacking = [a for a in range(ATTRIBUTES) if a not in stated]
