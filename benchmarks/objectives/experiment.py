@@ -25,7 +25,7 @@ from benchmarks.objectives.training import train
 
 Purpose = Literal["select", "report"]
 TRAIN_PROMPTS, GROUP = 256, 8
-PROMPTS: dict[Purpose, int] = {"select": 128, "report": 512}
+PROMPTS: dict[Purpose, int] = {"select": 128, "report": 384}
 EVALUATION_GROUP = 4
 KEPT = ("f", "i", "q", "base_q", "length")  # per-prompt values that a result carries
 
@@ -91,13 +91,13 @@ def _run(setting: Setting, rate: float, seed: int, purpose: Purpose) -> dict:
     began = time.perf_counter()
     prompts = draw_prompts(purpose, PROMPTS[purpose])
     _, medians = base_scores(rate, purpose)
-    watched = prompts[:128]
+    watched = prompts[:192]
 
     def look(model) -> dict[str, float]:
-        found = means(score(sample(model, watched, EVALUATION_GROUP, seed=2)))
+        found = means(score(sample(model, watched, EVALUATION_GROUP, seed=3)))
         return {name: found[name] for name in ("f", "i", "q", "length")}
 
-    looks = tuple(setting.steps * eighth // 8 for eighth in ((2, 4, 6, 8) if purpose == "select" else range(1, 9)))
+    looks = tuple(setting.steps * part // 8 for part in (1, 2, 4, 6, 7, 8))
     trained = train(
         base(rate), training_rollouts(rate, seed), setting, seed=seed,
         look_at=looks if purpose == "report" else (), look=look,

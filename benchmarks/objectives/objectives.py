@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks.objectives import variants
 from benchmarks.objectives.models import response_logits
 from benchmarks.objectives.sampling import Rollouts
-from benchmarks.objectives.world import PADDING, STOP, ClaimTokens, SharedToken
+from benchmarks.objectives.world import PADDING, STOP, ClaimTokens, Repeats, SharedToken
 from trainer import credit, loss
 
 Method = Literal["balanced", "token", "response", "supported", "dpo", "kto"]
@@ -41,7 +41,8 @@ class Setting:
     anchor: loss.Anchor = "all"
     # labels
     shared: SharedToken = "neutral"
-    claim_tokens: ClaimTokens = "all"
+    claim_tokens: ClaimTokens = "first_wrong"
+    repeats: Repeats = "neutral"
     # variants that the trainer does not have
     contrast: int = 0  # 1, 2: what both sides of a block share, by token or by pair of tokens, cancels before credit is given
     per_claim: bool = False  # a claim weighs the same whatever its number of tokens
@@ -50,7 +51,7 @@ class Setting:
     continue_beta: float = 0.0  # extra anchor on P(stop) wherever stopping is a choice
     # the run
     schedule: Literal["constant", "cosine", "linear"] = "constant"
-    steps: int = 128
+    steps: int = 96
     groups_per_step: int = 8
 
 

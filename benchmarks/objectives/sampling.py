@@ -16,6 +16,7 @@ from benchmarks.objectives.world import (
     STOP,
     ClaimTokens,
     Prompt,
+    Repeats,
     SharedToken,
     Verified,
     draw_prompt,
@@ -40,11 +41,11 @@ class Rollouts:
             :, :, : self.tokens.shape[2]
         ]
 
-    def relabelled(self, shared: SharedToken, claim_tokens: ClaimTokens) -> Rollouts:
+    def relabelled(self, shared: SharedToken, claim_tokens: ClaimTokens, repeats: Repeats) -> Rollouts:
         """The same responses under another labelling."""
         return Rollouts(
             self.prompts, self.prompt_tokens, self.tokens, self.logprobs,
-            _verify_all(self.prompts, self.tokens, shared, claim_tokens),
+            _verify_all(self.prompts, self.tokens, shared, claim_tokens, repeats),
         )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def sample(model, prompts: list[Prompt], group: int, seed: int, batch: int = 256
     tokens = torch.cat([tokens for tokens, _ in parts])
     logprobs = torch.cat([logprobs for _, logprobs in parts])
     longest = int((tokens != PADDING).any(0).any(0).sum())
-    verified = _verify_all(prompts, tokens, "neutral", "all")
+    verified = _verify_all(prompts, tokens)
     return Rollouts(prompts, prompt_tokens, tokens[:, :, :longest], logprobs[:, :, :longest], verified)
 
 
@@ -88,9 +89,11 @@ def _sample_batch(model, prompt_tokens, group: int, generator) -> tuple[torch.Te
     return tokens.view(shape), logprobs.view(shape)
 
 
-def _verify_all(prompts, tokens, shared: SharedToken, claim_tokens: ClaimTokens) -> list[list[Verified]]:
+def _verify_all(
+    prompts, tokens, shared: SharedToken = "neutral", claim_tokens: ClaimTokens = "all", repeats: Repeats = "supported"
+) -> list[list[Verified]]:
     return [
-        [verify(prompt, response, shared=shared, claim_tokens=claim_tokens) for response in group]
+        [verify(prompt, response, shared=shared, claim_tokens=claim_tokens, repeats=repeats) for response in group]
         for prompt, group in zip(prompts, tokens.tolist(), strict=True)
     ]
 

@@ -51,7 +51,7 @@ def train(
 ) -> Trained:
     """`setting.steps` optimizer steps (AdamW, gradient norm clipped at 1) on groups of `rollouts`, which the base wrote."""
     trained = Trained(copy.deepcopy(base).requires_grad_(True))
-    labels = rollouts.relabelled(setting.shared, setting.claim_tokens).labels
+    labels = rollouts.relabelled(setting.shared, setting.claim_tokens, setting.repeats).labels
     base_stop = stop_logprobs(base, rollouts) if setting.continue_beta else None
     optimizer = torch.optim.AdamW(trained.model.parameters(), lr=setting.learning_rate, betas=(0.9, 0.98), weight_decay=0)
     for step, chosen in enumerate(group_order(len(labels), setting.groups_per_step, setting.steps, seed)):

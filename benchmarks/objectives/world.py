@@ -27,6 +27,7 @@ MAX_RESPONSE_TOKENS = 40  # about twice what writers write, so that growth shows
 Fact = tuple[int, int, int]
 SharedToken = Literal["neutral", "unsupported_wins", "supported_wins"]
 ClaimTokens = Literal["all", "first_wrong"]
+Repeats = Literal["supported", "neutral"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +148,18 @@ class Verified:
 
 
 def verify(
-    prompt: Prompt, response: list[int], *, shared: SharedToken = "neutral", claim_tokens: ClaimTokens = "all"
+    prompt: Prompt,
+    response: list[int],
+    *,
+    shared: SharedToken = "neutral",
+    claim_tokens: ClaimTokens = "all",
+    repeats: Repeats = "supported",
 ) -> Verified:
     """Verdicts and token labels of a response; what follows STOP is ignored.
 
     `shared`: the label of a subject that claims of both verdicts share. `claim_tokens`: whether an unsupported claim's label
     stands on all of its tokens, or on the first one at which it departs from the context (attribute or value).
+    `repeats`: the label of a supported claim that the response has already made.
     """
     truth = {(e, a): v for e, a, v in prompt.facts}
     length = response.index(STOP) + 1 if STOP in response else len([t for t in response if t != PADDING])
@@ -162,9 +169,11 @@ def verify(
     supported = repeated = other = 0
     for subject_at, at, fact in claims:
         right = truth.get(fact[:2]) == fact[2]
-        subject_verdicts[subject_at].append(right)
+        again = right and fact in said and repeats == "neutral"
+        if not again:
+            subject_verdicts[subject_at].append(right)
         if right:
-            labels[at : at + 2] = 1
+            labels[at : at + 2] = not again
             supported += 1
             repeated += fact in said
             other += fact[0] != prompt.subject

@@ -1,0 +1,104 @@
+"""The figures: every method with the setting that the search chose for it, on prompts that no choice has seen.
+
+    python -m benchmarks.objectives.run            # trains what is missing, then prints the tables
+    python -m benchmarks.objectives.run --rate 0.4 # only this base: for several processes side by side
+
+Per base and method: F, I, Q and their paired differences to the balanced form (95 % bootstrap over prompts and seeds), length
+against the base, claims asked for and not, KL, late drift, steps until the response-level objective's last F is reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+
+from benchmarks.objectives.experiment import Result, base_scores, run
+from benchmarks.objectives.models import RATES
+from benchmarks.objectives.objectives import describe
+from benchmarks.objectives.scores import means, paired_difference
+from benchmarks.objectives.search import METHODS, chosen_setting
+
+SEEDS = (0, 1, 2)
+COLUMNS = ("f", "i", "q", "base_q", "length", "asked_for", "not_asked_for", "repeated", "empty", "kl")
+
+
+def results(method: str, rate: float) -> list[Result]:
+    """One result per seed, on the report prompts."""
+    setting = chosen_setting(method, rate)
+    return [run(setting, rate, seed, "report") for seed in SEEDS]
+
+
+def average(found: list[Result], name: str) -> float:
+    """Mean over seeds of a corpus score."""
+    return float(np.mean([result.scores[name] for result in found]))
+
+
+def drift(found: list[Result], name: str) -> float:
+    """Last value of a score over its best on the way: 1 = no late drift. Mean over seeds of the curves, then compared."""
+    steps = sorted(found[0].curve)
+    curve = [float(np.mean([result.curve[step][name] for result in found])) for step in steps]
+    return curve[-1] / max(curve)
+
+
+def steps_to(found: list[Result], name: str, value: float) -> int | None:
+    """First looked-at step at which the mean curve reaches a value; None if it never does."""
+    for step in sorted(found[0].curve):
+        if float(np.mean([result.curve[step][name] for result in found])) >= value:
+            return step
+    return None
+
+
+def table(rate: float) -> str:
+    """Markdown: a row per method, the base first."""
+    base, _ = base_scores(rate, "report")
+    at_start = means(base)
+    everything = {method: results(method, rate) for method in METHODS}
+    to_reach = average(everything["response"], "f")
+    rows = [
+        "| method | F | I | Q | Q (K of the base) | length | asked for | not asked | repeated | empty | KL "
+        "| last/best F | last/best Q | steps to response's F |",
+        "|" + "---|" * 14,
+        f"| base | {' | '.join(_number(at_start.get(name, 0.0), name, at_start) for name in COLUMNS)} | | | |",
+    ]
+    for method, found in everything.items():
+        cells = [_number(average(found, name), name, at_start) for name in COLUMNS]
+        reached = steps_to(found, "f", to_reach)
+        ends = f"{drift(found, 'f'):.3f} | {drift(found, 'q'):.3f} | {'never' if reached is None else reached}"
+        rows.append(f"| {method} | {' | '.join(cells)} | {ends} |")
+    rows += ["", "| balanced minus | F | Q | Q (K of the base) | chosen setting |", "|---|---|---|---|---|"]
+    ours = everything["balanced"]
+    for method, found in everything.items():
+        cells = []
+        for name in ("f", "q", "base_q"):
+            middle, low, high = paired_difference([r.table[name] for r in ours], [r.table[name] for r in found])
+            cells.append(f"{middle:+.3f} ({low:+.3f} to {high:+.3f})")
+        if method == "balanced":
+            cells = ["", "", ""]
+        rows.append(f"| {method} | {' | '.join(cells)} | {describe(chosen_setting(method, rate))} |")
+    rows += ["", "By seed, F / Q / length: " + "; ".join(f"{m} {_by_seed(f)}" for m, f in everything.items())]
+    return "\n".join(rows)
+
+
+def _number(value: float, name: str, base: dict[str, float]) -> str:
+    if name == "length":
+        return f"{value:.1f} (x{value / base['length']:.2f})"
+    return f"{value:.2f}" if name in ("asked_for", "not_asked_for", "repeated", "kl") else f"{value:.3f}"
+
+
+def _by_seed(found: list[Result]) -> str:
+    return ", ".join(f"{r.scores['f']:.3f}/{r.scores['q']:.3f}/{r.scores['length']:.1f}" for r in found)
+
+
+def main() -> None:
+    """Train what is missing and print one table per base."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", action="append", type=float, help="default: all three")
+    for rate in parser.parse_args().rate or RATES:
+        print(f"\n### Base that invents {rate:.0%}\n\n{table(rate)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
