@@ -91,13 +91,13 @@ def _run(setting: Setting, rate: float, seed: int, purpose: Purpose) -> dict:
     began = time.perf_counter()
     prompts = draw_prompts(purpose, PROMPTS[purpose])
     _, medians = base_scores(rate, purpose)
-    watched = prompts[:192]
+    watched = prompts[:128]
 
     def look(model) -> dict[str, float]:
         found = means(score(sample(model, watched, EVALUATION_GROUP, seed=3)))
         return {name: found[name] for name in ("f", "i", "q", "length")}
 
-    looks = tuple(setting.steps * part // 8 for part in (1, 2, 4, 6, 7, 8))
+    looks = tuple(setting.steps * part // 8 for part in (1, 2, 4, 6, 8))
     trained = train(
         base(rate), training_rollouts(rate, seed), setting, seed=seed,
         look_at=looks if purpose == "report" else (), look=look,

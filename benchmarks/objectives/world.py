@@ -27,7 +27,7 @@ MAX_RESPONSE_TOKENS = 40  # about twice what writers write, so that growth shows
 Fact = tuple[int, int, int]
 SharedToken = Literal["neutral", "unsupported_wins", "supported_wins"]
 ClaimTokens = Literal["all", "first_wrong"]
-Repeats = Literal["supported", "neutral"]
+Repeats = Literal["supported", "neutral", "lowered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,8 @@ def verify(
 
     `shared`: the label of a subject that claims of both verdicts share. `claim_tokens`: whether an unsupported claim's label
     stands on all of its tokens, or on the first one at which it departs from the context (attribute or value).
-    `repeats`: the label of a supported claim that the response has already made.
+    `repeats`: the label of a supported claim that the response has already made; `lowered` puts -1 on its attribute, the
+    word that chooses what to say, so that it counts on the side of the words that are better replaced.
     """
     truth = {(e, a): v for e, a, v in prompt.facts}
     length = response.index(STOP) + 1 if STOP in response else len([t for t in response if t != PADDING])
@@ -169,11 +170,12 @@ def verify(
     supported = repeated = other = 0
     for subject_at, at, fact in claims:
         right = truth.get(fact[:2]) == fact[2]
-        again = right and fact in said and repeats == "neutral"
+        again = right and fact in said and repeats != "supported"
         if not again:
             subject_verdicts[subject_at].append(right)
         if right:
             labels[at : at + 2] = not again
+            labels[at] = -1 if again and repeats == "lowered" else labels[at]
             supported += 1
             repeated += fact in said
             other += fact[0] != prompt.subject

@@ -65,6 +65,7 @@ def test_a_repeated_fact_counts_once_as_asked_for_and_may_be_neutral():
     assert (found.supported, found.asked_for, found.repeated) == (2, 1, 1)
     assert labels(response) == [1, 1, 1, 0, 1, 1, 1, 0, 0]
     assert labels(response, repeats="neutral") == [1, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert labels(response, repeats="lowered") == [1, 1, 1, 0, 0, -1, 0, 0, 0]
 
 
 def test_nonsense_makes_no_claims_and_is_counted_as_stray():
