@@ -2,8 +2,9 @@
 
     python -m benchmarks.objectives.demos
 
-For every objective and base: how much supported content it lowers, how it pushes length, how much of its gradient is signal.
-All from the base's own samples, so nothing here depends on a learning rate, a clip or an anchor. Theory: docs/objective.md.
+For every objective and base: how much supported content it lowers, how it pushes length, how much of its gradient is
+signal. All from the base's own samples, so nothing here depends on a learning rate, a clip or an anchor. Theory:
+docs/objective.md.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from benchmarks.objectives.objectives import Batch, Setting, batch_of, step_loss
 from benchmarks.objectives.sampling import Rollouts, draw_prompts, sample
 
 OBJECTIVES = {
+    "balanced unit": Setting(beta=0.0, mass="unit"),
     "balanced sqrt": Setting(beta=0.0),
     "balanced harmonic": Setting(beta=0.0, mass="harmonic"),
-    "balanced unit": Setting(beta=0.0, mass="unit"),
-    "balanced sqrt, per response": Setting(beta=0.0, block="response"),
+    "balanced unit, whole claims": Setting(beta=0.0, mass="unit", claim_tokens="all"),
     "token ±1": Setting("token", beta=0.0),
     "supported only": Setting("supported", beta=0.0),
     "response": Setting("response", beta=0.0),
@@ -51,9 +52,15 @@ def flat_gradient(model, value: Tensor) -> Tensor:
 
 def step_gradients(model, rollouts: Rollouts, setting: Setting) -> Tensor:
     """(M, D) descent directions, one per disjoint step of `groups_per_step` groups: all see the same samples once."""
-    labels = rollouts.labels
+    labels = _labels(rollouts, setting)
     steps = torch.arange(len(labels)).split(setting.groups_per_step)
-    return torch.stack([-flat_gradient(model, step_loss(model, model, batch_of(rollouts, labels, at), setting)[0]) for at in steps])
+    return torch.stack(
+        [-flat_gradient(model, step_loss(model, model, batch_of(rollouts, labels, at), setting)[0]) for at in steps]
+    )
+
+
+def _labels(rollouts: Rollouts, setting: Setting) -> Tensor:
+    return rollouts.relabelled(setting.shared, setting.claim_tokens, setting.repeats).labels
 
 
 def score_gradient(model, rollouts: Rollouts, values: Tensor) -> Tensor:
@@ -85,7 +92,9 @@ def demonstrate(rate: float, name: str, truth: tuple[Tensor, Tensor]) -> Demonst
     unit = mean / mean.norm()
     lowered = raised = total = float("nan")
     if setting.method != "dpo":
-        lowered, raised, total = _credit_shares(batch_of(rollouts, rollouts.labels, torch.arange(len(rollouts.prompts))), setting)
+        lowered, raised, total = _credit_shares(
+            batch_of(rollouts, _labels(rollouts, setting), torch.arange(len(rollouts.prompts))), setting
+        )
     length, faithfulness = truth
     return Demonstration(
         lowered, raised, total, float(unit @ length), float(unit @ faithfulness), signal_to_noise(gradients)
@@ -93,11 +102,11 @@ def demonstrate(rate: float, name: str, truth: tuple[Tensor, Tensor]) -> Demonst
 
 
 def _credit_shares(batch: Batch, setting: Setting) -> tuple[float, float, float]:
-    credits, _ = token_credit(batch, setting)
+    credited, _ = token_credit(batch, setting)
     labels = batch.labels[batch.is_token]
-    lowered = float((credits[labels > 0] < 0).float().mean())
-    raised = float((credits[labels < 0] > 0).float().mean())
-    return lowered, raised, float(credits.sum()) / len(batch.prompts)
+    lowered = float((credited[labels > 0] < 0).float().mean())
+    raised = float((credited[labels < 0] > 0).float().mean())
+    return lowered, raised, float(credited.sum()) / len(batch.prompts)
 
 
 def truths(rate: float) -> tuple[Tensor, Tensor]:
@@ -117,7 +126,10 @@ def main() -> None:
         truth = truths(rate)
         for name in OBJECTIVES:
             found = demonstrate(rate, name, truth)
-            print(json.dumps({"rate": rate, "objective": name, **{k: round(v, 5) for k, v in vars(found).items()}}), flush=True)
+            print(
+                json.dumps({"rate": rate, "objective": name, **{k: round(v, 5) for k, v in vars(found).items()}}),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

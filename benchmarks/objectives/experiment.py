@@ -1,7 +1,8 @@
-"""One experiment: a setting, a rate, a seed -> scores on a set of prompts. Results are kept, so nothing is paid for twice.
+"""One experiment: a setting, a rate, a seed -> scores on a set of prompts. Results are kept, so nothing is paid for
+twice.
 
-A result file is named after everything that decides it, the world's version and the pretraining among it, but not after the
-code of the objectives: delete `results/` below the cache folder after changing that.
+A result file is named after everything that decides it, the world's version and the pretraining among it, but not
+after the code of the objectives: delete `results/` below the cache folder after changing that.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ KEPT = ("f", "i", "q", "base_q", "length")  # per-prompt values that a result ca
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What came out. scores: corpus means at the last step; curve: f, i, q, length by step; table: per-prompt values."""
+    """What came out.
+
+    scores: corpus means at the last step; curve: f, i, q, length by step; table: per-prompt values.
+    """
 
     scores: dict[str, float]
     curve: dict[int, dict[str, float]]

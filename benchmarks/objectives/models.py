@@ -1,7 +1,8 @@
 """Tiny Llama models that live in the synthetic world: written from a config, pretrained there, kept on disk.
 
-One model learns the world from writers of all rates who write without a plan, then from writers who answer what is asked; each
-base is that model after some more text from writers of one rate, so that its own share of invented claims is that rate's. Files are keyed by everything that decides their content.
+One model learns the world from writers of all rates who write without a plan, then from writers who answer what is
+asked; each base is that model after some more text from writers of one rate, so that its own share of invented claims
+is that rate's. Files are keyed by everything that decides their content.
 """
 
 from __future__ import annotations
@@ -89,16 +90,22 @@ def response_logits(model: LlamaForCausalLM, prompts: torch.Tensor, responses: t
 def base_model(rate: float, config: Pretraining | None = None, progress: bool = True) -> LlamaForCausalLM:
     """The base of this rate: from the cache, or pretrained now (minutes) and kept."""
     config = config or Pretraining()
-    return _cached(f"base-{rate:.2f}", config, lambda: _pretrain(reader_model(config, progress), config, "base", (rate,), progress))
+    return _cached(
+        f"base-{rate:.2f}", config, lambda: _pretrain(reader_model(config, progress), config, "base", (rate,), progress)
+    )
 
 
 def reader_model(config: Pretraining, progress: bool = True) -> LlamaForCausalLM:
     """What all bases share: how to answer what a question lists, at mixed rates."""
-    return _cached("reader", config, lambda: _pretrain(world_model(config, progress), config, "reader", RATES, progress))
+    return _cached(
+        "reader", config, lambda: _pretrain(world_model(config, progress), config, "reader", RATES, progress)
+    )
 
 
 def world_model(config: Pretraining, progress: bool = True) -> LlamaForCausalLM:
-    """What readers start from: the world's grammar and how to find a fact, from open questions and writers without a plan."""
+    """What readers start from: the world's grammar and how to find a fact, from open questions and writers without a
+    plan.
+    """
     return _cached("world", config, lambda: _pretrain(new_model(config), config, "world", RATES, progress))
 
 

@@ -1,9 +1,11 @@
-"""The objectives that are compared, each as (model, batch of groups) -> loss. Credit and loss are the trainer's own functions.
+"""The objectives that are compared, each as (model, batch of groups) -> loss. Credit and loss are the trainer's own
+functions.
 
-Every objective gets the same batches: B prompts with G responses each from the base, their labels, and the log-probabilities
-they were drawn with (the base is behaviour policy and reference at once). Token-level methods are one flag of the trainer;
-DPO (arXiv 2305.18290) and KTO (arXiv 2402.01306) are written out here on pairs made from the same labels, so that they can
-share the loop, and are held against TRL's own trainers by `trl_check`. What the trainer does not have (yet) is in `variants`.
+Every objective gets the same batches: B prompts with G responses each from the base, their labels, and the
+log-probabilities they were drawn with (the base is behaviour policy and reference at once). Token-level methods are
+one flag of the trainer; DPO (arXiv 2305.18290) and KTO (arXiv 2402.01306) are written out here on pairs made from the
+same labels, so that they can share the loop, and are held against TRL's own trainers by `trl_check`. What the trainer
+does not have (yet) is in `variants`.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ class Setting:
     claim_tokens: ClaimTokens = "first_wrong"
     repeats: Repeats = "neutral"
     # variants that the trainer does not have
-    contrast: int = 0  # 1, 2: what both sides of a block share, by token or by pair of tokens, cancels before credit is given
+    contrast: int = (
+        0  # 1, 2: what both sides of a block share, by token or by pair of tokens, cancels before credit is given
+    )
     per_claim: bool = False  # a claim weighs the same whatever its number of tokens
     single_class: variants.SingleClass = "none"
     stop_beta: float = 0.0  # extra anchor on stop tokens
@@ -63,17 +67,13 @@ class Batch:
     tokens: Tensor
     labels: Tensor
     old_logprobs: Tensor
+    faithfulness: Tensor  # (B, G) share of supported claims, NaN without claims
     base_stop_logprobs: Tensor | None = None
 
     @property
     def is_token(self) -> Tensor:
         """(B, G, T) bool, True = a token of the response, the stop token included."""
         return self.tokens != PADDING
-
-    def faithfulness(self) -> Tensor:
-        """(B, G) share of supported tokens among the labelled ones; NaN without labels."""
-        good, bad = (self.labels > 0).sum(-1), (self.labels < 0).sum(-1)
-        return good / (good + bad)  # 0/0 is NaN, which is what is meant
 
 
 @torch.no_grad()
@@ -92,6 +92,7 @@ def batch_of(rollouts: Rollouts, labels: Tensor, chosen: Tensor, base_stop: Tens
         tokens[:, :, :longest],
         labels[chosen][:, :, :longest],
         rollouts.logprobs[chosen][:, :, :longest],
+        rollouts.faithfulness[chosen],
         None if base_stop is None else base_stop[chosen][:, :, :longest],
     )
 
@@ -104,7 +105,7 @@ def step_loss(model, base, batch: Batch, setting: Setting) -> tuple[Tensor, dict
         change = ((logprobs - batch.old_logprobs) * batch.is_token).sum(-1)  # (B, G)
         preference = dpo_loss if setting.method == "dpo" else kto_loss
         reference_point = None if setting.method == "dpo" else _mismatched_change(model, base, batch)
-        return preference(change, batch.faithfulness(), setting.beta, reference_point), {}
+        return preference(change, batch.faithfulness, setting.beta, reference_point), {}
     value, metrics = _credit_loss(logprobs, batch, setting)
     if setting.continue_beta or setting.stop_beta:
         value = value + _stop_anchors(distribution, logprobs, batch, setting)
@@ -120,33 +121,33 @@ def token_credit(batch: Batch, setting: Setting) -> tuple[Tensor, Tensor]:
     block_of = {"group": group_of, "response": response_of, "step": torch.zeros_like(group_of)}[setting.block]
     labels = batch.labels[mask]
     if setting.method != "balanced":
-        faithfulness = batch.faithfulness().flatten()
-        credits = credit.advantages(
+        faithfulness = batch.faithfulness.flatten()
+        credited = credit.advantages(
             labels, group_of, form=setting.method, response_of=response_of, faithfulness=faithfulness
         )
-        return credits, torch.tensor(credit.count_blocks(labels, group_of, credits).active)
+        return credited, torch.tensor(credit.count_blocks(labels, group_of, credited).active)
     if setting.contrast:
         places = variants.token_kinds(batch.tokens, setting.contrast)[mask]
-        credits = variants.contrast_credit(labels, block_of, places, setting.mass)
+        credited = variants.contrast_credit(labels, block_of, places, setting.mass)
     elif setting.per_claim:
-        credits = variants.per_claim_credit(labels, block_of, response_of)
+        credited = variants.per_claim_credit(labels, block_of, response_of)
     else:
-        credits = credit.advantages(labels, block_of, mass=setting.mass, cap=setting.cap)
+        credited = credit.advantages(labels, block_of, mass=setting.mass, cap=setting.cap)
     if setting.single_class != "none":
-        credits = variants.with_single_class(credits, labels, block_of, setting.single_class)
-    active = credit.count_blocks(labels, block_of, credits).active
+        credited = variants.with_single_class(credited, labels, block_of, setting.single_class)
+    active = credit.count_blocks(labels, block_of, credited).active
     if setting.block == "step":
         active = 1
-    return credits, torch.tensor(active)
+    return credited, torch.tensor(active)
 
 
 def _credit_loss(logprobs: Tensor, batch: Batch, setting: Setting) -> tuple[Tensor, dict[str, float]]:
     mask = batch.is_token
-    credits, active = token_credit(batch, setting)
+    credited, active = token_credit(batch, setting)
     labels, ours, old = batch.labels[mask], logprobs[mask], batch.old_logprobs[mask]
     anchored = loss.anchor_mask(labels, setting.anchor)
     value, sums = loss.policy_loss(
-        ours, old, old, credits,
+        ours, old, old, credited,
         clip_low=setting.clip_low, clip_high=setting.clip_high, beta=setting.beta,
         num_active_blocks=float(active), num_anchor_tokens=float(anchored.sum()),
         labels=labels, anchored=anchored, is_stop=batch.tokens[mask] == STOP,
@@ -184,7 +185,9 @@ def kto_loss(change: Tensor, faithfulness: Tensor, beta: float, reference_point:
 
 
 def preference_pairs(faithfulness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Best with worst, second best with second worst, ...: indices (B, G/2) twice, and whether the pair differs at all."""
+    """Best with worst, second best with second worst, ...: indices (B, G/2) twice, and whether the pair differs at
+    all.
+    """
     score = faithfulness.nan_to_num(nan=0.0)  # a response without claims is no better than one that invents all
     order = score.argsort(dim=1, descending=True, stable=True)
     half = score.shape[1] // 2
@@ -208,5 +211,7 @@ def _mismatched_change(model, base, batch: Batch) -> Tensor:
 def describe(setting: Setting) -> str:
     """The fields that differ from the defaults, short."""
     default = Setting()
-    changed = {f: getattr(setting, f) for f in Setting.__dataclass_fields__ if getattr(setting, f) != getattr(default, f)}
+    changed = {
+        f: getattr(setting, f) for f in Setting.__dataclass_fields__ if getattr(setting, f) != getattr(default, f)
+    }
     return " ".join(f"{name}={'inf' if value == math.inf else value}" for name, value in changed.items()) or "defaults"

@@ -3,8 +3,9 @@
     python -m benchmarks.objectives.run            # trains what is missing, then prints the tables
     python -m benchmarks.objectives.run --rate 0.4 # only this base: for several processes side by side
 
-Per base and method: F, I, Q and their paired differences to the balanced form (95 % bootstrap over prompts and seeds), length
-against the base, claims asked for and not, KL, late drift, steps until the response-level objective's last F is reached.
+Per base and method: F, I, Q and their paired differences to the balanced form (95 % bootstrap over prompts and
+seeds), length against the base, claims asked for and not, KL, late drift, steps until the response-level objective's
+last F is reached.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ def average(found: list[Result], name: str) -> float:
 
 
 def drift(found: list[Result], name: str) -> float:
-    """Last value of a score over its best on the way: 1 = no late drift. Mean over seeds of the curves, then compared."""
+    """Last value of a score over its best on the way: 1 = no late drift.
+
+    Mean over seeds of the curves, then compared.
+    """
     steps = sorted(found[0].curve)
     curve = [float(np.mean([result.curve[step][name] for result in found])) for step in steps]
     return curve[-1] / max(curve)

@@ -1,7 +1,10 @@
-"""Responses from a policy in big batches, verified: the data that every objective trains on, and what scores are read from."""
+"""Responses from a policy in big batches, verified: the data that every objective trains on, and what scores are
+read from.
+"""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from random import Random
 
@@ -24,7 +27,7 @@ from benchmarks.objectives.world import (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Rollouts:
     """N prompts, G responses each. tokens (N, G, T) int64 padded; logprobs (N, G, T) of the policy that wrote them."""
 
@@ -40,6 +43,12 @@ class Rollouts:
         return torch.from_numpy(np.array([[v.labels for v in group] for group in self.verified])).long()[
             :, :, : self.tokens.shape[2]
         ]
+
+    @functools.cached_property
+    def faithfulness(self) -> torch.Tensor:
+        """(N, G) share of supported claims, NaN for a response without claims; the same under every labelling."""
+        counts = torch.tensor([[(v.supported, v.unsupported) for v in group] for group in self.verified])
+        return counts[..., 0] / counts.sum(-1)
 
     def relabelled(self, shared: SharedToken, claim_tokens: ClaimTokens, repeats: Repeats) -> Rollouts:
         """The same responses under another labelling."""
@@ -100,7 +109,9 @@ def _verify_all(
 
 @torch.no_grad()
 def mean_kl(model, base, rollouts: Rollouts, batch: int = 128) -> float:
-    """KL(policy || base) of whole responses in nats, from the policy's own samples; per token exact over the vocabulary."""
+    """KL(policy || base) of whole responses in nats, from the policy's own samples; per token exact over the
+    vocabulary.
+    """
     total, count = 0.0, 0
     for prompts, tokens in zip(rollouts.prompt_tokens.split(batch), rollouts.tokens.split(batch), strict=True):
         ours = response_logits(model, prompts, tokens).log_softmax(-1)

@@ -1,9 +1,10 @@
 """Scores of rollouts, per prompt, and what can be said about their differences.
 
-Per response: faithfulness F = S/(S+U) over its claims; informativeness I = (distinct facts stated that were asked for) /
-(facts asked for), so that supported facts nobody asked for do not count; Q = 2FI/(F+I). A response without claims has no F
-and is counted apart; its I and Q are 0. `base_q` is the other reading, I = min(S/K, 1) with K the median number of supported
-claims of the base's responses to that prompt. Values of a prompt are means over its responses, corpus values means over prompts.
+Per response: faithfulness F = S/(S+U) over its claims; informativeness I = (distinct facts stated that were asked
+for) / (facts asked for), so that supported facts nobody asked for do not count; Q = 2FI/(F+I). A response without
+claims has no F and is counted apart; its I and Q are 0. `base_q` is the other reading, I = min(S/K, 1) with K the
+median number of supported claims of the base's responses to that prompt. Values of a prompt are means over its
+responses, corpus values means over prompts.
 """
 
 from __future__ import annotations
@@ -61,14 +62,19 @@ def _prompt_scores(prompt: Prompt, group: list[Verified], reference: float | Non
 
 def means(table: Table) -> dict[str, float]:
     """Corpus scores: means over the prompts that have a value."""
-    return {name: float(np.nanmean(values)) if not np.isnan(values).all() else float("nan") for name, values in table.items()}
+    return {
+        name: float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
+        for name, values in table.items()
+    }
 
 
-def paired_difference(ours: list[np.ndarray], theirs: list[np.ndarray], draws: int = 4000) -> tuple[float, float, float]:
+def paired_difference(
+    ours: list[np.ndarray], theirs: list[np.ndarray], draws: int = 4000
+) -> tuple[float, float, float]:
     """Mean of ours - theirs with a 95 % bootstrap interval over prompts and seeds.
 
-    Each list holds one (N,) array per seed, on the same prompts. A draw takes seeds with replacement (for each side, they
-    are independent runs) and prompts with replacement (the same for both sides).
+    Each list holds one (N,) array per seed, on the same prompts. A draw takes seeds with replacement (for each side,
+    they are independent runs) and prompts with replacement (the same for both sides).
     """
     a, b = np.stack(ours), np.stack(theirs)  # (S, N)
     rng = np.random.default_rng(0)

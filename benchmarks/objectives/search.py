@@ -3,8 +3,8 @@
     python -m benchmarks.objectives.search grid [--method NAME]... [--rate R]...
     python -m benchmarks.objectives.search chain
 
-The grid gives every method three settings per rate (two learning rates, and another clip, anchor or beta) and picks the one
-with the highest Q at the last step; the figures come later, from other prompts and more seeds (`run`).
+The grid gives every method three settings per rate (two learning rates, and another clip, anchor or beta) and picks
+the one with the highest Q at the last step; the figures come later, from other prompts and more seeds (`run`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ METHODS: dict[str, tuple[Setting, ...]] = {
     "token ±1": tuple(Setting("token", **change) for change in ({}, {"learning_rate": 1e-3}, {"clip_low": 0.9})),
     "response": tuple(Setting("response", **change) for change in ({}, {"learning_rate": 1e-3}, {"clip_low": 0.9})),
     "supported only": tuple(
-        Setting("supported", **change)
-        for change in ({}, {"learning_rate": 1e-3}, {"clip_high": math.inf, "beta": 0.3})
+        Setting("supported", **change) for change in ({}, {"learning_rate": 1e-3}, {"clip_high": math.inf, "beta": 0.3})
     ),
     "dpo": tuple(Setting("dpo", lr, beta) for lr, beta in ((1e-4, 0.1), (3e-4, 0.1), (3e-4, 0.3))),
     "kto": tuple(Setting("kto", lr, beta) for lr, beta in ((3e-4, 0.1), (1e-3, 0.1), (1e-3, 0.3))),
@@ -44,7 +43,8 @@ def grid(method: str) -> tuple[Setting, ...]:
 def chosen_setting(method: str, rate: float) -> Setting:
     """The grid's setting with the highest Q on the selection prompts, seed 0.
 
-    A rival is tuned for each base. The balanced form is a default and has to do for all bases: the highest mean Q over them.
+    A rival is tuned for each base. The balanced form is a default and has to do for all bases: the highest mean Q
+    over them.
     """
     rates = RATES if method == "balanced" else (rate,)
     return max(grid(method), key=lambda setting: sum(run(setting, at, 0).scores["q"] for at in rates))

@@ -49,15 +49,21 @@ def train(
     look_at: tuple[int, ...] = (),
     look: Callable[[torch.nn.Module], dict[str, float]] | None = None,
 ) -> Trained:
-    """`setting.steps` optimizer steps (AdamW, gradient norm clipped at 1) on groups of `rollouts`, which the base wrote."""
+    """`setting.steps` optimizer steps (AdamW, gradient norm clipped at 1) on groups of `rollouts`, which the base
+    wrote.
+    """
     trained = Trained(copy.deepcopy(base).requires_grad_(True))
     labels = rollouts.relabelled(setting.shared, setting.claim_tokens, setting.repeats).labels
     base_stop = stop_logprobs(base, rollouts) if setting.continue_beta else None
-    optimizer = torch.optim.AdamW(trained.model.parameters(), lr=setting.learning_rate, betas=(0.9, 0.98), weight_decay=0)
+    optimizer = torch.optim.AdamW(
+        trained.model.parameters(), lr=setting.learning_rate, betas=(0.9, 0.98), weight_decay=0
+    )
     for step, chosen in enumerate(group_order(len(labels), setting.groups_per_step, setting.steps, seed)):
         for group in optimizer.param_groups:
             group["lr"] = setting.learning_rate * rate_factor(setting, step)
-        value, trained.last_metrics = step_loss(trained.model, base, batch_of(rollouts, labels, chosen, base_stop), setting)
+        value, trained.last_metrics = step_loss(
+            trained.model, base, batch_of(rollouts, labels, chosen, base_stop), setting
+        )
         if not value.isfinite():
             break  # a diverged rival is scored as it stands
         optimizer.zero_grad(set_to_none=True)

@@ -1,10 +1,12 @@
-"""DPO and KTO through TRL's own trainers, on the pairs that `objectives` makes: the figures of the tables, held against theirs.
+"""DPO and KTO through TRL's own trainers, on the pairs that `objectives` makes: the figures of the tables, held
+against theirs.
 
     python -m benchmarks.objectives.trl_check
 
-The sweep uses the losses of objectives.py in the shared loop, because TRL computes every prompt again for each response and
-both models' log-probabilities in every step. Here the settings that the search chose train once through TRL: same samples,
-same pairs, same optimizer, as many pairs per step and as many steps; only the order differs (TRL shuffles pairs, not groups).
+The sweep uses the losses of objectives.py in the shared loop, because TRL computes every prompt again for each
+response and both models' log-probabilities in every step. Here the settings that the search chose train once through
+TRL: same samples, same pairs, same optimizer, as many pairs per step and as many steps; only the order differs (TRL
+shuffles pairs, not groups).
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def preference_rows(rate: float, seed: int, method: str) -> list[dict[str, Any]]
     """The pairs of `preference_pairs` over all training groups, as TRL wants them; for KTO one row per response."""
     rollouts = training_rollouts(rate, seed)
     batch = batch_of(rollouts, rollouts.labels, torch.arange(len(rollouts.prompts)))
-    better, worse, differs = preference_pairs(batch.faithfulness())
+    better, worse, differs = preference_pairs(batch.faithfulness)
     rows: list[dict[str, Any]] = []
     for g, k in differs.nonzero().tolist():
         prompt = _text(batch.prompts[g].tolist()) + " "
@@ -63,7 +65,9 @@ def preference_rows(rate: float, seed: int, method: str) -> list[dict[str, Any]]
         if method == "dpo":
             rows.append({"prompt": prompt, "chosen": good, "rejected": bad})
         else:
-            rows += [{"prompt": prompt, "completion": text, "label": label} for text, label in ((good, True), (bad, False))]
+            rows += [
+                {"prompt": prompt, "completion": text, "label": label} for text, label in ((good, True), (bad, False))
+            ]
     return rows
 
 
@@ -74,12 +78,26 @@ def train_with_trl(setting: Setting, rate: float, seed: int) -> torch.nn.Module:
     pairs = setting.groups_per_step * 4
     with tempfile.TemporaryDirectory() as folder:
         options: dict[str, Any] = {
-            "output_dir": folder, "max_steps": setting.steps, "learning_rate": setting.learning_rate, "beta": setting.beta,
-            "per_device_train_batch_size": pairs if dpo else 2 * pairs, "lr_scheduler_type": "constant_with_warmup",
-            "warmup_steps": 4, "adam_beta2": 0.98, "weight_decay": 0.0, "max_grad_norm": 1.0, "seed": seed, "report_to": [],
-            "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "save_strategy": "no", "disable_tqdm": True,
-            "logging_steps": setting.steps, "max_length": None,
-        }  # fmt: skip
+            "output_dir": folder,
+            "max_steps": setting.steps,
+            "learning_rate": setting.learning_rate,
+            "beta": setting.beta,
+            "per_device_train_batch_size": pairs if dpo else 2 * pairs,
+            "lr_scheduler_type": "constant_with_warmup",
+            "warmup_steps": 4,
+            "adam_beta2": 0.98,
+            "weight_decay": 0.0,
+            "max_grad_norm": 1.0,
+            "seed": seed,
+            "report_to": [],
+            "use_cpu": True,
+            "bf16": False,
+            "gradient_checkpointing": False,
+            "save_strategy": "no",
+            "disable_tqdm": True,
+            "logging_steps": setting.steps,
+            "max_length": None,
+        }
         config = DPOConfig(**options) if dpo else KTOConfig(**options)
         trainer_class: Any = DPOTrainer if dpo else KTOTrainer
         trainer = trainer_class(

@@ -29,12 +29,14 @@ def per_claim_credit(labels: Tensor, block_of: Tensor, response_of: Tensor) -> T
     p = torch.zeros(blocks, dtype=torch.float64).index_add_(0, block_of, supported / length)
     n = torch.zeros(blocks, dtype=torch.float64).index_add_(0, block_of, unsupported / length)
     moved = torch.where((p > 0) & (n > 0), (p * n).sqrt() / (p + n).clamp(min=1e-9), 0.0)
-    credits = supported * (moved / p.clamp(min=1e-9))[block_of] - unsupported * (moved / n.clamp(min=1e-9))[block_of]
-    return (credits / length).float()
+    credited = supported * (moved / p.clamp(min=1e-9))[block_of] - unsupported * (moved / n.clamp(min=1e-9))[block_of]
+    return (credited / length).float()
 
 
 def token_kinds(tokens: Tensor, order: int) -> Tensor:
-    """(B, G, T) token ids -> ids of what stands there: the token itself (order 1) or with the one before it (order 2)."""
+    """(B, G, T) token ids -> ids of what stands there: the token itself (order 1) or with the one before it (order
+    2).
+    """
     if order == 1:
         return tokens
     before = torch.zeros_like(tokens)
@@ -45,9 +47,10 @@ def token_kinds(tokens: Tensor, order: int) -> Tensor:
 def contrast_credit(labels: Tensor, block_of: Tensor, kinds: Tensor, mass: Mass) -> Tensor:
     """Balanced credit after what both sides share has cancelled. (T,) each.
 
-    Per block and kind v of token, p_v = P_v/P and n_v = N_v/N are its shares of the supported and of the unsupported tokens.
-    Plain balanced credit gives the kind M(p_v - n_v) in sum, as P_v raises and N_v reductions that partly undo each other:
-    "the", "is", the subject itself stand in claims of both verdicts. Here the same sum is given without the quarrel:
+    Per block and kind v of token, p_v = P_v/P and n_v = N_v/N are its shares of the supported and of the unsupported
+    tokens. Plain balanced credit gives the kind M(p_v - n_v) in sum, as P_v raises and N_v reductions that partly
+    undo each other: "the", "is", the subject itself stand in claims of both verdicts. Here the same sum is given
+    without the quarrel:
 
         A_t = M max(0, p_v - n_v)/P_v on supported, -M max(0, n_v - p_v)/N_v on unsupported tokens
 
@@ -72,11 +75,12 @@ def contrast_credit(labels: Tensor, block_of: Tensor, kinds: Tensor, mass: Mass)
     return ((raised - lowered) * moved[block_of]).float()
 
 
-def with_single_class(credits: Tensor, labels: Tensor, block_of: Tensor, which: SingleClass) -> Tensor:
+def with_single_class(credited: Tensor, labels: Tensor, block_of: Tensor, which: SingleClass) -> Tensor:
     """Blocks of one class only, which balance gives nothing, balanced against the rest of the step.
 
-    Their supported (and with `both` their unsupported) tokens get 1/n of their block; what that adds to the sum of the step is
-    taken from the other side of the two-class blocks in proportion, so the step's advantages still sum to 0.
+    Their supported (and with `both` their unsupported) tokens get 1/n of their block; what that adds to the sum of
+    the step is taken from the other side of the two-class blocks in proportion, so the step's advantages still sum to
+    0.
     """
     blocks = int(block_of.max()) + 1
     p = torch.zeros(blocks, dtype=torch.float64).index_add_(0, block_of, (labels > 0).double())
@@ -85,13 +89,13 @@ def with_single_class(credits: Tensor, labels: Tensor, block_of: Tensor, which: 
     wanted = only_p | only_n if which == "both" else only_p
     added = torch.where(wanted[block_of], labels.double() / (p + n).clamp(min=1)[block_of], 0.0)
     surplus = added.sum()
-    other_side = (credits < 0) if surplus > 0 else (credits > 0)
-    weight = credits.double().abs() * other_side
+    other_side = (credited < 0) if surplus > 0 else (credited > 0)
+    weight = credited.double().abs() * other_side
     if weight.sum() == 0:
-        return credits
+        return credited
     surplus = surplus.clamp(-weight.sum(), weight.sum())  # at most doubles the other side
     added = added * (surplus / added.sum()) if added.sum() != 0 else added
-    return (credits.double() + added - surplus * weight / weight.sum()).float()
+    return (credited.double() + added - surplus * weight / weight.sum()).float()
 
 
 def stop_choice_kl(ours: Tensor, theirs: Tensor) -> Tensor:

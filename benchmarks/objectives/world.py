@@ -2,10 +2,10 @@
 
 A fact is an (entity, attribute, value) triple and three tokens long. A prompt states seven facts about two entities and
 asks for attributes of one of them; its facts are asked for, the others are supported when repeated but nobody asked.
-A response is a sequence of claims, `entity attribute value . entity attribute value and attribute value . <stop>`: a claim
-after `and` shares its subject with the one before, so one token may belong to claims of different verdicts.
-Invented claims have a source, as in life: every entity has a popular value for every attribute, which contexts do not follow.
-A writer who invents either contradicts a stated attribute or adds one that the context lacks.
+A response is a sequence of claims, `entity attribute value . entity attribute value and attribute value . <stop>`: a
+claim after `and` shares its subject with the one before, so one token may belong to claims of different verdicts.
+Invented claims have a source, as in life: every entity has a popular value for every attribute, which contexts do not
+follow. A writer who invents either contradicts a stated attribute or adds one that the context lacks.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ def draw_prompt(draw: Random) -> Prompt:
 def draw_response(draw: Random, prompt: Prompt, invented_share: float) -> list[int]:
     """Token ids of one response by a writer who invents each claim with this probability; ends with STOP.
 
-    The writer goes through what is asked for, in the context's order, and adds up to two claims that nobody asked for. So the
-    length suits the question: without inventions everything asked for is said, and saying more would add nothing.
+    The writer goes through what is asked for, in the context's order, and adds up to two claims that nobody asked
+    for. So the length suits the question: without inventions everything asked for is said, and saying more would add
+    nothing.
     """
     others = [fact for fact in prompt.facts if fact[0] != prompt.subject]
     planned = list(prompt.asked())
@@ -85,7 +86,9 @@ def draw_response(draw: Random, prompt: Prompt, invented_share: float) -> list[i
 
 
 def _invent(draw: Random, prompt: Prompt, fact: Fact) -> Fact:
-    """In place of a fact: what everybody believes about its attribute, or about one that the context says nothing about."""
+    """In place of a fact: what everybody believes about its attribute, or about one that the context says nothing
+    about.
+    """
     subject, attribute, true_value = fact
     if draw.random() < 0.5:
         stated = {a for e, a, _ in prompt.facts if e == subject}
@@ -157,10 +160,10 @@ def verify(
 ) -> Verified:
     """Verdicts and token labels of a response; what follows STOP is ignored.
 
-    `shared`: the label of a subject that claims of both verdicts share. `claim_tokens`: whether an unsupported claim's label
-    stands on all of its tokens, or on the first one at which it departs from the context (attribute or value).
-    `repeats`: the label of a supported claim that the response has already made; `lowered` puts -1 on its attribute, the
-    word that chooses what to say, so that it counts on the side of the words that are better replaced.
+    `shared`: the label of a subject that claims of both verdicts share. `claim_tokens`: whether an unsupported
+    claim's label stands on all of its tokens, or on the first one at which it departs from the context (attribute or
+    value). `repeats`: the label of a supported claim that the response has already made; `lowered` puts -1 on its
+    attribute, the word that chooses what to say, so that it counts on the side of the words that are better replaced.
     """
     truth = {(e, a): v for e, a, v in prompt.facts}
     length = response.index(STOP) + 1 if STOP in response else len([t for t in response if t != PADDING])

@@ -68,8 +68,8 @@ def test_claims_of_different_length_weigh_the_same():
 
 def test_single_class_blocks_are_balanced_against_the_rest_of_the_step():
     labels, block_of = torch.tensor([1, -1, 1, 1]), torch.tensor([0, 0, 1, 1])
-    credits = torch.tensor([0.5, -0.5, 0.0, 0.0])
-    found = variants.with_single_class(credits, labels, block_of, "supported")
+    credited = torch.tensor([0.5, -0.5, 0.0, 0.0])
+    found = variants.with_single_class(credited, labels, block_of, "supported")
     assert found.tolist() == pytest.approx([0.5, -1.0, 0.25, 0.25])
 
 
