@@ -123,7 +123,7 @@ def token_credit(batch: Batch, setting: Setting) -> tuple[Tensor, Tensor]:
     if setting.method != "balanced":
         faithfulness = batch.faithfulness.flatten()
         credited = credit.advantages(
-            labels, group_of, form=setting.method, response_of=response_of, faithfulness=faithfulness
+            labels, group_of, form=_trainer_form(setting.method), response_of=response_of, faithfulness=faithfulness
         )
         return credited, torch.tensor(credit.count_blocks(labels, group_of, credited).active)
     if setting.contrast:
@@ -139,6 +139,11 @@ def token_credit(batch: Batch, setting: Setting) -> tuple[Tensor, Tensor]:
     if setting.block == "step":
         active = 1
     return credited, torch.tensor(active)
+
+
+def _trainer_form(method: Method) -> credit.Form:
+    assert method not in ("dpo", "kto"), "preference methods give no token credit"
+    return method
 
 
 def _credit_loss(logprobs: Tensor, batch: Batch, setting: Setting) -> tuple[Tensor, dict[str, float]]:

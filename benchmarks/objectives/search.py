@@ -1,7 +1,7 @@
 """What is tried: an equal grid per method, and the chain of attempts at the balanced form. Selection prompts only.
 
     python -m benchmarks.objectives.search grid [--method NAME]... [--rate R]...
-    python -m benchmarks.objectives.search chain
+    python -m benchmarks.objectives.search chain [--change NAME]... [--rate R]...
 
 The grid gives every method three settings per rate (two learning rates, and another clip, anchor or beta) and picks
 the one with the highest Q at the last step; the figures come later, from other prompts and more seeds (`run`).
@@ -24,14 +24,48 @@ BALANCED = Setting(mass="unit", clip_low=0.9, clip_high=0.2, continue_beta=0.5) 
 
 # What is tried per method, the same at every rate: two learning rates, then another clip, anchor or beta.
 METHODS: dict[str, tuple[Setting, ...]] = {
-    "balanced": (BALANCED, replace(BALANCED, learning_rate=6e-4), replace(BALANCED, clip_high=0.4, continue_beta=0.3)),
-    "token ±1": tuple(Setting("token", **change) for change in ({}, {"learning_rate": 1e-3}, {"clip_low": 0.9})),
-    "response": tuple(Setting("response", **change) for change in ({}, {"learning_rate": 1e-3}, {"clip_low": 0.9})),
-    "supported only": tuple(
-        Setting("supported", **change) for change in ({}, {"learning_rate": 1e-3}, {"clip_high": math.inf, "beta": 0.3})
+    "balanced": (
+        BALANCED,
+        replace(BALANCED, learning_rate=6e-4),
+        replace(BALANCED, clip_high=0.4, continue_beta=0.3),
     ),
-    "dpo": tuple(Setting("dpo", lr, beta) for lr, beta in ((1e-4, 0.1), (3e-4, 0.1), (3e-4, 0.3))),
-    "kto": tuple(Setting("kto", lr, beta) for lr, beta in ((3e-4, 0.1), (1e-3, 0.1), (1e-3, 0.3))),
+    "token ±1": (Setting("token"), Setting("token", learning_rate=1e-3), Setting("token", clip_low=0.9)),
+    "response": (Setting("response"), Setting("response", learning_rate=1e-3), Setting("response", clip_low=0.9)),
+    "supported only": (
+        Setting("supported"),
+        Setting("supported", learning_rate=1e-3),
+        Setting("supported", clip_high=math.inf, beta=0.3),
+    ),
+    "dpo": (Setting("dpo", 1e-4, 0.1), Setting("dpo", 3e-4, 0.1), Setting("dpo", 3e-4, 0.3)),
+    "kto": (Setting("kto", 3e-4, 0.1), Setting("kto", 1e-3, 0.1), Setting("kto", 1e-3, 0.3)),
+}
+
+# One thing changed at a time, from the default; what each taught is in RESULTS.md.
+CHAIN: dict[str, Setting] = {
+    "the default": BALANCED,
+    "no stop anchor": replace(BALANCED, continue_beta=0.0),
+    "sampled stop tokens anchored instead": replace(BALANCED, continue_beta=0.0, stop_beta=0.1),
+    "symmetric clip 0.4": replace(BALANCED, clip_low=0.4, clip_high=0.4),
+    "mass sqrt": replace(BALANCED, mass="sqrt"),
+    "mass harmonic": replace(BALANCED, mass="harmonic"),
+    "block response": replace(BALANCED, block="response"),
+    "block step": replace(BALANCED, block="step"),
+    "cap 3": replace(BALANCED, cap=3.0),
+    "anchor on neutral tokens": replace(BALANCED, anchor="neutral"),
+    "anchor on labelled tokens": replace(BALANCED, anchor="labelled"),
+    "no squared anchor": replace(BALANCED, beta=0.0),
+    "squared anchor 0.3": replace(BALANCED, beta=0.3),
+    "labels on whole claims": replace(BALANCED, claim_tokens="all"),
+    "repeats supported": replace(BALANCED, repeats="supported"),
+    "repeats lowered": replace(BALANCED, repeats="lowered"),
+    "shared subject: unsupported wins": replace(BALANCED, claim_tokens="all", shared="unsupported_wins"),
+    "what both sides share cancels": replace(BALANCED, contrast=2),
+    "claims weigh the same": replace(BALANCED, mass="sqrt", per_claim=True),
+    "single-class blocks raised": replace(BALANCED, single_class="supported"),
+    "cosine, twice the rate": replace(BALANCED, learning_rate=6e-4, schedule="cosine"),
+    "eight passes": replace(BALANCED, steps=256),
+    "token ±1 with our clip and stop anchor": replace(BALANCED, method="token"),
+    "supported only with our clip and stop anchor": replace(BALANCED, method="supported"),
 }
 
 
@@ -62,15 +96,19 @@ def main() -> None:
     """Run what is missing and print everything."""
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("grid",))
-    parser.add_argument("--method", action="append", choices=tuple(METHODS), help="default: all")
+    parser.add_argument("what", choices=("grid", "chain"))
+    parser.add_argument("--method", action="append", choices=tuple(METHODS), help="default: all (grid)")
+    parser.add_argument("--change", action="append", choices=tuple(CHAIN), help="default: all (chain)")
     parser.add_argument("--rate", action="append", type=float, help="default: all three")
     asked = parser.parse_args()
     for rate in asked.rate or RATES:
         print(f"invented {rate:.0%} | base | {means(base_scores(rate, 'select')[0])}", flush=True)
-        for method in asked.method or METHODS:
-            for setting in grid(method):
-                print(f"invented {rate:.0%} | {describe(setting)} | {line(run(setting, rate, 0), rate)}", flush=True)
+        if asked.what == "grid":
+            settings = [(describe(s), s) for method in asked.method or METHODS for s in grid(method)]
+        else:
+            settings = [(name, CHAIN[name]) for name in asked.change or CHAIN]
+        for name, setting in settings:
+            print(f"invented {rate:.0%} | {name} | {line(run(setting, rate, 0), rate)}", flush=True)
 
 
 if __name__ == "__main__":
