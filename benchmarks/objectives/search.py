@@ -74,14 +74,21 @@ def grid(method: str) -> tuple[Setting, ...]:
     return METHODS[method]
 
 
-def chosen_setting(method: str, rate: float) -> Setting:
-    """The grid's setting with the highest Q on the selection prompts, seed 0.
+def chosen_setting(method: str, rate: float, longest: float = math.inf) -> Setting | None:
+    """The grid's setting with the highest Q on the selection prompts, seed 0; None if all make responses too long.
 
-    A rival is tuned for each base. The balanced form is a default and has to do for all bases: the highest mean Q
-    over them.
+    A rival is tuned for each base. The balanced form is a default and has to do for all bases: the highest mean Q over
+    them. longest: mean length allowed, as a multiple of the base's.
     """
     rates = RATES if method == "balanced" else (rate,)
-    return max(grid(method), key=lambda setting: sum(run(setting, at, 0).scores["q"] for at in rates))
+    fitting = [setting for setting in grid(method) if all(_stretch(setting, at) <= longest for at in rates)]
+    if not fitting:
+        return None
+    return max(fitting, key=lambda setting: sum(run(setting, at, 0).scores["q"] for at in rates))
+
+
+def _stretch(setting: Setting, rate: float) -> float:
+    return run(setting, rate, 0).scores["length"] / means(base_scores(rate, "select")[0])["length"]
 
 
 def line(result: Result, rate: float) -> str:

@@ -114,6 +114,7 @@ def main() -> None:
     for rate in RATES:
         for method in ("dpo", "kto"):
             setting = chosen_setting(method, rate)
+            assert setting is not None
             ours = run(setting, rate, 0, "report").scores
             model = train_with_trl(setting, rate, 0)
             theirs = means(score(sample(model, draw_prompts("report", PROMPTS["report"]), EVALUATION_GROUP, seed=3)))
