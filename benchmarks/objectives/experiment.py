@@ -13,6 +13,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -67,10 +68,7 @@ def base_scores(rate: float, purpose: Purpose) -> tuple[Table, np.ndarray]:
 
 def run(setting: Setting, rate: float, seed: int, purpose: Purpose = "select") -> Result:
     """Train and score, or read what an earlier call found."""
-    changed = {name: value for name, value in asdict(setting).items() if value != getattr(Setting(), name)}
-    identity = [WORLD_VERSION, asdict(Pretraining()), changed, rate, seed, purpose, PROMPTS[purpose], TRAIN_PROMPTS]
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
-    path = cache_folder() / "results" / f"{key}.json"
+    identity, path = _kept_at(setting, rate, seed, purpose)
     if path.is_file():
         return _read(json.loads(path.read_text()))
     found = _run(setting, rate, seed, purpose)
@@ -79,6 +77,19 @@ def run(setting: Setting, rate: float, seed: int, purpose: Purpose = "select") -
     half_written.write_text(json.dumps({**found, "identity": identity}))
     half_written.rename(path)
     return _read(json.loads(path.read_text()))
+
+
+def is_kept(setting: Setting, rate: float, seed: int, purpose: Purpose) -> bool:
+    """Whether `run` would read instead of train."""
+    return _kept_at(setting, rate, seed, purpose)[1].is_file()
+
+
+def _kept_at(setting: Setting, rate: float, seed: int, purpose: Purpose) -> tuple[list[object], Path]:
+    changed = {name: value for name, value in asdict(setting).items() if value != getattr(Setting(), name)}
+    world = [WORLD_VERSION, asdict(Pretraining())]
+    identity = [*world, changed, rate, seed, purpose, PROMPTS[purpose], TRAIN_PROMPTS]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:20]
+    return identity, cache_folder() / "results" / f"{key}.json"
 
 
 def _read(found: dict) -> Result:

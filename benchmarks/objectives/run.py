@@ -15,7 +15,7 @@ import argparse
 import numpy as np
 import torch
 
-from benchmarks.objectives.experiment import Result, base_scores, run
+from benchmarks.objectives.experiment import Result, base_scores, is_kept, run
 from benchmarks.objectives.models import RATES
 from benchmarks.objectives.objectives import Setting, describe
 from benchmarks.objectives.scores import means, paired_difference
@@ -26,9 +26,10 @@ LONGEST = 1.1  # mean length over the base's that counts as kept
 COLUMNS = ("f", "i", "q", "base_q", "length", "asked_for", "not_asked_for", "repeated", "empty", "kl")
 
 
-def results(setting: Setting, rate: float) -> list[Result]:
-    """One result per seed, on the report prompts."""
-    return [run(setting, rate, seed, "report") for seed in SEEDS]
+def results(setting: Setting, rate: float, train_missing: bool) -> list[Result]:
+    """One result per seed, on the report prompts; without training, of the seeds that were run before."""
+    seeds = [seed for seed in SEEDS if train_missing or is_kept(setting, rate, seed, "report")]
+    return [run(setting, rate, seed, "report") for seed in seeds]
 
 
 def contestants(rate: float) -> dict[str, Setting]:
@@ -69,24 +70,25 @@ def steps_to(found: list[Result], name: str, value: float) -> int | None:
     return None
 
 
-def table(rate: float) -> str:
+def table(rate: float, train_missing: bool) -> str:
     """Markdown: a row per method, the base first."""
     base, _ = base_scores(rate, "report")
     at_start = means(base)
     settings = contestants(rate)
-    everything = {name: results(setting, rate) for name, setting in settings.items()}
+    everything = {name: results(setting, rate, train_missing) for name, setting in settings.items()}
+    everything = {name: found for name, found in everything.items() if found}
     to_reach = average(everything["response"], "f")
     rows = [
-        "| method | F | I | Q | Q (K of the base) | length | asked for | not asked | repeated | empty | KL "
+        "| method | seeds | F | I | Q | Q (K of the base) | length | asked for | not asked | repeated | empty | KL "
         "| last/best F | last/best Q | steps to response's F |",
-        "|" + "---|" * 14,
-        f"| base | {' | '.join(_number(at_start.get(name, 0.0), name, at_start) for name in COLUMNS)} | | | |",
+        "|" + "---|" * 15,
+        f"| base | | {' | '.join(_number(at_start.get(name, 0.0), name, at_start) for name in COLUMNS)} | | | |",
     ]
     for method, found in everything.items():
         cells = [_number(average(found, name), name, at_start) for name in COLUMNS]
         reached = steps_to(found, "f", to_reach)
         ends = f"{drift(found, 'f'):.3f} | {drift(found, 'q'):.3f} | {'never' if reached is None else reached}"
-        rows.append(f"| {method} | {' | '.join(cells)} | {ends} |")
+        rows.append(f"| {method} | {len(found)} | {' | '.join(cells)} | {ends} |")
     rows += ["", "| balanced minus | F | Q | Q (K of the base) | chosen setting |", "|---|---|---|---|---|"]
     ours = everything["balanced"]
     for method, found in everything.items():
@@ -116,8 +118,10 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", action="append", type=float, help="default: all three")
-    for rate in parser.parse_args().rate or RATES:
-        print(f"\n### Base that invents {rate:.0%}\n\n{table(rate)}", flush=True)
+    parser.add_argument("--kept-only", action="store_true", help="train nothing: tables of the runs so far")
+    asked = parser.parse_args()
+    for rate in asked.rate or RATES:
+        print(f"\n### Base that invents {rate:.0%}\n\n{table(rate, not asked.kept_only)}", flush=True)
 
 
 if __name__ == "__main__":
