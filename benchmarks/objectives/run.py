@@ -95,7 +95,7 @@ def table(rate: float, train_missing: bool) -> str:
         cells = []
         for name in ("f", "q", "base_q"):
             middle, low, high = paired_difference([r.table[name] for r in ours], [r.table[name] for r in found])
-            cells.append(f"{middle:+.3f} ({low:+.3f} to {high:+.3f})")
+            cells.append(f"{middle:+.4f} ({low:+.4f} to {high:+.4f})")
         if method == "balanced":
             cells = ["", "", ""]
         rows.append(f"| {method} | {' | '.join(cells)} | {describe(settings[method])} |")
