@@ -1,5 +1,7 @@
 """The compared objectives: what the benchmark adds to the trainer's credit and loss."""
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -10,10 +12,13 @@ import numpy as np  # noqa: E402
 from benchmarks.objectives import variants  # noqa: E402
 from benchmarks.objectives.models import Pretraining, new_model, response_logits  # noqa: E402
 from benchmarks.objectives.objectives import Setting, batch_of, dpo_loss, preference_pairs, step_loss, stop_logprobs  # noqa: E402
-from benchmarks.objectives.sampling import draw_prompts, mean_kl, sample  # noqa: E402
+from benchmarks.objectives.sampling import Rollouts, draw_prompts, mean_kl, sample  # noqa: E402
 from benchmarks.objectives.scores import paired_difference, score  # noqa: E402
 from benchmarks.objectives.training import group_order  # noqa: E402
-from benchmarks.objectives.world import PADDING, PROMPT_TOKENS  # noqa: E402
+from benchmarks.objectives.world import PADDING, PROMPT_TOKENS, verify  # noqa: E402
+from tests.objectives.test_world import PROMPT, said  # noqa: E402
+
+RESPONSE = said((0, 0, 5), (0, 1, 9))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +94,9 @@ def test_every_objective_gives_a_finite_gradient(model, rollouts, method):
     base_stop = stop_logprobs(model, rollouts)
     labels = torch.randint(-1, 2, rollouts.tokens.shape, generator=torch.Generator().manual_seed(0))
     labels[rollouts.tokens == PADDING] = 0
-    value, _ = step_loss(model, model, batch_of(rollouts, labels, torch.arange(6), base_stop), setting)
+    batch = batch_of(rollouts, labels, torch.arange(6), base_stop)
+    batch = replace(batch, faithfulness=torch.linspace(0, 1, 24).view(6, 4))  # an untrained model makes no claims
+    value, _ = step_loss(model, model, batch, setting)
     gradients = torch.autograd.grad(value, list(model.parameters()))
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
     assert any(bool((gradient != 0).any()) for gradient in gradients)
@@ -99,6 +106,11 @@ def test_every_group_is_seen_once_before_any_is_seen_twice():
     seen = torch.cat(list(group_order(10, 4, 5, seed=0))).tolist()
     assert sorted(seen[:10]) == list(range(10))
     assert sorted(seen[10:]) == list(range(10))
+
+
+def test_rivals_get_the_share_of_supported_claims_not_of_tokens():
+    rollouts = Rollouts([], torch.empty(0), torch.empty(0), torch.empty(0), [[verify(PROMPT, RESPONSE)]])
+    assert rollouts.faithfulness.tolist() == [[0.5]]  # of the labelled tokens it would be 3/4
 
 
 def test_empty_responses_have_no_faithfulness_and_no_informativeness(rollouts):
