@@ -1,9 +1,9 @@
-"""One model behind an OpenAI-compatible endpoint: the openai package sends, the retries are our own.
+"""One model behind an OpenAI-compatible endpoint: the openai package's client and connections, retries of our own.
 
-Completions take the package's own way for a body and a response of one's own, `AsyncOpenAI.post` with raw bytes: on the
-way through `chat.completions.create` every request costs more than twice the processor time for types that are built
-and thrown away (benchmarks/llm_throughput.py). We read the raw reply ourselves in any case, so that one that is not
-what was asked for keeps its text and its usage.
+Models, files and batches are asked for through `AsyncOpenAI`. Completions take its address, its headers and the HTTP
+client that it would use, and leave out what is built on top of these for every call: on the way through
+`chat.completions.create` a request costs several times the processor time (benchmarks/llm_throughput.py). We read the
+raw reply ourselves in any case, so that one that is not what was asked for keeps its text and its usage.
 """
 
 from __future__ import annotations
@@ -57,32 +57,35 @@ class ChatClient:
         self.endpoint = endpoint
         limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
         timeout = httpx2.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s))
+        self._http = openai.DefaultAioHttpClient(limits=limits, timeout=timeout, follow_redirects=False)
         self.openai = openai.AsyncOpenAI(
-            base_url=endpoint.base_url,
-            api_key=resolve_key(endpoint),
-            max_retries=0,
-            timeout=timeout,
-            http_client=openai.DefaultAioHttpClient(limits=limits, timeout=timeout, follow_redirects=False),
+            base_url=endpoint.base_url, api_key=resolve_key(endpoint), max_retries=0, http_client=self._http
         )
+        self._url = f"{str(self.openai.base_url).rstrip('/')}/chat/completions"
+        headers = {**self.openai.default_headers, **self.openai.auth_headers}
+        # Without the package's telemetry: nine headers that would be built, sent and parsed every time.
+        self._headers = {
+            name: value
+            for name, value in headers.items()
+            if isinstance(value, str) and not name.lower().startswith("x-stainless")
+        }
 
     async def send(self, body: bytes) -> ChatReply | Failure:
         """Send a body once. Never raises for what the network or the server did."""
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):
-                response = await self.openai.post("/chat/completions", content=body, cast_to=httpx2.Response)
-                content = await response.aread()
-        except openai.APIStatusError as err:
-            refused = err.response
-            return read_refused(refused.status_code, refused.headers, refused.content, time.time())
-        except (openai.APIConnectionError, httpx2.HTTPError, OSError) as err:
+                response = await self._http.post(self._url, content=body, headers=self._headers)
+        except (httpx2.HTTPError, OSError) as err:
             return self._no_reply(err)
-        return read_completion(content)
+        if response.status_code == 200:
+            return read_completion(response.content)
+        return read_refused(response.status_code, response.headers, response.content, time.time())
 
     def _no_reply(self, err: BaseException) -> Failure:
         """The innermost cause tells a slow server from one that is not there: the layers above call both a timeout."""
         while err.__cause__ is not None:
             err = err.__cause__
-        if isinstance(err, TimeoutError | httpx2.TimeoutException | openai.APITimeoutError | asyncio.CancelledError):
+        if isinstance(err, TimeoutError | httpx2.TimeoutException | asyncio.CancelledError):
             return Failure(f"no reply within {self.endpoint.timeout_s:g} s", again=True)
         return Failure(f"the connection failed ({type(err).__name__})", again=True, code="connection")
 
