@@ -27,7 +27,7 @@ def test_sums_of_every_table_are_the_manifests(labels):
     assert whole["records"] == manifest["counts"]["labelled"] == sum(one["responses"] for one in tables["responses"])
     assert whole["groups"] == sum(shard["groups"] for shard in manifest["shards"])
     assert whole["groups"] == sum(one["groups"] for one in tables["prompt groups"])
-    assert whole["n_conflicts"] == manifest["claims"]["conflicts"]["conflicted"]
+    assert whole["n_conflicts"] == manifest["claims"]["projection"]["conflicted"]
     for title, field in (("verdicts", "verdict"), ("status of claims", "status"), ("alignment", "alignment")):
         counted = {one[field]: one["claims"] for one in tables[title]}
         assert counted == {"none" if name == "None" else name: n for name, n in manifest["claims"][field].items()}

@@ -63,11 +63,33 @@ def run_parts(parts: Sequence[Part], work: Callable[[Part], None], pool: Process
     With a pool, `work` must be picklable.
     """
     if pool is None or len(parts) <= 1:
-        for part in parts:
-            work(part)
+        with _noted_interrupt() as noted:
+            for part in parts:
+                work(part)
+                if noted:
+                    raise KeyboardInterrupt
         return
     for future in as_completed([pool.submit(work, part) for part in parts]):
         future.result()
+
+
+@contextlib.contextmanager
+def _noted_interrupt() -> Iterator[list[int]]:
+    """Gets the signal's number when Ctrl-C is pressed: a library that swallows the exception does not swallow that."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield noted
+        return
+
+    def note(number: int, _: Any) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start_worker(counter: Any, modules: Sequence[str]) -> None:

@@ -103,6 +103,6 @@ def write_label_set(
         for number, rows in enumerate(shards)
     ]
     shutil.rmtree(folder / ".work")
-    manifest = assemble(reports, sum(map(len, shards)), [], {}, {**described, "usage": usage or {}})
+    manifest = assemble(reports, sum(map(len, shards)), [], {}, described, usage)
     write_manifest(folder, manifest)
     return str(folder)

@@ -2,6 +2,7 @@ import functools
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -82,3 +83,23 @@ def test_an_error_before_the_first_part_ends_the_workers():
     for child in multiprocessing.active_children():
         child.join(10)
     assert not multiprocessing.active_children()
+
+
+def test_ctrl_c_that_a_library_swallows_ends_the_run_after_its_part():
+    code = """
+import contextlib, os, signal, time
+from pipeline.runs.parts import run_parts
+
+def work(part):
+    print(part, flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+try:
+    run_parts([1, 2, 3], work, None)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("1\ninterrupted\n", 0), done.stderr

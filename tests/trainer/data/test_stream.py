@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,7 +235,9 @@ if __name__ == "__main__":
 def test_readers_end_with_a_parent_that_is_killed(folder, tmp_path):
     script = tmp_path / "child.py"
     script.write_text(CHILD)
-    with subprocess.Popen([sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, text=True) as child:
+    command, root = [sys.executable, str(script), str(folder)], str(Path(__file__).parents[3])
+    environment = {**os.environ, "PYTHONPATH": root}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
         assert child.stdout is not None
         readers = [int(pid) for pid in child.stdout.readline().split()]
         assert len(readers) == 2
