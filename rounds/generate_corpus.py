@@ -13,7 +13,7 @@ import torch
 from pipeline.corpora import open_corpus
 from rounds.ablate_context import Ablation, ablate_contexts
 from rounds.read_prompts import read_prompts
-from schemas.errors import ConfigError
+from schemas.errors import BaltoError, ConfigError
 from schemas.records import Rejected, Sample
 from schemas.tokens import load_tokenizer as load_response_tokenizer
 from trainer.generation.generate import GenerationSummary, Policy, generate_corpus
@@ -51,7 +51,9 @@ class GenerationConfig:
 
 
 def run_generate(config: GenerationConfig, out: Path, overwrite: bool = False) -> GenerationSummary:
-    """Write the corpus `out`. Resumes an interrupted run of the same command. Raises ConfigError before it samples."""
+    """Write the corpus `out`. Resumes an interrupted run of the same command. Raises ConfigError before it samples,
+    and BaltoError when no prompt could be answered.
+    """
     files = open_corpus(config.prompts, config.format)  # wrong paths are told before a model is loaded
     run = {
         "model": config.model,
@@ -63,7 +65,15 @@ def run_generate(config: GenerationConfig, out: Path, overwrite: bool = False) -
     }
     policy, weights = _remote_policy(config) if config.base_url else _local_policy(config)
     refused: list[Rejected] = []
-    return generate_corpus(_prompts(config, refused), policy, out, {**run, "weights": weights}, refused, overwrite)
+    run |= {"weights": weights}
+    summary = generate_corpus(_prompts(config, refused), policy, out, run, refused, overwrite)
+    if refused and not summary.generated:
+        out.unlink()  # an empty corpus would only fail later, further from its cause
+        raise BaltoError(
+            f"{out}: none of {summary.prompts} prompts could be answered; the first: {refused[0].reason} "
+            f"(all reasons: {out}.rejected.jsonl)"
+        )
+    return summary
 
 
 def _local_policy(config: GenerationConfig) -> tuple[Policy, str]:

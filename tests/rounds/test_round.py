@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.make_tiny_policy import make_policy
+from rounds.generate_corpus import GenerationConfig, run_generate
 from rounds.round import RoundConfig, held_out_groups, run_round, stages
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import read_manifest
+from trainer.generation.sampling import SamplingParams
 
 SAMPLE = str(Path(__file__).parents[2] / "data" / "sample" / "corpus.jsonl")
 SMALL = {"generate": "--samples 2 --max-new-tokens 12", "train": "--groups-per-step 8 --workers 0 --eval-every 0"}
@@ -89,6 +91,18 @@ def test_a_failing_stage_ends_the_round_with_its_name_and_another_question_does_
         run_round(config, tmp_path / "out")
     with pytest.raises(ConfigError, match="holds a round with seed 0, not 1"):
         run_round(dataclasses.replace(config, seed=1), tmp_path / "out")
+
+
+def test_a_corpus_without_a_single_answer_is_an_error_that_names_the_reason(policy, tmp_path):
+    out = tmp_path / "corpus.jsonl"
+    config = GenerationConfig((SAMPLE,), policy, SamplingParams(num_samples=1, max_new_tokens=5000))
+    with pytest.raises(
+        BaltoError, match=r"none of 15 prompts could be answered; the first: .* window is 4096"
+    ) as caught:
+        run_generate(config, out)
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+    assert len((tmp_path / "corpus.jsonl.rejected.jsonl").read_text().splitlines()) == 15
 
 
 def test_held_out_groups_are_the_asked_share_and_never_all():
