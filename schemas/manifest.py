@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from schemas.shards import SCHEMA_VERSION
 MANIFEST: Final = "manifest.json"
 SHARD_FOLDER: Final = "shards"
 REJECTED_FOLDER: Final = "rejected"
+MAX_MANIFEST_BYTES: Final = 256 << 20  # a hundred thousand shards take a fifth of it
+_ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")  # of a bucket; a Path has lost its second slash
 WORK_FOLDER: Final = ".work"  # what an unfinished run needs to go on; gone when the manifest is written
 
 
@@ -90,8 +93,13 @@ class Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json into the label set `folder`, atomically."""
+    write_atomically(folder / MANIFEST, manifest_bytes(manifest))
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """What manifest.json holds."""
     text = json.dumps(dataclasses.asdict(manifest), indent=2, sort_keys=True, ensure_ascii=False)
-    write_atomically(folder / MANIFEST, (text + "\n").encode())
+    return (text + "\n").encode()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -114,14 +122,26 @@ def write_atomically(path: Path, data: bytes) -> None:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the label set in `folder`. Raises ShardError, naming what is wrong and the remedy."""
     path = folder / MANIFEST
+    if _ADDRESS.match(str(folder)):
+        address = str(folder).replace(":/", "://", 1) if "://" not in str(folder) else str(folder)
+        raise ShardError(
+            f"{address}: label sets are read from local folders; copy it here first: balto copy {address} FOLDER"
+        )
     if not folder.is_dir():
         raise ShardError(f"{folder}: no such label set (it must be a folder that `balto label` wrote)")
     if not path.is_file():
         if (folder / WORK_FOLDER).is_dir():
             raise ShardError(f"{folder}: an unfinished run; the command that started it resumes it")
         raise ShardError(f"{folder}: not a label set (no {MANIFEST})")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise ShardError(f"{path}: {path.stat().st_size} bytes are no manifest; label the corpus again")
+    return parse_manifest(path.read_bytes(), str(path))
+
+
+def parse_manifest(data: bytes, path: str) -> Manifest:
+    """The manifest in the bytes of a manifest.json.   path: for messages. Raises ShardError when it cannot be one."""
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(data)
         version = values["schema_version"]
         if version != SCHEMA_VERSION:
             raise ShardError(f"{path}: schema version {version}; this balto reads version {SCHEMA_VERSION}")
@@ -129,10 +149,15 @@ def read_manifest(folder: Path) -> Manifest:
         values["inputs"] = tuple(values["inputs"])
         values["rejected"] = tuple(RejectedEntry(**entry) for entry in values["rejected"])
         for entry in (*values["shards"], *values["rejected"]):
-            if Path(entry.path).is_absolute() or ".." in Path(entry.path).parts:
+            if not _is_inside(entry.path):
                 raise ShardError(f"{path}: names a file outside the label set ({entry.path})")
         return Manifest(**values)
     except ShardError:
         raise
-    except (ValueError, KeyError, TypeError) as err:
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
         raise ShardError(f"{path}: not a readable manifest ({err}); label the corpus again") from err
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a manifest's path stays in its label set, on disks and in buckets."""
+    return not (Path(path).is_absolute() or ".." in Path(path).parts or "://" in path or "\\" in path)

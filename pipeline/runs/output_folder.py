@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.storage import is_local
 from schemas.errors import ConfigError
 from schemas.manifest import MANIFEST, REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER, write_atomically
 
 RUN_FILE = "run.json"  # what the run was asked to do; equal for the run that resumes it
 LOCK_FILE = "lock"
-_OURS = {MANIFEST, SHARD_FOLDER, REJECTED_FOLDER, WORK_FOLDER}
+OURS = {MANIFEST, SHARD_FOLDER, REJECTED_FOLDER, WORK_FOLDER}
 
 
 @contextlib.contextmanager
@@ -25,8 +27,8 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
     run: everything that decides the result, as JSON values.
     Raises ConfigError when `out` holds something else, and says what to do.
     """
-    if str(out).startswith(("gs:", "s3:")):
-        raise ConfigError(f"--out {out}: label sets are written to local folders only; name one")
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(out)):
+        raise ConfigError(f"--out {out}: this command writes to local folders; `balto copy` takes the result there")
     try:
         if overwrite and not _is_unfinished(out, run):
             _clear(out)
@@ -46,12 +48,16 @@ def close_output(out: Path) -> None:
     shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
 
 
-def refuse_own_input(out: Path, inputs: Sequence[str | Path]) -> None:
+def refuse_own_input(out: str | Path, inputs: Sequence[str | Path]) -> None:
     """Raises ConfigError when an input is `out` or lies inside it: replacing the one would destroy the other."""
-    target = out.resolve()
+    target = _absolute(out)
     for path in inputs:
-        if Path(path).resolve().is_relative_to(target):
+        if _absolute(path).is_relative_to(target):
             raise ConfigError(f"--out {out}: {path} is read from there; name another folder")
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(path).resolve() if is_local(str(path)) else Path("/", str(path))
 
 
 def refuse_occupied(out: Path, overwrite: bool) -> None:
@@ -82,7 +88,10 @@ def _check(out: Path, run: Mapping[str, Any]) -> bool:
         return False
     _refuse_occupied(out)
     before = _read_run(out)
-    return before is not None and _same_run(out, before, json.loads(json.dumps(run)))
+    if before is None:
+        return False
+    refuse_other_run(str(out), before, run)
+    return True
 
 
 def _refuse_occupied(out: Path) -> None:
@@ -93,21 +102,21 @@ def _refuse_occupied(out: Path) -> None:
         raise ConfigError(
             f"--out {out}: already holds a finished label set; add --overwrite to replace it, or name another folder"
         )
-    if names - _OURS:
+    if names - OURS:
         raise ConfigError(
-            f"--out {out}: holds other files ({sorted(names - _OURS)[0]}, ...); name a new or empty folder"
+            f"--out {out}: holds other files ({sorted(names - OURS)[0]}, ...); name a new or empty folder"
         )
 
 
-def _same_run(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    changed = _first_change(before, now)
+def refuse_other_run(out: str, before: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """Raises ConfigError when the unfinished run in `out` was asked something else (`before`) than this one."""
+    changed = _first_change(before, json.loads(json.dumps(run)))
     if changed is not None:
         name, old, new = changed
         raise ConfigError(
             f"--out {out}: holds an unfinished run with {name} {_short(old)}, not {_short(new)}; "
             "repeat that command to resume it, or add --overwrite to start anew"
         )
-    return True
 
 
 def _first_change(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
@@ -135,9 +144,9 @@ def _clear(out: Path) -> None:
     if not out.is_dir():
         return
     names = {path.name for path in out.iterdir()}
-    if names - _OURS:
+    if names - OURS:
         raise ConfigError(
-            f"--out {out}: --overwrite only replaces a label set, and this holds {sorted(names - _OURS)[0]}"
+            f"--out {out}: --overwrite only replaces a label set, and this holds {sorted(names - OURS)[0]}"
         )
     if not names:
         return
