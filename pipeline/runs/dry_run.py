@@ -55,7 +55,7 @@ def dry_run(
         "job_bytes": proto.ByteSize(),
         "image": environment[0],
         "staged": environment[1],
-        "processes": worker_processes(beam_args) if asking and not is_local(out) else None,
+        "processes": worker_processes(beam_args) if asking and is_dataflow(runner) else None,
     }
 
 
@@ -71,7 +71,7 @@ def build_job(
     dataflow = is_dataflow(runner)
     pipeline = new_pipeline(None, (*beam_args, "--dry_run=True", "--no_auth") if dataflow else beam_args)
     if asking is not None:
-        asking = asking.on_workers(1 if is_local(out) else worker_processes(beam_args))
+        asking = asking.on_workers(worker_processes(beam_args) if dataflow else 1)
     closing = Closing(out, {**described(config), "inputs": ()}, "" if is_local(out) else "dry-run", asking)
     tokenizer_file = "" if config.tokenizer == BYTES else join(out, WORK_FOLDER, TOKENIZER_FILE)
     label_files(pipeline, list(files), config, closing, tokenizer_file)

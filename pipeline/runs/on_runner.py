@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,8 @@ from pipeline.corpora import CorpusFile
 from pipeline.graph import label_files
 from pipeline.runs.asking import Asking
 from pipeline.runs.assemble import described
-from pipeline.runs.dataflow import worker_processes
+from pipeline.runs.beam_options import runner_of
+from pipeline.runs.dataflow import is_dataflow, worker_processes
 from pipeline.runs.label import Resources, ask_first, file_identity, named
 from pipeline.runs.output_bucket import close_bucket, open_bucket
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
@@ -26,6 +28,7 @@ from schemas.manifest import MANIFEST, MAX_MANIFEST_BYTES, WORK_FOLDER, Manifest
 from schemas.tokens import BYTES, load_tokenizer
 
 TOKENIZER_FILE: Final = "tokenizer.json"
+log = logging.getLogger(__name__)
 
 
 def run_label_on_runner(
@@ -76,7 +79,15 @@ def _asking_on(asking: Asking | None, out: str, beam_args: Sequence[str]) -> Ask
         return dataclasses.replace(asking.over(1, Path(out)), delimiter_key=None)
     if asking.batch_api:
         raise ConfigError("--batch-api: batches are kept beside a local --out; fill the cache from one machine first")
-    return asking.on_workers(worker_processes(beam_args))
+    return asking.on_workers(_processes(beam_args))
+
+
+def _processes(beam_args: Sequence[str]) -> int:
+    """Over how many processes the run's limits are divided; other runners than Dataflow do not say."""
+    if is_dataflow(runner_of(beam_args)):
+        return worker_processes(beam_args)
+    log.warning("--concurrency and the limits per minute hold for every worker process: divide them yourself")
+    return 1
 
 
 def _carry_tokenizer(config: LabelConfig, out: str) -> str:
