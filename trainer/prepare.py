@@ -26,6 +26,7 @@ from trainer.gradient import Objective, StepGradient
 from trainer.loss import Anchor
 from trainer.policy import Policy
 from trainer.reference import AdapterOff, FrozenCopy, Reference, read_cache, score_all
+from trainer.run_folder import CONFIG
 from trainer.self_test import choose_layout
 
 log = logging.getLogger("trainer")
@@ -46,10 +47,10 @@ def prepare_data(
     config: TrainConfig, label_sets: tuple[LabelSet, ...], stream: GroupStream, window: int, ranks: Ranks
 ) -> Data:
     """Measure every group (or read the index kept in the run), split, plan. Rank 0 first, the others read its index."""
-    cache = Path(config.out) / "index.npz"
+    run = Path(config.out)
     if not ranks.is_first:
         ranks.barrier()
-    index = stream.measure(cache if Path(config.out).is_dir() else None)
+    index = stream.measure(run / "index.npz" if (run / CONFIG).is_file() else None)
     if ranks.is_first:
         ranks.barrier()
     longest = min(config.max_positions or window, window)

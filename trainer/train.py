@@ -20,7 +20,7 @@ import torch
 
 from schemas.errors import BaltoError
 from trainer.batches import deal_credit, needed_piece
-from trainer.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from trainer.checkpoint import TrainState, load_checkpoint, prune, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.data.label_sets import check_tokenizer, open_label_sets, parse_source
 from trainer.data.stream import GroupStream
@@ -34,7 +34,7 @@ from trainer.optimizer import learning_rate, make_optimizer, update
 from trainer.policy import Policy, load_policy
 from trainer.prepare import Data, credit_options, held_out_steps, prepare_data, prepare_gradient
 from trainer.prompts import PromptRenderer
-from trainer.run_folder import check_run_folder, identity, start_or_resume, store_config
+from trainer.run_folder import check_run_folder, hold_run_folder, identity, start_or_resume, store_config
 
 log = logging.getLogger("trainer")
 
@@ -48,6 +48,13 @@ def train(config: TrainConfig) -> dict[str, Any]:
     run = Path(config.out)
     check_run_folder(run)
     ranks = join_ranks()
+    with hold_run_folder(run, ranks):
+        summary = _train(config, run, ranks)
+    leave_ranks()
+    return summary
+
+
+def _train(config: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
     label_sets = open_label_sets([parse_source(one) for one in config.labels], config.verify)
     policy = load_policy(
         config.model,
@@ -71,6 +78,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
             log.info("resuming at step %d from %s", state.step, checkpoint)
         if ranks.is_first:
             store_config(run, config)
+            prune(run, config.keep)
         started = state.step
         with _written_by_first(ranks, run, started) as written:
             state, metrics = _steps(config, policy, data, stream, gradient, optimizer, state, ranks, written, asked)
@@ -78,7 +86,6 @@ def train(config: TrainConfig) -> dict[str, Any]:
             save_checkpoint(run, policy.model, optimizer, state, ranks, config.keep)
         finished = state.step >= data.total_steps
         folder = export_model(run, policy, config, metrics, state.step, ranks) if finished else None
-    leave_ranks()
     return {
         "out": str(run),
         "steps": state.step,

@@ -20,7 +20,7 @@ from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.parts import run_parts, show_progress, worker_pool
 from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
-from pipeline.shard_files import DONE_FOLDER, shard_name
+from pipeline.shard_files import DONE_FOLDER, is_finished, shard_name
 from pipeline.storage import file_facts
 from schemas.errors import ConfigError
 from schemas.manifest import WORK_FOLDER, Manifest, write_manifest
@@ -76,7 +76,8 @@ def run_label(
         with worker_pool(workers, ["pipeline.runs.run_graph"]) as pool:
             with show_progress("reading", None):
                 split = split_corpus(files, out, config.num_shards)
-            pending = [one for one in sorted(split.buckets) if not _done(out, one, config.num_shards).is_file()]
+            names = {one: shard_name(one, config.num_shards) for one in sorted(split.buckets)}
+            pending = [one for one, name in names.items() if not is_finished(out, name)]
             size = resources.buckets_per_run
             groups = [pending[start : start + size] for start in range(0, len(pending), size)]
             work = functools.partial(
