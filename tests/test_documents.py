@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from schemas.shards import MEANING, REJECTED_SCHEMA
+from schemas.shards import CLAIM_MEANING, MEANING, REJECTED_SCHEMA
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("schemas", "pipeline", "trainer", "rounds")
@@ -13,6 +13,8 @@ def test_every_column_of_a_shard_is_documented_with_its_meaning():
     text = (ROOT / "docs" / "label_set.md").read_text().replace("\\|", "|")
     for name, meaning in MEANING.items():
         assert re.search(rf"\| `{name}` \| (yes)? ?\| {re.escape(meaning)} \|", text), name
+    for name, meaning in CLAIM_MEANING.items():
+        assert f"| `{name}` | {meaning} |" in text
     for field in REJECTED_SCHEMA:
         assert f"| `{field.name}` | {field.metadata[b'description'].decode()} |" in text
 

@@ -41,8 +41,8 @@ def _check(folders: Sequence[str], manifests: dict[str, Manifest]) -> None:
     tokenizers = {m.tokenizer["fingerprint"]: f"{folder} ({m.tokenizer['name']})" for folder, m in manifests.items()}
     if len(tokenizers) > 1:
         raise ConfigError(
-            f"label sets of different tokenizers do not add up: {', '.join(tokenizers.values())}; look at one at a time, "
-            "or project them onto one tokenizer with `balto project`"
+            f"label sets of different tokenizers do not add up: {', '.join(tokenizers.values())}; "
+            "look at one at a time, or project them onto one tokenizer with `balto project`"
         )
 
 
