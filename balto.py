@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -47,8 +47,19 @@ INTERRUPTED = 128 + signal.SIGINT  # as shells expect; typer returns it too
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"balto {version('balto')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
+
+
 @app.callback()
-def balto() -> None:
+def balto(version: Version = False) -> None:
     """Stop language models from inventing, token by token: label responses claim by claim, look, retrain."""
 
 

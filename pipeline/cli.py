@@ -30,7 +30,9 @@ PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def label(
-    corpus: Annotated[list[str], typer.Argument(help="Corpus files or patterns. Unknown options go to Beam.")],
+    corpus: Annotated[
+        list[str], typer.Argument(metavar="CORPUS", help="Corpus files or patterns. Unknown options go to Beam.")
+    ],
     out: Annotated[
         str, typer.Option("--out", help="Folder of the label set, here or in a bucket.", show_default=False)
     ],
@@ -150,7 +152,7 @@ def _estimate(files: list[Any], config: Any, prices: str, as_json: bool) -> None
 
 
 def project(
-    labels: Annotated[Path, typer.Argument(help="Label set to project.")],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label set to project.")],
     tokenizer: Tokenizer,
     out: Out,
     workers: Workers = 0,

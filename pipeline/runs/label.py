@@ -47,10 +47,12 @@ class Resources:
 def default_shards(corpus_bytes: int) -> int:
     """How many shards a corpus of that size gets; known before a record is read, and no option of speed changes it.
 
-    Several are a multiple of four: with two or four workers, none is left with a shard while the others are done.
+    One as long as a second process would not pay. Several are a multiple of four: with two or four workers, none is
+    left with a shard while the others are done.
     """
-    shards = max(1, -(-corpus_bytes // SHARD_BYTES))
-    return shards if shards == 1 else -(-shards // 4) * 4
+    if corpus_bytes < PARALLEL_BYTES:
+        return 1
+    return -(-corpus_bytes // (4 * SHARD_BYTES)) * 4
 
 
 def run_label(
