@@ -162,6 +162,7 @@ def test_a_budget_ends_the_run_in_one_line_and_more_of_it_resumes(server, tmp_pa
     out = tmp_path / "labels"
     message = label(server, SAMPLE, out, "--max-requests", 20, code=1)
     assert message.startswith("balto: all 20 requests of --max-requests are sent")
+    assert message.endswith("--max-requests resumes\n")  # and nothing of Beam's behind it
     assert message.count("\n") == 1
     before = server.counts["sent"]
     label(server, SAMPLE, out, "--max-requests", 500)

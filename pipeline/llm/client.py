@@ -1,9 +1,9 @@
-"""One model behind an OpenAI-compatible endpoint: the openai package's client and connections, retries of our own.
+"""One model behind an OpenAI-compatible endpoint: the openai package's client, completions by aiohttp, our own retries.
 
-Models, files and batches are asked for through `AsyncOpenAI`. Completions take its address, its headers and the HTTP
-client that it would use, and leave out what is built on top of these for every call: on the way through
-`chat.completions.create` a request costs several times the processor time (benchmarks/llm_throughput.py). We read the
-raw reply ourselves in any case, so that one that is not what was asked for keeps its text and its usage.
+Models, files and batches are asked for through `AsyncOpenAI`. Completions take its address and its headers and are
+posted by aiohttp, which the package itself uses underneath: on the way through `chat.completions.create` a request
+costs several times the processor time (benchmarks/llm_throughput.py). We read the raw reply ourselves in any case, so
+that one that is not what was asked for keeps its text and its usage.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import aiohttp
 import httpx2
 import openai
 import orjson
@@ -55,38 +58,46 @@ class ChatClient:
 
     def __init__(self, endpoint: Endpoint, in_flight: int):
         self.endpoint = endpoint
-        limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
-        timeout = httpx2.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s))
-        self._http = openai.DefaultAioHttpClient(limits=limits, timeout=timeout, follow_redirects=False)
         self.openai = openai.AsyncOpenAI(
-            base_url=endpoint.base_url, api_key=resolve_key(endpoint), max_retries=0, http_client=self._http
+            base_url=endpoint.base_url,
+            api_key=resolve_key(endpoint),
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(timeout=endpoint.timeout_s, follow_redirects=False),
         )
         self._url = f"{str(self.openai.base_url).rstrip('/')}/chat/completions"
         headers = {**self.openai.default_headers, **self.openai.auth_headers}
-        # Without the package's telemetry: nine headers that would be built, sent and parsed every time.
-        self._headers = {
-            name: value
-            for name, value in headers.items()
-            if isinstance(value, str) and not name.lower().startswith("x-stainless")
-        }
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=in_flight, ssl=httpx2.create_ssl_context()),
+            timeout=aiohttp.ClientTimeout(endpoint.timeout_s, sock_connect=min(CONNECT_S, endpoint.timeout_s)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=_proxy_of(self._url),
+            # Without the package's telemetry: nine headers that would be built, sent and parsed every time.
+            headers={
+                name: value
+                for name, value in headers.items()
+                if isinstance(value, str) and not name.lower().startswith("x-stainless")
+            },
+        )
 
     async def send(self, body: bytes) -> ChatReply | Failure:
         """Send a body once. Never raises for what the network or the server did."""
         try:
-            async with asyncio.timeout(self.endpoint.timeout_s):
-                response = await self._http.post(self._url, content=body, headers=self._headers)
-        except (httpx2.HTTPError, OSError) as err:
+            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+                content = await response.read()
+        except (aiohttp.ClientError, OSError) as err:  # a TimeoutError is an OSError
             return self._no_reply(err)
-        if response.status_code == 200:
-            return read_completion(response.content)
-        return read_refused(response.status_code, response.headers, response.content, time.time())
+        if response.status == 200:
+            return read_completion(content)
+        return read_refused(response.status, response.headers, content, time.time())
 
     def _no_reply(self, err: BaseException) -> Failure:
-        """The innermost cause tells a slow server from one that is not there: the layers above call both a timeout."""
+        """The innermost cause names what is wrong best."""
+        if isinstance(err, aiohttp.ConnectionTimeoutError):
+            return Failure(f"no connection within {CONNECT_S:g} s", again=True, code="connection")
+        if isinstance(err, TimeoutError):
+            return Failure(f"no reply within {self.endpoint.timeout_s:g} s", again=True)
         while err.__cause__ is not None:
             err = err.__cause__
-        if isinstance(err, TimeoutError | httpx2.TimeoutException | asyncio.CancelledError):
-            return Failure(f"no reply within {self.endpoint.timeout_s:g} s", again=True)
         return Failure(f"the connection failed ({type(err).__name__})", again=True, code="connection")
 
     async def ask(
@@ -130,7 +141,17 @@ class ChatClient:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._session.close()
         await self.openai.close()
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY and so on)."""
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 def explain(endpoint: Endpoint, failure: Failure) -> str:

@@ -54,14 +54,22 @@ def run_pipeline(pipeline: beam.Pipeline) -> None:
     """Run it to its end. Raises BaltoError with Beam's reason when it fails."""
     try:
         state = pipeline.run().wait_until_finish()
+    except BaltoError as err:  # of a worker in this process, with Beam's words behind ours
+        err.args = tuple(_without_step(arg) for arg in err.args)
+        raise
     except RuntimeError as err:  # Beam hands on a worker's exception as text
         log.debug("%s", err)
         last = next((line for line in reversed(str(err).splitlines()) if line.strip()), "no reason given")
         if last.startswith("KeyboardInterrupt"):
             raise KeyboardInterrupt from err
-        reason = last.partition(" [while running")[0]
+        reason = _without_step(last)
         if reason.startswith(OUR_ERRORS):  # what stops a run on purpose says itself how to go on
             raise BaltoError(reason.partition(": ")[2]) from err
         raise BaltoError(f"the Beam run failed: {reason}; once that is mended, the same command resumes it") from err
     if state != "DONE":
         raise BaltoError(f"the Beam run ended as {state}; the same command resumes it")
+
+
+def _without_step(message: str) -> str:
+    """A message without the step of the graph that Beam puts behind it."""
+    return message.partition(" [while running")[0]
