@@ -70,6 +70,8 @@ def label(
     cache_required: llm.CacheRequired = False,
     request_timeout_s: llm.RequestTimeout = 120,
     answer_form: llm.AnswerForm = "",
+    request_options: llm.RequestOptions = "",
+    thinking_tokens: llm.ThinkingTokens = None,
     prices: llm.Prices = "",
     batch_api: llm.BatchApi = False,
     estimate: llm.Estimate = False,
@@ -97,6 +99,7 @@ def label(
         claims_per_call=claims_per_call,
         context_window=context_window,
         canaries=canaries,
+        request_options=request_options,
     )
     if estimate:
         return _estimate(files, config, prices, as_json)
@@ -118,10 +121,12 @@ def label(
             cache_required=cache_required,
             request_timeout_s=request_timeout_s,
             answer_form=answer_form,
+            request_options=request_options,
+            thinking_tokens=thinking_tokens,
             prices=prices,
         )
         refuse_occupied(out, overwrite)
-        asking = prepare_asking(transport, out, batch_api)
+        asking = prepare_asking(transport, out, context_window, batch_api)
     resources = Resources(workers or _cores(), shards_per_run, tuple(beam_args))
     run = run_label if runner_of(beam_args) in (None, LOCAL_RUNNER) else run_label_on_runner
     result = summary(run(files, out, config, resources, overwrite, asking), out)

@@ -22,7 +22,7 @@ import openai
 import orjson
 
 from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
-from pipeline.llm.endpoint import JSON_OBJECT, JSON_SCHEMA, Endpoint, EndpointError, resolve_key
+from pipeline.llm.endpoint import JSON_OBJECT, JSON_SCHEMA, Endpoint, EndpointError, request_options, resolve_key
 from pipeline.llm.replies import Failure, read_completion, read_refused
 
 FIRST_WAIT_S: Final = 0.5  # before the second attempt; doubles with every further one
@@ -35,7 +35,8 @@ def completion_body(endpoint: Endpoint, request: ChatRequest) -> dict[str, Any]:
     """The body of a chat completion: JSON is asked for in the form that the endpoint honours, in words where it
     takes no schema."""
     system, form = request.system, endpoint.answer_form or JSON_SCHEMA
-    body: dict[str, Any] = {"model": endpoint.model, endpoint.token_field: request.max_tokens}
+    limit = request.max_tokens + (endpoint.thinking_tokens or 0)
+    body: dict[str, Any] = {"model": endpoint.model, endpoint.token_field: limit}
     if endpoint.temperature is not None:
         body["temperature"] = endpoint.temperature
     if form == JSON_SCHEMA:
@@ -46,8 +47,11 @@ def completion_body(endpoint: Endpoint, request: ChatRequest) -> dict[str, Any]:
         system += f"\n\nAnswer with one JSON object and nothing else. It must follow this JSON schema:\n{schema_text}"
     if form == JSON_OBJECT:
         body["response_format"] = {"type": JSON_OBJECT}
-    body["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": request.user}]
-    return body
+    if endpoint.system_role:
+        body["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": request.user}]
+    else:
+        body["messages"] = [{"role": "user", "content": f"{system}\n\n{request.user}"}]
+    return body | request_options(endpoint.options)
 
 
 class ChatClient:
@@ -89,6 +93,16 @@ class ChatClient:
         if response.status == 200:
             return read_completion(content)
         return read_refused(response.status, response.headers, content, time.time())
+
+    async def get_json(self, path: str) -> dict[str, Any]:
+        """The object that the server tells under `path` beside its `/v1`; {} when it tells none."""
+        root = self._url.removesuffix("/chat/completions").removesuffix("/v1")
+        try:
+            async with self._session.get(root + path, allow_redirects=False) as response:
+                value = orjson.loads(await response.read()) if response.status == 200 else None
+        except (aiohttp.ClientError, OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
 
     def _no_reply(self, err: BaseException) -> Failure:
         """The innermost cause names what is wrong best."""
@@ -157,10 +171,10 @@ def _proxy_of(url: str) -> str | None:
 def explain(endpoint: Endpoint, failure: Failure) -> str:
     """One line for a failure that ends the run: what, where, what to do."""
     what = failure.reason
-    if what.startswith(("HTTP 401", "HTTP 403")):
+    if failure.status in (401, 403):
         return f"{endpoint.base_url} refused the key in {endpoint.api_key} ({what}); set a valid one"
-    if failure.code == "insufficient_quota" or what.startswith("HTTP 402"):
+    if failure.code == "insufficient_quota" or failure.status == 402:
         return f"{endpoint.base_url}: the account's quota is spent ({what}); the same command resumes once it is raised"
-    if what.startswith("HTTP 404"):
+    if failure.status == 404:
         return f"{endpoint.base_url}: no model {endpoint.model!r} there ({what}); see --model and --base-url"
     return f"{endpoint.base_url}: {what}"

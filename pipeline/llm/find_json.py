@@ -16,7 +16,7 @@ _MAX_STARTS: Final = 64  # places where a value may begin that are tried; bounds
 _MAX_LITERAL_CHARS: Final = 200_000  # of a value that is no JSON; Python's parser takes more memory
 _MAX_LITERAL_DEPTH: Final = 20
 _START: Final = re.compile(r"[{\[]")
-# How models end their thinking where the server does not take it out: Qwen, DeepSeek and others, Mistral, Kimi, gpt-oss.
+# How models end their thinking where the server leaves it in: Qwen, DeepSeek and others, Mistral, Kimi, gpt-oss.
 END_OF_THINKING: Final = re.compile(
     r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|\u25c1/think\u25b7|<\|channel\|>final<\|message\|>"
 )
