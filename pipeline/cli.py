@@ -78,6 +78,8 @@ def label(
     cache_password_env: llm.CachePasswordEnv = "BALTO_REDIS_PASSWORD",  # noqa: S107  # the name of a variable
     request_timeout_s: llm.RequestTimeout = 120,
     answer_form: llm.AnswerForm = "",
+    request_options: llm.RequestOptions = "",
+    thinking_tokens: llm.ThinkingTokens = None,
     prices: llm.Prices = "",
     batch_api: llm.BatchApi = False,
     estimate: llm.Estimate = False,
@@ -110,6 +112,7 @@ def label(
         claims_per_call=claims_per_call,
         context_window=context_window,
         canaries=canaries,
+        request_options=request_options,
     )
     if estimate:
         return _estimate(files, config, prices, as_json)
@@ -129,6 +132,8 @@ def label(
             cache_password_env=cache_password_env,
             request_timeout_s=request_timeout_s,
             answer_form=answer_form,
+            request_options=request_options,
+            thinking_tokens=thinking_tokens,
             prices=prices,
         )
     if dry_run:
