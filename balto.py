@@ -29,6 +29,7 @@ EXTRAS = {
     "matplotlib": "pipeline",
     "peft": "trainer",
     "safetensors": "trainer",
+    "sentence_transformers": "nli",
     "torch": "trainer",
     "transformers": "trainer",
     "yaml": "trainer",

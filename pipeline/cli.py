@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import llm_options as llm
+from pipeline import nli_options as nli
 from pipeline.show_tables import print_estimate, print_json, print_summary
 from schemas.errors import BaltoError
 
@@ -39,7 +40,7 @@ def label(
         str, typer.Option("--labels", help="claims: ask the engines; gold: take human spans.")
     ] = "claims",
     extractor: Annotated[str, typer.Option("--extractor", help="Who finds claims: rules, llm.")] = "rules",
-    verifier: Annotated[str, typer.Option("--verifier", help="Who judges them: lexical, llm.")] = "lexical",
+    verifier: Annotated[str, typer.Option("--verifier", help="Who judges them: lexical, llm, nli:MODEL.")] = "lexical",
     tokenizer: Tokenizer = "bytes",
     conflicts: Annotated[
         str,
@@ -73,6 +74,12 @@ def label(
     prices: llm.Prices = "",
     batch_api: llm.BatchApi = False,
     estimate: llm.Estimate = False,
+    device: nli.Device = "",
+    batch_tokens: nli.BatchTokens = 16_384,
+    precision: nli.Precision = "auto",
+    evidence_windows: nli.EvidenceWindows = 2,
+    retriever: nli.Retriever = "",
+    nli_outputs: nli.NliOutputs = "",
 ) -> None:
     """Label a corpus: claims, verdicts and token labels, written as Parquet shards.
 
@@ -80,6 +87,7 @@ def label(
     """
     from pipeline.config import LabelConfig
     from pipeline.corpora import corpus_size_bytes, open_corpus
+    from pipeline.engines import Compute
     from pipeline.runs.assemble import summary
     from pipeline.runs.beam_options import LOCAL_RUNNER, runner_of, split_beam_args
     from pipeline.runs.label import Resources, default_shards, run_label, run_label_on_runner
@@ -97,6 +105,11 @@ def label(
         claims_per_call=claims_per_call,
         context_window=context_window,
         canaries=canaries,
+        nli_outputs=nli_outputs,
+        evidence_windows=evidence_windows,
+        retriever=retriever,
+        precision=precision,
+        compute=Compute(device, batch_tokens),
     )
     if estimate:
         return _estimate(files, config, prices, as_json)
@@ -122,7 +135,12 @@ def label(
         )
         refuse_occupied(out, overwrite)
         asking = prepare_asking(transport, out, batch_api)
-    resources = Resources(workers or _cores(), shards_per_run, tuple(beam_args))
+    if config.nli:
+        from pipeline.runs.output_folder import refuse_occupied
+
+        refuse_occupied(out, overwrite)
+        config = config.prepared()
+    resources = Resources(workers or (1 if config.on_gpu else _cores()), shards_per_run, tuple(beam_args))
     run = run_label if runner_of(beam_args) in (None, LOCAL_RUNNER) else run_label_on_runner
     result = summary(run(files, out, config, resources, overwrite, asking), out)
     _finish(result, out, as_json)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
+from pipeline.batched_stages import BatchedStage
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, read_corpus_file
-from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, make_extractor, make_verifier
+from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, BatchVerifier, make_extractor, make_verifier
 from pipeline.extract_claims import AskForClaims, ExtractClaims
 from pipeline.gold_labels import gold_claims
 from pipeline.label_tokens import LabelTokens
@@ -26,7 +27,7 @@ from pipeline.runs.split_corpus import read_bucket
 from pipeline.sentences import split_sentences
 from pipeline.stages import ACCEPTED, REJECTED, Draft, PureStep, Stage, Step, reject
 from pipeline.validate import validate_sample
-from pipeline.verify_claims import AskForVerdicts, VerifyClaims
+from pipeline.verify_claims import AskForVerdicts, VerifyClaims, VerifyTogether
 from pipeline.write_shards import WriteShards
 from schemas.records import Sample
 
@@ -68,7 +69,9 @@ def _extract_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskingSte
 
 
 def _verify_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskingStep:
-    verifier = make_verifier(config.verifier, config.llm, delimiter_key)
+    verifier = make_verifier(config.verifier, config.llm, delimiter_key, config.nli, config.compute)
+    if isinstance(verifier, BatchVerifier):
+        return VerifyTogether(verifier)
     return AskForVerdicts(verifier) if isinstance(verifier, AskingVerifier) else VerifyClaims(verifier)
 
 
@@ -97,6 +100,8 @@ class LabelSamples(beam.PTransform):
 
             assert self.asking is not None, "the config asks a language model, and nobody said how"
             return AskingStage(name, step, self.asking.transport)
+        if isinstance(step, VerifyTogether):
+            return BatchedStage(name, step)
         return Stage(name, step)  # type: ignore[arg-type]
 
 

@@ -54,6 +54,9 @@ def run_pipeline(pipeline: beam.Pipeline) -> None:
     """Run it to its end. Raises BaltoError with Beam's reason when it fails."""
     try:
         state = pipeline.run().wait_until_finish()
+    except BaltoError as err:  # of a step in this process; Beam adds where it was running
+        kind = ConfigError if isinstance(err, ConfigError) else BaltoError
+        raise kind(str(err).partition(" [while running")[0]) from err
     except RuntimeError as err:  # Beam hands on a worker's exception as text
         log.debug("%s", err)
         last = next((line for line in reversed(str(err).splitlines()) if line.strip()), "no reason given")
