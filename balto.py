@@ -33,6 +33,7 @@ EXTRAS = {
     "matplotlib": "pipeline",
     "peft": "trainer",
     "safetensors": "trainer",
+    "sentence_transformers": "nli",
     "torch": "trainer",
     "transformers": "trainer",
     "yaml": "trainer",

@@ -73,6 +73,7 @@ def run_label(
         if resuming:
             log.info("resuming the unfinished run in %s", out)
         workers = _parallel_workers(files, config.num_shards, resources)
+        config = config.shared_by(workers)
         asking = asking.over(workers, out) if asking else None
         ask_first(files, config, asking, out)
         with worker_pool(workers, ["pipeline.runs.run_graph"]) as pool:

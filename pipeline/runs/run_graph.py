@@ -62,9 +62,9 @@ def run_pipeline(pipeline: beam.Pipeline) -> bool:
         if not getattr(result, "has_job", True):
             return False
         state = _wait(result)
-    except BaltoError as err:  # of a worker in this process, with Beam's words behind ours
-        err.args = tuple(_without_step(arg) for arg in err.args)
-        raise
+    except BaltoError as err:  # of a step in this process; Beam adds where it was running
+        kind = ConfigError if isinstance(err, ConfigError) else BaltoError
+        raise kind(_without_step(str(err))) from err
     except Exception as err:  # Beam hands on a worker's exception as text, in an exception of its own
         if not (isinstance(err, RuntimeError) or type(err).__module__.startswith(("apache_beam.", "google."))):
             raise
