@@ -27,7 +27,7 @@ from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, join_ranks, leave_ranks
 from trainer.evaluate import evaluate
 from trainer.export import export_model
-from trainer.gradient import StepGradient
+from trainer.gradient import Divisors, StepGradient
 from trainer.loss import step_metrics
 from trainer.metrics import MetricsLog, ProgressLine, StepClock
 from trainer.optimizer import learning_rate, make_optimizer, update
@@ -67,7 +67,7 @@ def _train(config: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         seed=config.seed,
     )
     check_tokenizer(label_sets, policy.tokenizer, config.tokenizer or config.model)
-    renderer = PromptRenderer(policy.tokenizer)
+    renderer = PromptRenderer(policy.tokenizer, end_ids=policy.end_ids)
     checkpoint, state = start_or_resume(run, identity(config, policy.fingerprint, renderer.fingerprint, label_sets))
     with GroupStream(label_sets, renderer, config.workers) as stream, _asked_to_stop() as asked:
         data = prepare_data(config, label_sets, stream, policy.window, ranks)
@@ -120,8 +120,9 @@ def _steps(
         batch = next(steps)
         dealt = [deal_credit(micro_batch.groups, credit) for micro_batch in batch.micro_batches]
         counts = ranks.sum_all(_counts([found for _, found in dealt], batch.skipped_groups))
-        pieces = [needed_piece(groups, credit.anchor) for groups, _ in dealt]
-        sums = gradient.accumulate(pieces, counts["active_blocks"], counts["anchor_tokens"])
+        pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt]
+        divisors = Divisors(counts["active_blocks"], counts["anchor_tokens"], counts["response_tokens"])
+        sums = gradient.accumulate(pieces, divisors)
         rate = _rate(config, state.step, data.total_steps)
         norm = update(optimizer, rate, config.max_grad_norm)
         state = _after(state, batch.epoch, batch.step + 1, norm is None, counts)
