@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import llm_options as llm
+from pipeline import nli_options as nli
 from pipeline.show_tables import print_estimate, print_job, print_json, print_summary
 from schemas.errors import BaltoError
 
@@ -30,7 +31,9 @@ PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def label(
-    corpus: Annotated[list[str], typer.Argument(help="Corpus files or patterns. Unknown options go to Beam.")],
+    corpus: Annotated[
+        list[str], typer.Argument(metavar="CORPUS", help="Corpus files or patterns. Unknown options go to Beam.")
+    ],
     out: Annotated[
         str, typer.Option("--out", help="Folder of the label set, here or in a bucket.", show_default=False)
     ],
@@ -41,7 +44,7 @@ def label(
         str, typer.Option("--labels", help="claims: ask the engines; gold: take human spans.")
     ] = "claims",
     extractor: Annotated[str, typer.Option("--extractor", help="Who finds claims: rules, llm.")] = "rules",
-    verifier: Annotated[str, typer.Option("--verifier", help="Who judges them: lexical, llm.")] = "lexical",
+    verifier: Annotated[str, typer.Option("--verifier", help="Who judges them: lexical, llm, nli:MODEL.")] = "lexical",
     tokenizer: Tokenizer = "bytes",
     conflicts: Annotated[
         str,
@@ -76,9 +79,17 @@ def label(
     cache_password_env: llm.CachePasswordEnv = "BALTO_REDIS_PASSWORD",  # noqa: S107  # the name of a variable
     request_timeout_s: llm.RequestTimeout = 120,
     answer_form: llm.AnswerForm = "",
+    request_options: llm.RequestOptions = "",
+    thinking_tokens: llm.ThinkingTokens = None,
     prices: llm.Prices = "",
     batch_api: llm.BatchApi = False,
     estimate: llm.Estimate = False,
+    device: nli.Device = "",
+    batch_tokens: nli.BatchTokens = 16_384,
+    precision: nli.Precision = "auto",
+    evidence_windows: nli.EvidenceWindows = 2,
+    retriever: nli.Retriever = "",
+    nli_outputs: nli.NliOutputs = "",
 ) -> None:
     """Label a corpus: claims, verdicts and token labels, written as Parquet shards.
 
@@ -86,6 +97,7 @@ def label(
     """
     from pipeline.config import LabelConfig
     from pipeline.corpora import corpus_size_bytes, open_corpus
+    from pipeline.engines import Compute
     from pipeline.runs.assemble import summary
     from pipeline.runs.beam_options import LOCAL_RUNNER, runner_of, split_beam_args
     from pipeline.runs.label import Resources, default_shards
@@ -108,6 +120,12 @@ def label(
         claims_per_call=claims_per_call,
         context_window=context_window,
         canaries=canaries,
+        request_options=request_options,
+        nli_outputs=nli_outputs,
+        evidence_windows=evidence_windows,
+        retriever=retriever,
+        precision=precision,
+        compute=Compute(device, batch_tokens),
     )
     if estimate:
         return _estimate(files, config, prices, as_json)
@@ -127,12 +145,16 @@ def label(
             cache_password_env=cache_password_env,
             request_timeout_s=request_timeout_s,
             answer_form=answer_form,
+            request_options=request_options,
+            thinking_tokens=thinking_tokens,
             prices=prices,
         )
+    if config.nli:
+        config = config.prepared()
     if dry_run:
         job = describe_job(patterns, format, out, config, runner, beam_args, transport)
         return print_json(job) if as_json else print_job(job)
-    resources = Resources(workers or _cores(), shards_per_run, beam_args)
+    resources = Resources(workers or (1 if config.on_gpu else _cores()), shards_per_run, beam_args)
     manifest = start_label(files, out, config, resources, runner, overwrite, transport, batch_api)
     if manifest is None:
         return typer.echo("the job is described; whoever starts it writes the label set", err=True)
@@ -150,7 +172,7 @@ def _estimate(files: list[Any], config: Any, prices: str, as_json: bool) -> None
 
 
 def project(
-    labels: Annotated[Path, typer.Argument(help="Label set to project.")],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label set to project.")],
     tokenizer: Tokenizer,
     out: Out,
     workers: Workers = 0,

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
+from pipeline.batched_stages import BatchedStage
 from pipeline.close_label_set import CloseLabelSet, Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, read_corpus_file
-from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, make_extractor, make_verifier
+from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, BatchVerifier, make_extractor, make_verifier
 from pipeline.extract_claims import AskForClaims, ExtractClaims
 from pipeline.gold_labels import gold_claims
 from pipeline.label_tokens import LabelTokens
@@ -28,7 +29,7 @@ from pipeline.runs.split_corpus import read_bucket
 from pipeline.sentences import split_sentences
 from pipeline.stages import ACCEPTED, REJECTED, Draft, PureStep, Stage, Step, reject
 from pipeline.validate import validate_sample
-from pipeline.verify_claims import AskForVerdicts, VerifyClaims
+from pipeline.verify_claims import AskForVerdicts, VerifyClaims, VerifyTogether
 from pipeline.write_shards import WriteShards
 from schemas.records import Sample
 
@@ -75,7 +76,9 @@ def _extract_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskingSte
 
 
 def _verify_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskingStep:
-    verifier = make_verifier(config.verifier, config.llm, delimiter_key)
+    verifier = make_verifier(config.verifier, config.llm, delimiter_key, config.nli, config.compute)
+    if isinstance(verifier, BatchVerifier):
+        return VerifyTogether(verifier)
     return AskForVerdicts(verifier) if isinstance(verifier, AskingVerifier) else VerifyClaims(verifier)
 
 
@@ -98,6 +101,8 @@ class LabelSamples(beam.PTransform):
             if isinstance(step, AskForClaims | AskForVerdicts):
                 outputs = records | name >> self._asking_stage(name, step)
                 usage.append(outputs["usage"])
+            elif isinstance(step, VerifyTogether):
+                outputs = records | name >> BatchedStage(name, step)
             else:
                 outputs = records | name >> Stage(name, step)  # type: ignore[arg-type]
             records = outputs[ACCEPTED]

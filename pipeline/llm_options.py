@@ -78,6 +78,24 @@ AnswerForm = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+RequestOptions = Annotated[
+    str,
+    typer.Option(
+        "--request-options",
+        help='JSON object of further fields of every request, such as {"reasoning_effort": "low"}; no secrets.',
+        rich_help_panel=_PANEL,
+    ),
+]
+ThinkingTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--thinking-tokens",
+        min=0,
+        help="Room in every answer for what the model thinks first; default: found out.",
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
+]
 BatchApi = Annotated[
     bool,
     typer.Option("--batch-api", help="Ask through the Batch API: cheaper, within a day.", rich_help_panel=_PANEL),
@@ -123,6 +141,8 @@ def transport_of(
     cache_password_env: str,
     request_timeout_s: float,
     answer_form: str,
+    request_options: str,
+    thinking_tokens: int | None,
     prices: str,
 ) -> Transport:
     """The options that change no row. Raises ConfigError for what cannot be."""
@@ -130,7 +150,13 @@ def transport_of(
     from pipeline.llm.transport import Transport
 
     endpoint = Endpoint(
-        base_url=base_url, model=model, api_key=api_key_env, answer_form=answer_form, timeout_s=request_timeout_s
+        base_url=base_url,
+        model=model,
+        api_key=api_key_env,
+        answer_form=answer_form,
+        options=request_options,
+        thinking_tokens=thinking_tokens,
+        timeout_s=request_timeout_s,
     )
     return Transport(
         endpoint=endpoint,

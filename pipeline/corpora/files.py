@@ -14,12 +14,14 @@ import pyarrow.parquet as pq
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
 from pipeline.storage import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
 from schemas.errors import ConfigError
+from schemas.samples import describe_value
 
 FORMATS: Final = ("balto", "ragtruth", "factscore", "confiqa", "plain")
 _RAGTRUTH_SOURCES: Final = "ragtruth sources"  # source_info.jsonl: read beside response.jsonl, no corpus of its own
 _SNIFFED_RECORDS: Final = 20
 _GZIP_OVERHEAD: Final = 1024  # header, trailer and blocks of text that does not compress
 _GZIP_RATIO: Final = 3  # of JSON text; used only where the gzip trailer cannot be right
+_CONTAINERS: Final = "a corpus is one JSON object per line, one JSON array of objects, or Parquet; gzip is taken too"
 _ENDINGS: Final = (".gz", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
@@ -135,7 +137,7 @@ def _size_bytes(path: str) -> int:
 
 
 def _detect_format(path: str, container: str) -> str:
-    records = islice(containers.read_records(path, container), _SNIFFED_RECORDS)
+    records = list(islice(containers.read_records(path, container), _SNIFFED_RECORDS))
     objects = [record.value for record in records if type(record.value) is dict]
     formats = {name for obj in objects if (name := _format_of(obj)) is not None}
     if formats == {"balto", "plain"}:
@@ -146,6 +148,8 @@ def _detect_format(path: str, container: str) -> str:
         raise ConfigError(
             f"{path}: mixes the formats {', '.join(sorted(formats))}; split it, or name one with --format"
         )
+    if not objects:
+        raise ConfigError(f"{path}: {_no_object(records)}; {_CONTAINERS}")
     raise ConfigError(f"{path}: no known format in its first records ({_keys(objects)}); {_remedy()}")
 
 
@@ -167,9 +171,15 @@ _DETECTORS: Final[tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...]] =
 )
 
 
+def _no_object(records: Sequence[containers.RawRecord]) -> str:
+    if not records:
+        return "an empty JSON array"
+    first = records[0]
+    found = first.reason or f"not an object but {describe_value(first.value)}"
+    return f"no JSON object in its first records (record {first.row}: {found})"
+
+
 def _keys(objects: Sequence[Mapping[str, Any]]) -> str:
-    if not objects:
-        return "no JSON object among them; JSON must be one object per line, or one array of objects"
     return "fields " + ", ".join(repr(name)[1:-1][:40] for name in list(objects[0])[:8])
 
 

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 def to_stored(reply: ChatReply) -> bytes:
     """A reply as it lies in a store."""
     usage = reply.usage
-    tokens = (usage.prompt_tokens, usage.cached_prompt_tokens, usage.completion_tokens)
+    tokens = (usage.prompt_tokens, usage.cached_prompt_tokens, usage.completion_tokens, usage.thinking_tokens)
     return orjson.dumps((reply.status, reply.text, reply.reason, tokens))
 
 

@@ -23,11 +23,12 @@ from pipeline.llm.ledger import NOTED, read_usage, usage_by_purpose
 from pipeline.llm.prices import price_of
 from pipeline.llm.probe import probe
 from pipeline.llm.transport import USAGE_FILE, Transport, beside
+from pipeline.llm.window_check import check_window
 from schemas.errors import ConfigError
 from schemas.manifest import WORK_FOLDER
 
 OFF: Final = "off"
-_LEARNT: Final = ("answer_form", "token_field", "temperature")
+_LEARNT: Final = ("answer_form", "token_field", "temperature", "system_role", "thinking_tokens")
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ class Asking:
         return {"model": endpoint.model, "endpoint": endpoint.base_url, "answer_form": endpoint.answer_form, **found}
 
 
-def prepare_asking(transport: Transport, out: Path, batch_api: bool = False) -> Asking:
+def prepare_asking(transport: Transport, out: Path, context_window: int, batch_api: bool = False) -> Asking:
     """Open the cache, resolve the key, try the endpoint. Raises ConfigError, in one line, for whatever cannot work.
 
-    transport.cache: empty for a file beside `out`, `off` for none.
+    transport.cache: empty for a file beside `out`, `off` for none.   context_window: in tokens, of all that is asked.
     """
     cache = {"": beside(out)["cache"], OFF: NONE}.get(transport.cache, transport.cache)
     transport = dataclasses.replace(transport, cache=cache)
@@ -76,29 +77,38 @@ def prepare_asking(transport: Transport, out: Path, batch_api: bool = False) -> 
     price = price_of(transport.endpoint.model, transport.prices)
     if transport.max_cost and price is None:
         raise ConfigError(f"--max-cost: no price is known for {transport.endpoint.model}; give one with --prices FILE")
-    return dataclasses.replace(asyncio.run(_prepare(transport)), batch_api=batch_api)
+    return dataclasses.replace(asyncio.run(_prepare(transport, context_window)), batch_api=batch_api)
 
 
-async def _prepare(transport: Transport) -> Asking:
+async def _prepare(transport: Transport, context_window: int) -> Asking:
     found = None
     if transport.cache.startswith(SQLITE) and not Path(transport.cache.removeprefix(SQLITE)).exists():
-        found = await asyncio.to_thread(probe, transport.endpoint)  # an endpoint that will not do leaves no file behind
+        found = await _tried(transport.endpoint, context_window)  # an endpoint that will not do leaves no file behind
     cache = await open_cache(transport.cache, transport.cache_required, transport.cache_password)
     try:
-        endpoint = await _known_endpoint(cache, transport.endpoint, found)
+        endpoint = await _known_endpoint(cache, transport.endpoint, context_window, found)
         key = await kept_key(cache)
     finally:
         await cache.close()
     return Asking(dataclasses.replace(transport, endpoint=endpoint), key)
 
 
-async def _known_endpoint(cache: ReplyCache, endpoint: Endpoint, found: Endpoint | None) -> Endpoint:
+async def _tried(endpoint: Endpoint, context_window: int) -> Endpoint:
+    found = await asyncio.to_thread(probe, endpoint)
+    await check_window(found, context_window)
+    return found
+
+
+async def _known_endpoint(
+    cache: ReplyCache, endpoint: Endpoint, context_window: int, found: Endpoint | None
+) -> Endpoint:
     """The endpoint with what it honours: as `found` just now or in an earlier run, else by asking it."""
-    name = f"endpoint {endpoint.base_url} {endpoint.model} {endpoint.answer_form}"
+    given = [getattr(endpoint, field) for field in ("base_url", "model", "options", *_LEARNT)]
+    name = f"endpoint {orjson.dumps([*given, context_window]).decode()}"
     kept = await cache.get(name)
     if kept is not None:
         return dataclasses.replace(endpoint, **orjson.loads(kept.text))
-    found = found or await asyncio.to_thread(probe, endpoint)
+    found = found or await _tried(endpoint, context_window)
     learnt = {field: getattr(found, field) for field in _LEARNT}
     await cache.put(name, ChatReply(OK, orjson.dumps(learnt).decode()))
     return found

@@ -20,7 +20,7 @@ from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.parts import run_parts, show_progress, worker_pool
 from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
-from pipeline.shard_files import DONE_FOLDER, shard_name
+from pipeline.shard_files import DONE_FOLDER, is_finished, shard_name
 from pipeline.storage import file_facts
 from schemas.errors import ConfigError
 from schemas.manifest import WORK_FOLDER, Manifest, write_manifest
@@ -47,10 +47,12 @@ class Resources:
 def default_shards(corpus_bytes: int) -> int:
     """How many shards a corpus of that size gets; known before a record is read, and no option of speed changes it.
 
-    Several are a multiple of four: with two or four workers, none is left with a shard while the others are done.
+    One as long as a second process would not pay. Several are a multiple of four: with two or four workers, none is
+    left with a shard while the others are done.
     """
-    shards = max(1, -(-corpus_bytes // SHARD_BYTES))
-    return shards if shards == 1 else -(-shards // 4) * 4
+    if corpus_bytes < PARALLEL_BYTES:
+        return 1
+    return -(-corpus_bytes // (4 * SHARD_BYTES)) * 4
 
 
 def run_label(
@@ -71,12 +73,14 @@ def run_label(
         if resuming:
             log.info("resuming the unfinished run in %s", out)
         workers = _parallel_workers(files, config.num_shards, resources)
+        config = config.shared_by(workers)
         asking = asking.over(workers, out) if asking else None
         ask_first(files, config, asking, out)
         with worker_pool(workers, ["pipeline.runs.run_graph"]) as pool:
             with show_progress("reading", None):
                 split = split_corpus(files, out, config.num_shards)
-            pending = [one for one in sorted(split.buckets) if not _done(out, one, config.num_shards).is_file()]
+            names = {one: shard_name(one, config.num_shards) for one in sorted(split.buckets)}
+            pending = [one for one, name in names.items() if not is_finished(out, name)]
             size = resources.buckets_per_run
             groups = [pending[start : start + size] for start in range(0, len(pending), size)]
             work = functools.partial(

@@ -62,6 +62,9 @@ def run_pipeline(pipeline: beam.Pipeline) -> bool:
         if not getattr(result, "has_job", True):
             return False
         state = _wait(result)
+    except BaltoError as err:  # of a step in this process; Beam adds where it was running
+        kind = ConfigError if isinstance(err, ConfigError) else BaltoError
+        raise kind(_without_step(str(err))) from err
     except Exception as err:  # Beam hands on a worker's exception as text, in an exception of its own
         if not (isinstance(err, RuntimeError) or type(err).__module__.startswith(("apache_beam.", "google."))):
             raise
@@ -69,7 +72,7 @@ def run_pipeline(pipeline: beam.Pipeline) -> bool:
         last = next((line for line in reversed(str(err).splitlines()) if line.strip()), "no reason given")
         if last.startswith("KeyboardInterrupt"):
             raise KeyboardInterrupt from err
-        reason = last.partition(" [while running")[0]
+        reason = _without_step(last)
         if reason.startswith(OUR_ERRORS):  # what stops a run on purpose says itself how to go on
             raise BaltoError(reason.partition(": ")[2]) from err
         raise BaltoError(f"the Beam run failed: {reason}; once that is mended, the same command resumes it") from err
@@ -89,3 +92,8 @@ def _wait(result: Any) -> str:
         if job_id:
             log.warning("the job goes on without this command; `gcloud dataflow jobs cancel %s` ends it", job_id)
         raise
+
+
+def _without_step(message: str) -> str:
+    """A message without the step of the graph that Beam puts behind it."""
+    return message.partition(" [while running")[0]

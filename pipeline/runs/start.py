@@ -59,7 +59,7 @@ def start_label(
     if transport is not None:
         from pipeline.runs.asking import prepare_asking
 
-        asking = prepare_asking(transport, made_in, batch_api)
+        asking = prepare_asking(transport, made_in, config.context_window, batch_api)
     if not here:
         from pipeline.runs.on_runner import run_label_on_runner
 

@@ -40,7 +40,7 @@ def bucket(tmp_path, monkeypatch) -> Path:
 
 def label(server: LlmServer, out: str, cache: str) -> Manifest:
     endpoint = Endpoint(server.base_url, "rule-server", "LLM_KEY", timeout_s=20)
-    asking = prepare_asking(Transport(endpoint, cache=cache), Path("unused"))
+    asking = prepare_asking(Transport(endpoint, cache=cache), Path("unused"), CONFIG.context_window)
     server.counts["sent"] = 0  # from here on it is not probed any more
     manifest = run_label_on_runner(open_corpus(["shelf://bucket/corpus.jsonl"]), out, CONFIG, BEAM, False, asking)
     assert manifest is not None

@@ -128,7 +128,7 @@ def label_with_model(python: Path, service: str, corpus: str, out: Path):
     config = LabelConfig(num_shards=3, extractor="llm", verifier="llm", model="rule-server")
     with LlmServer(Behaviour(models=("rule-server",), api_key=KEY), answer_by_rule) as server:
         endpoint = Endpoint(server.base_url, "rule-server", "LLM_KEY", timeout_s=20)
-        asking = prepare_asking(Transport(endpoint, cache="off"), out)
+        asking = prepare_asking(Transport(endpoint, cache="off"), out, config.context_window)
         return label_in(python, service, corpus, out, config, asking)
 
 
