@@ -81,9 +81,11 @@ def _expand(pattern: str) -> list[str]:
         raise ConfigError(
             f"{pattern}: is a directory; name its files, for example '{os.path.join(pattern, '*.jsonl')}'"
         )
-    if os.path.exists(pattern):
+    if os.path.isfile(pattern):
         return [pattern]
-    paths = [path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path)]
+    if os.path.exists(pattern):
+        raise ConfigError(f"{pattern}: is a pipe or a device, and a corpus is read twice; write it to a file first")
+    paths = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
     if not paths:
         hint = "copy remote files to a local folder first" if "://" in pattern else "check the path and the wildcards"
         raise ConfigError(f"{pattern}: no such file; {hint}")
