@@ -136,7 +136,20 @@ def load_tokenizer(name: str) -> ResponseTokenizer:
     """
     if name == BYTES:
         return ByteTokenizer()
-    tokenizer = ResponseTokenizer(name, _read_tokenizer(name))
+    return _checked(name, _read_tokenizer(name))
+
+
+def tokenizer_from_json(name: str, data: bytes) -> ResponseTokenizer:
+    """The tokenizer in the bytes of a tokenizer.json.   name: what the label set calls it."""
+    try:
+        loaded = Tokenizer.from_buffer(data)
+    except Exception as err:  # tokenizers raises bare Exception
+        raise ConfigError(f"tokenizer {name}: not a readable tokenizer.json ({_first_line(err)})") from err
+    return _checked(name, loaded)
+
+
+def _checked(name: str, loaded: Tokenizer) -> ResponseTokenizer:
+    tokenizer = ResponseTokenizer(name, loaded)
     try:
         offsets = tokenizer.tokenizer.encode(_PROBE, add_special_tokens=False).offsets
     except Exception as err:  # tokenizers raises bare Exception

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from pipeline.corpora.containers import JSONL, read_records
 from pipeline.corpora.flatten_object import flatten_object
 from pipeline.corpora.place import Converter, Place, json_text, require_list, require_object, require_text, to_sample
+from pipeline.storage import file_facts, join
 from schemas.errors import ConfigError, RecordError
 from schemas.records import Sample
 from schemas.samples import checked_integer, describe_value
@@ -45,11 +46,11 @@ def is_source(obj: Mapping[str, Any]) -> bool:
 
 def sources_path(responses_path: str) -> str:
     """The source_info.jsonl beside a response.jsonl."""
-    folder = os.path.dirname(responses_path)
+    folder = os.path.dirname(responses_path)  # of an address too
     for name in (SOURCES_NAME, f"{SOURCES_NAME}.gz"):
-        if os.path.isfile(os.path.join(folder, name)):
-            return os.path.join(folder, name)
-    missing = os.path.join(folder, SOURCES_NAME)
+        if file_facts(join(folder, name)) is not None:
+            return join(folder, name)
+    missing = join(folder, SOURCES_NAME)
     raise ConfigError(
         f"{responses_path}: RAGTruth responses need their sources, but {missing} is missing; put it there"
     )

@@ -83,7 +83,8 @@ def test_unusable_file_is_refused_with_its_name(tmp_path: Path, content: bytes, 
 def test_pattern_without_a_match_is_refused(tmp_path: Path):
     assert refusal(f"{tmp_path}/*.jsonl") == f"{tmp_path}/*.jsonl: no such file; check the path and the wildcards"
     assert (
-        refusal("gs://bucket/x.jsonl") == "gs://bucket/x.jsonl: no such file; copy remote files to a local folder first"
+        refusal("ftp://host/x.jsonl")
+        == "ftp://host/x.jsonl: nothing here reads ftp://; use gs://, s3:// or a local path"
     )
 
 

@@ -15,7 +15,8 @@ import pytest
 from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus
 from pipeline.runs import label as module
-from pipeline.runs.label import Resources, default_shards, run_label, run_label_on_runner
+from pipeline.runs.label import Resources, default_shards, run_label
+from pipeline.runs.on_runner import run_label_on_runner
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import WORK_FOLDER, read_manifest
 from tests.rows import small_corpus, write_jsonl
