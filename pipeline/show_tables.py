@@ -20,6 +20,17 @@ from schemas.errors import ConfigError
 if TYPE_CHECKING:
     import polars as pl
 
+# What a table's numbers mean, in a line under it; docs/statistics.md has all of it.
+NOTES = {
+    "scores": "means over prompts; low, high: their 95 % bootstrap interval; formulas in docs/statistics.md",
+    "against the base": "paired: every prompt against itself in the base",
+    "against people": "RAGTruth's metric, in percent; flawed: responses in which people marked something",
+    "agreement of label sets": "kappa: Cohen's, agreement beyond what chance would give",
+    "length and faithfulness": "faithfulness: supported claims over claims with a verdict, mean over responses",
+    "prompt groups": "balanced training finds something in groups with both labels only",
+    "balance": "blocks with both labels by their share of -1 tokens, in percent",
+    "credit mass": "what training would move: sqrt(P N) / (P + N) of each block with P tokens of +1 and N of -1",
+}
 PIPE_WIDTH = 160  # wide enough that no name is broken where programs read
 _HEADINGS = {"share_supported": "share +1", "share_unsupported": "share -1", "share_neutral": "share 0"}  # of tokens
 
@@ -128,6 +139,8 @@ def print_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     for name, rows in tables.items():
         console.print(_upright(name, rows[0]) if len(rows) == 1 and len(rows[0]) > 4 else _table(name, rows))
+        if name in NOTES:
+            console.print(Text(f"  {NOTES[name]}\n", style="dim"))
 
 
 def _upright(title: str, row: Mapping[str, Any]) -> Table:
