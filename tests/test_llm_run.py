@@ -75,7 +75,7 @@ def test_a_label_set_with_verdicts_evidence_and_usage(labels, server):
     assert manifest.engines == {
         "extractor": f"llm:{MODEL}/1",
         "verifier": f"llm:{MODEL}/1",
-        "prompt_version": "llm-1",
+        "prompt_version": "llm-2",
     }
     assert (manifest.usage["model"], manifest.usage["endpoint"]) == (MODEL, server.base_url)
     sent = manifest.usage["extract"]["requests"] + manifest.usage["verify"]["requests"]
@@ -134,9 +134,9 @@ HABITS = {
 def test_habits_of_servers_and_small_models_change_no_row(habit, server, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
     corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(2))
-    label(server, corpus, tmp_path / "plain")
+    label(server, corpus, tmp_path / "plain", "--canaries", 0)
     with LlmServer(behaviour(**HABITS[habit]), answer_by_rule) as other:
-        label(other, corpus, tmp_path / "labels")
+        label(other, corpus, tmp_path / "labels", "--canaries", 0)
     assert rows(tmp_path / "labels").equals(rows(tmp_path / "plain"))
     assert "noticed" not in read_manifest(tmp_path / "labels").usage
 
