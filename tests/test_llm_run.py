@@ -69,6 +69,18 @@ def labels(server, tmp_path_factory) -> Path:
     return out
 
 
+def test_the_summary_says_what_was_asked_and_what_it_cost(server, tmp_path):
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(1))
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"models": {MODEL: {"input": 1000, "output": 0}}}))
+    shown = label(server, corpus, tmp_path / "labels", "--prices", prices, "--canaries", 1)
+    usage = read_manifest(tmp_path / "labels").usage
+    asked = usage["verify"]
+    line = f"verify: {asked['requests']} requests, {asked['prompt_tokens']:,} prompt tokens, "
+    assert f"{line}{asked['completion_tokens']:,} completion tokens, ${asked['prompt_tokens'] / 1000:.2f}" in shown
+    assert f"canaries: {usage['noticed']['canaries']} asked, 0 answered wrongly" in shown
+
+
 def test_a_label_set_with_verdicts_evidence_and_usage(labels, server):
     manifest = read_manifest(labels)
     assert manifest.counts == {"read": 45, "labelled": 45, "rejected": 0}

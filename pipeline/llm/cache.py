@@ -56,6 +56,10 @@ class Store(Protocol):
 
     async def get(self, key: str) -> bytes | None: ...
     async def put(self, key: str, data: bytes) -> None: ...
+    async def put_first(self, key: str, data: bytes) -> None:
+        """Like `put`, but what is there already stays."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -75,7 +79,7 @@ class ReplyCache:
         try:
             data = await store.get(key)
         except store.failures as err:
-            self._give_up(err)
+            self.give_up(err)
             return None
         return None if data is None else from_stored(data)
 
@@ -87,9 +91,20 @@ class ReplyCache:
         try:
             await store.put(key, to_stored(reply))
         except store.failures as err:
-            self._give_up(err)
+            self.give_up(err)
 
-    def _give_up(self, err: Exception) -> None:
+    async def keep_first(self, key: str, reply: ChatReply) -> ChatReply:
+        """Keep a reply unless there is one already; the one that stays, of all runs that do this at the same time."""
+        store = self._store
+        if store is not None:
+            try:
+                await store.put_first(key, to_stored(reply))
+            except store.failures as err:
+                self.give_up(err)
+        return await self.get(key) or reply
+
+    def give_up(self, err: Exception) -> None:
+        """Go on without the store, and say so once; raises BaltoError where it is required."""
         if self.required:
             raise BaltoError(
                 f"the reply cache {self.name} is gone ({type(err).__name__}); once it is back, the same command "
@@ -105,22 +120,28 @@ class ReplyCache:
             try:
                 await self._opened.close()
             except self._opened.failures as err:
-                self._give_up(err)
+                self.give_up(err)
 
 
-async def open_cache(name: str, required: bool = False) -> ReplyCache:
-    """The cache that `name` stands for. Raises ConfigError when it cannot be opened: now, not in mid-run."""
+async def open_cache(name: str, required: bool = False, in_mid_run: bool = False) -> ReplyCache:
+    """The cache that `name` stands for. Raises ConfigError when it cannot be opened.
+
+    in_mid_run: the run has opened it before, so that a store that cannot be reached now is one that went away.
+    """
     if name == NONE:
         return ReplyCache(None, name)
     if name.startswith(SQLITE):
         return ReplyCache(_SqliteStore(name.removeprefix(SQLITE)), name, required)
     if name.startswith(REDIS):
         store = _RedisStore(name)
+        cache = ReplyCache(store, name, required)
         try:
             await store.ping()
         except store.failures as err:
-            raise ConfigError(f"--cache {name}: cannot be reached ({err})") from err
-        return ReplyCache(store, name, required)
+            if not in_mid_run:
+                raise ConfigError(f"--cache {name}: cannot be reached ({err})") from err
+            cache.give_up(err)
+        return cache
     raise ConfigError(f"--cache {name}: must be {SQLITE}PATH, redis://HOST:PORT/DB or {NONE}")
 
 
@@ -153,6 +174,9 @@ class _SqliteStore:
             self._written = loop.create_future()
             loop.call_soon(self._write)
         await asyncio.shield(self._written)
+
+    async def put_first(self, key: str, data: bytes) -> None:
+        self._file.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, data))
 
     def _write(self) -> None:
         written, self._written = self._written, None
@@ -199,6 +223,9 @@ class _RedisStore:
 
     async def put(self, key: str, data: bytes) -> None:
         await self._client.set(f"balto:reply:{key}", data)
+
+    async def put_first(self, key: str, data: bytes) -> None:
+        await self._client.set(f"balto:reply:{key}", data, nx=True)
 
     async def close(self) -> None:
         await self._client.aclose()

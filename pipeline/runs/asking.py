@@ -106,9 +106,6 @@ async def _known_endpoint(
 
 async def _kept_key(cache: ReplyCache) -> bytes:
     """The secret of this cache, made by the first run that uses it; without a cache, one of this run's own."""
-    name = "delimiter key"
     fresh = secrets.token_bytes(KEY_BYTES)
-    if await cache.get(name) is None:
-        await cache.put(name, ChatReply(OK, fresh.hex()))
-    kept = await cache.get(name)  # of two runs that make one at the same time, both take the one that stayed
-    return fresh if kept is None else bytes.fromhex(kept.text)
+    kept = await cache.keep_first("delimiter key", ChatReply(OK, fresh.hex()))
+    return bytes.fromhex(kept.text)
