@@ -76,8 +76,10 @@ def test_the_summary_says_what_was_asked_and_what_it_cost(server, tmp_path):
     shown = label(server, corpus, tmp_path / "labels", "--prices", prices, "--canaries", 1)
     usage = read_manifest(tmp_path / "labels").usage
     asked = usage["verify"]
-    line = f"verify: {asked['requests']} requests, {asked['prompt_tokens']:,} prompt tokens, "
-    assert f"{line}{asked['completion_tokens']:,} completion tokens, ${asked['prompt_tokens'] / 1000:.2f}" in shown
+    (line,) = [line for line in shown.splitlines() if line.startswith("verify: ")]
+    assert line.startswith(f"verify: {asked['requests']} requests, {asked['cached']} cached, ")
+    tokens = f"{asked['prompt_tokens']:,} prompt tokens, {asked['completion_tokens']:,} completion tokens"
+    assert line.endswith(f"{tokens}, ${asked['prompt_tokens'] / 1000:.2f}")
     assert f"canaries: {usage['noticed']['canaries']} asked, 0 answered wrongly" in shown
 
 
