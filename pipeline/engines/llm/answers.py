@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 MAX_ANSWER_CHARS: Final = 2_000_000
+MAX_CLAIMS: Final = 2_000  # of one answer, about a piece of a response that has no more tokens than that
 _MAX_STARTS: Final = 64  # places where a JSON object may begin that are tried; bounds the time on hostile text
 _END_OF_THINKING: Final = "</think>"
 
@@ -45,7 +46,7 @@ class ExtractedClaim(_Model):
 
 
 class ExtractedClaims(_Model):
-    claims: list[ExtractedClaim]
+    claims: Annotated[list[ExtractedClaim], Field(max_length=MAX_CLAIMS)]
 
 
 class ClaimAnswer(_Model):
