@@ -90,6 +90,7 @@ def label(
     evidence_windows: nli.EvidenceWindows = 2,
     retriever: nli.Retriever = "",
     nli_outputs: nli.NliOutputs = "",
+    refine_spans: nli.RefineSpans = True,
 ) -> None:
     """Label a corpus: claims, verdicts and token labels, written as Parquet shards.
 
@@ -125,6 +126,7 @@ def label(
         evidence_windows=evidence_windows,
         retriever=retriever,
         precision=precision,
+        refine_spans=refine_spans,
         compute=Compute(device, batch_tokens),
     )
     if estimate:

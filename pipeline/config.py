@@ -16,6 +16,7 @@ LABEL_SOURCES = ("claims", "gold")
 _LLM_FIELDS = ("model", "claims_per_call", "context_window", "canaries", "request_options")
 _NLI_FIELDS = (
     "nli_fingerprint", "nli_outputs", "evidence_windows", "retriever", "retriever_fingerprint", "precision",
+    "refine_spans",
 )  # fmt: skip
 
 
@@ -29,7 +30,7 @@ class LabelConfig:
     model, claims_per_call, context_window, canaries: of the engine `llm`, see `LlmSettings`.   request_options: JSON
     object of further fields of every request. Where the model is served, how fast and with which key it is asked
     changes no row, so it stands elsewhere and may change when a run is resumed.
-    nli_fingerprint, nli_outputs, evidence_windows, retriever, retriever_fingerprint, precision: of the verifier
+    nli_fingerprint, nli_outputs, evidence_windows, retriever, retriever_fingerprint, precision, refine_spans: of
     `nli:MODEL`, see `NliSettings`.   compute: where and how fast it computes; no part of what makes two runs the same.
     """
 
@@ -50,6 +51,7 @@ class LabelConfig:
     retriever: str = ""
     retriever_fingerprint: str = ""
     precision: str = "auto"
+    refine_spans: bool = True
     compute: Compute = Compute()  # noqa: RUF009  # frozen
 
     def __post_init__(self) -> None:
@@ -108,6 +110,7 @@ class LabelConfig:
             retriever=self.retriever,
             retriever_fingerprint=self.retriever_fingerprint,
             precision=self.precision,
+            refine=self.refine_spans,
         )
 
     def shared_by(self, processes: int) -> LabelConfig:
