@@ -58,7 +58,7 @@ def label_steps(config: LabelConfig, delimiter_key: bytes = NO_KEY) -> list[tupl
     return [
         ("validate", PureStep(validate_sample)),
         *claimed,
-        ("label_tokens", LabelTokens(config.tokenizer, config.conflicts)),
+        ("label_tokens", LabelTokens(config.tokenizer, config.conflicts, config.threshold, config.band)),
     ]
 
 
