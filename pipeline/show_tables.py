@@ -94,6 +94,9 @@ def print_summary(result: Mapping[str, Any], out: str | Path) -> None:
     )
     verdicts = ", ".join(f"{count:,} {'unverified' if name == 'None' else name}" for name, count in claims.items())
     console.print(f"claims: {verdicts or 'none'}")
+    if result["doubtful"]:
+        band = result["config"]["neutral_band"]
+        console.print(f"labels: {result['doubtful']:,} claims are too doubtful for one (--neutral-band {band})")
     console.print(
         f"tokens: {tokens['all']:,} ({tokens['supported'] / whole:.1%} supported, "
         f"{tokens['unsupported'] / whole:.1%} unsupported), tokenizer {result['tokenizer']['name']}"
