@@ -24,6 +24,7 @@ from pipeline.logs import configure_logging
 from schemas.errors import BaltoError
 
 Part = TypeVar("Part")
+SHOW_AFTER_S = 1.0  # what is done by then needs no bar
 LOG_EVERY_S = 30.0  # where there is no terminal, a line so often
 log = logging.getLogger(__name__)
 
@@ -129,6 +130,8 @@ def show_progress(what: str, total: int | None) -> Iterator[None]:
 
 
 def _draw(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:
+    if stop.wait(SHOW_AFTER_S):
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
