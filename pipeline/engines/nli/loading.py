@@ -87,7 +87,9 @@ def refuse_untrained(name: str, folder: Path) -> None:
     quiet_transformers()
     load: Callable[..., Any] = AutoModelForSequenceClassification.from_pretrained
     with _one_line(name):
-        _, info = load(folder, output_loading_info=True, use_safetensors=True, dtype=torch.float32)
+        _, info = load(
+            folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
     missing = sorted(info["missing_keys"])
     if missing:
         raise ConfigError(
