@@ -268,7 +268,7 @@ MISSING_NUMBER_SCORE: Final = {missing_supported:.2f}
 
 # A claim whose P(supported) lies between these labels no token, unless the user says otherwise.
 # How many labels below the first are right in the eyes of a second reader: benchmarks/flagged_claims.tsv.
-NEUTRAL_BAND: Final = (0.50, 0.70)
+NEUTRAL_BAND: Final = (0.40, 0.70)
 '''
 
 
