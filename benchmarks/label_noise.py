@@ -2,7 +2,7 @@
 
     python -m benchmarks.label_noise --ragtruth DIR --factscore FILE [--seeds 3] [--json]
 
-The trainer moves probability by credit: in each prompt group, tokens labelled +1 share +M and those labelled -1 share -M
+The trainer moves probability by credit: in each prompt group, tokens labelled +1 share +M, those labelled -1 share -M
 (`trainer.credit`, balanced). Here tokens are words, labels those of the embedded engine out of fold, and the truth is
 the human spans (-1) with all other words of claims +1. To first order, a policy that follows the credit changes the
 log-odds of sound against invented words by sum A_t y_t (y: +1 sound, -1 invented), so
