@@ -17,23 +17,31 @@ from transformers.pytorch_utils import Conv1D
 
 from schemas.errors import ConfigError
 from trainer.logprobs import TokenLogprobs
+from trainer.prompts import stop_ids_of
 
 _SAMPLED_VALUES: Final = 64  # of every weight, for the fingerprint
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The trained model. scorer: rows -> log-probabilities.   fingerprint: of the weights that it started from."""
+    """The trained model. scorer: rows -> log-probabilities.   fingerprint: of the weights that it started from.
+    stop_ids: what ends a response by the model's own configs."""
 
     scorer: TokenLogprobs
-    tokenizer: Any
     fingerprint: str
     window: int
+    stop_ids: tuple[int, ...]
 
     @property
     def model(self) -> nn.Module:
         """The transformers model, or peft's model around it."""
         return self.scorer.model
+
+    @property
+    def embeddings(self) -> int:
+        """Rows of the table of token embeddings: ids must be below."""
+        table: Any = self.scorer.causal_lm.get_input_embeddings()
+        return int(table.weight.shape[0])
 
     @property
     def adapters(self) -> PeftModel | None:
@@ -44,7 +52,6 @@ class Policy:
 def load_policy(
     model: str,
     *,
-    tokenizer: str | None = None,
     lora_rank: int = 0,
     lora_alpha: float | None = None,
     frozen_dtype: torch.dtype = torch.float32,
@@ -67,15 +74,18 @@ def load_policy(
         torch.manual_seed(seed)
         trained = add_adapters(loaded, lora_rank, lora_alpha or 2.0 * lora_rank)
     trained.train()
-    return Policy(
-        TokenLogprobs(trained, head_chunk_mib), load_tokenizer(tokenizer or model), fingerprint, window(loaded)
-    )
+    return Policy(TokenLogprobs(trained, head_chunk_mib), fingerprint, window(loaded), stop_ids_of(loaded))
+
+
+def check_folder(model: str) -> None:
+    """Raise ConfigError for what reads as a path and is none, before a library takes it for a hub id."""
+    if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
+        raise ConfigError(f"--model {model}: no such folder")
 
 
 def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A causal language model in evaluation mode, from safetensors."""
-    if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
-        raise ConfigError(f"--model {model}: no such folder")
+    check_folder(model)
     try:
         return AutoModelForCausalLM.from_pretrained(
             model, dtype=dtype, use_safetensors=True, trust_remote_code=False
@@ -110,10 +120,17 @@ def add_adapters(model: PreTrainedModel, rank: int, alpha: float) -> PeftModel:
 
 
 def turn_off_dropout(model: nn.Module) -> None:
-    """Dropout would make the ratio to the reference differ from 1 at step 0, and the gradient depend on the packing."""
+    """Dropout would make the ratio to the reference differ from 1 at step 0, and the gradient depend on the packing.
+
+    Models keep its probability in nn.Dropout, or in a number of their own (`attention_dropout`, `layerdrop`) that they
+    hand to a function.
+    """
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
 
 
 def window(model: PreTrainedModel) -> int:

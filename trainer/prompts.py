@@ -81,19 +81,28 @@ class PromptRenderer:
     """Renders prompts for one model. Picklable; holds a copy of the tokenizer's backend, never changes the original.
 
     tokenizer: a transformers tokenizer with a `tokenizers` backend.   template_options: handed to the chat template,
-    such as {"enable_thinking": False}.   stop_id: see PromptRendering.   stop_ids: every id that ends a response.
-    vocabulary: ids are below this number.
+    such as {"enable_thinking": False}.   stop_id: see PromptRendering.
+    stop_ids: further ids that end a response of this model (`stop_ids_of`), later all of them; the first is the stop
+    token where template and tokenizer name none.   vocabulary: ids are below this number, and below `embeddings`, the
+    rows of the model's table.
     Raises ConfigError for a tokenizer without backend or a template that renders no conversation.
     """
 
-    def __init__(self, tokenizer: Any, template_options: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        tokenizer: Any,
+        template_options: Mapping[str, Any] | None = None,
+        stop_ids: Sequence[int] = (),
+        embeddings: int | None = None,
+    ):
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
             raise ConfigError(f"tokenizer {_name(tokenizer)}: no tokenizer.json form of it; only that gives exact ids")
         self._backend = Tokenizer.from_str(backend.to_str())
         self._backend.no_truncation()
         self._backend.no_padding()
-        self.vocabulary = 1 + max(self._backend.get_vocab().values())
+        ids = 1 + max(self._backend.get_vocab().values())
+        self.vocabulary = ids if embeddings is None else min(ids, embeddings)
         self._tokenizer = tokenizer
         self._options = dict(template_options or {})
         self._added = {token.content: i for i, token in self._backend.get_added_tokens_decoder().items()}
@@ -106,12 +115,15 @@ class PromptRenderer:
             self._opening, self._folds_system, closing = self._probe_template()
         self._controls = self._control_tokens(closing)
         unknown = _unknown_id(self._backend)  # special, but what any rare character becomes
-        self._is_control = np.zeros(self.vocabulary, bool)  # (V,) True: never to come out of a text
+        self._is_control = np.zeros(ids, bool)  # (V,) True: never to come out of a text
         self._is_control[[self._added[text] for text in self._controls if self._added[text] != unknown]] = True
         self._control_text = re.compile("|".join(re.escape(text) for text in self._controls) or "(?!)")
         eos = tokenizer.eos_token_id
-        self.stop_id: int | None = next((i for i in self._ids(closing) if self._is_control[i]), eos)
-        self.stop_ids = frozenset(i for i in (self.stop_id, eos) if i is not None)
+        # a config's default may name an ordinary token
+        known = [*([] if eos is None else [eos]), *(i for i in stop_ids if i in self._added.values())]
+        closes = next((i for i in self._ids(closing) if self._is_control[i]), None)
+        self.stop_id: int | None = closes if closes is not None else next(iter(known), None)
+        self.stop_ids: frozenset[int] = frozenset([*known, *([] if closes is None else [closes])])
         self._written: dict[tuple[str, ...], Counter[int]] = {}  # control tokens of the template itself, by roles
 
     def __getstate__(self) -> dict[str, Any]:
@@ -120,8 +132,9 @@ class PromptRenderer:
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the ids of some prompt may change."""
-        parts = [RENDERING_VERSION, fingerprint(self._backend), self._template, self._options, self._prefix]
+        """Changes whenever the ids of some prompt, or of what ends a response, may change."""
+        stops = [self.stop_id, sorted(self.stop_ids), self.vocabulary]
+        parts = [RENDERING_VERSION, fingerprint(self._backend), self._template, self._options, self._prefix, stops]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def render(self, prompt: Prompt, context: Sequence[Passage] = ()) -> PromptRendering:
@@ -222,6 +235,9 @@ class PromptRenderer:
             plain = [Message(role, _USER) for role in roles]
             written = self._prefix if self._template is None else self._ids(self._chat(plain))
             self._written[roles] = self._count_controls(np.array(written, np.int32))
+        if len(ids) and ids.max() >= self.vocabulary:
+            token = self._backend.id_to_token(int(ids.max()))
+            raise PromptError(f"its token {token!r} has no embedding in the model")
         excess = self._count_controls(ids) - self._written[roles]
         if excess:
             token = self._backend.id_to_token(next(iter(excess)))
@@ -229,6 +245,15 @@ class PromptRenderer:
 
     def _count_controls(self, ids: np.ndarray) -> Counter[int]:
         return Counter(ids[self._is_control[ids]].tolist())
+
+
+def stop_ids_of(model: Any) -> tuple[int, ...]:
+    """Ids that end a response as a transformers model's own configs list them; several for many chat models."""
+    found: dict[int, None] = {}
+    for config in (getattr(model, "generation_config", None), model.config.get_text_config()):
+        ids = getattr(config, "eos_token_id", None)
+        found |= dict.fromkeys([] if ids is None else [ids] if isinstance(ids, int) else ids)
+    return tuple(found)
 
 
 def place_context(prompt: Prompt, context: Sequence[Passage]) -> tuple[Message, ...]:

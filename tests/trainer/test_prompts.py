@@ -1,4 +1,5 @@
 import pickle
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from schemas.errors import ConfigError
 from schemas.records import Message, Passage
 from tests.tokenizers_made_here import byte_level_bpe, word_piece
 from tests.trainer.chat_templates import CHATML, STOPS, STYLES, chatml, gemma, llama3, mistral, wrap
-from trainer.prompts import PromptError, PromptRenderer, place_context, render_prompt
+from trainer.prompts import PromptError, PromptRenderer, place_context, render_prompt, stop_ids_of
 
 TOKENIZERS = {style: make() for style, make in STYLES.items()}
 QUESTION = "When was the bridge opened?"
@@ -49,6 +50,33 @@ def test_stop_token_is_what_closes_an_assistant_turn(style):
     renderer = PromptRenderer(TOKENIZERS[style])
     assert TOKENIZERS[style].convert_ids_to_tokens(renderer.stop_id) == STOPS[style]
     assert TOKENIZERS[style].eos_token_id in renderer.stop_ids
+
+
+def test_every_end_that_the_model_names_ends_a_response():
+    """Llama 3.1 lists three; a config's default may name an ordinary token, which ends nothing."""
+    tokenizer = TOKENIZERS["Llama-3"]
+    end_of_text, header, turn = (
+        tokenizer.convert_tokens_to_ids(token) for token in ("<|end_of_text|>", "<|end_header_id|>", "<|eot_id|>")
+    )
+    model = SimpleNamespace(
+        generation_config=SimpleNamespace(eos_token_id=[end_of_text, header]),
+        config=SimpleNamespace(get_text_config=lambda: SimpleNamespace(eos_token_id=5)),
+    )
+    assert stop_ids_of(model) == (end_of_text, header, 5)
+    renderer = PromptRenderer(tokenizer, stop_ids=stop_ids_of(model))
+    assert renderer.stop_id == turn
+    assert renderer.stop_ids == {end_of_text, header, turn}
+    assert renderer.fingerprint != PromptRenderer(tokenizer).fingerprint
+    plain = wrap(byte_level_bpe(), ["<end>"], [])
+    assert PromptRenderer(plain, stop_ids=(plain.convert_tokens_to_ids("<end>"),)).stop_id == len(plain) - 1
+
+
+def test_prompt_token_without_an_embedding_is_refused():
+    tokenizer = wrap(byte_level_bpe(), [], ["<new>"])
+    renderer = PromptRenderer(tokenizer, embeddings=len(tokenizer) - 1)
+    assert renderer.vocabulary == len(tokenizer) - 1
+    with pytest.raises(PromptError, match="'<new>' has no embedding in the model"):
+        renderer.render("a <new> word")
 
 
 def test_text_of_a_chatml_prompt_written_out():

@@ -68,7 +68,7 @@ def reader_died() -> BaltoError:
     """One line for a reader process that the system or a person killed."""
     return BaltoError(
         "a process that reads the label set died (out of memory, or killed); the same command goes on, "
-        "and fewer --workers or a smaller --window need less memory"
+        "and fewer --workers need less memory"
     )
 
 
