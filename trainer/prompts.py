@@ -67,6 +67,14 @@ class PromptRendering:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A prompt as text, control tokens in it cut; the roles of its messages."""
+
+    text: str
+    roles: tuple[str, ...]
+
+
 def render_prompt(prompt: Prompt, context: Sequence[Passage], tokenizer: Any) -> PromptRendering:
     """`PromptRenderer.render` with a renderer kept per tokenizer (a transformers tokenizer)."""
     return _renderer(tokenizer).render(prompt, context)
@@ -139,13 +147,42 @@ class PromptRenderer:
 
     def render(self, prompt: Prompt, context: Sequence[Passage] = ()) -> PromptRendering:
         """The ids in front of a response to `prompt` with `context`. Raises PromptError, one line."""
+        (found,) = self.render_all([(prompt, context)])
+        if isinstance(found, PromptError):
+            raise found
+        return found
+
+    def render_all(self, prompts: Sequence[tuple[Prompt, Sequence[Passage]]]) -> list[PromptRendering | PromptError]:
+        """Many prompts with their contexts, encoded together (on all cores); errors in the places of their prompts."""
+        written = [self._write(prompt, context) for prompt, context in prompts]
+        whole = [one.text for one in written if not isinstance(one, PromptError) and _CUT not in one.text]
+        encoded = iter(self._backend.encode_batch_fast(whole, add_special_tokens=False))
+        found: list[PromptRendering | PromptError] = []
+        for one in written:
+            if isinstance(one, PromptError):
+                found.append(one)
+                continue
+            ids = self._ids(one.text) if _CUT in one.text else next(encoded).ids
+            found.append(self._rendering(one, ids))
+        return found
+
+    def _write(self, prompt: Prompt, context: Sequence[Passage]) -> _Written | PromptError:
         messages = place_context(prompt, context)
         safe = [Message(message.role, self._cut(message.content)) for message in messages]
-        text = self._plain(safe) if self._template is None else self._chat(safe)
-        ids = self._ids(text) if self._template is not None else [*self._prefix, *self._ids(text)]
-        rendered = np.array(ids, np.int32)
-        self._check(rendered, tuple(message.role for message in messages))
-        return PromptRendering(rendered, self.stop_id, text.replace(_CUT, ""))
+        try:
+            text = self._plain(safe) if self._template is None else self._chat(safe)
+        except PromptError as err:
+            return err
+        return _Written(text, tuple(message.role for message in messages))
+
+    def _rendering(self, written: _Written, ids: Sequence[int]) -> PromptRendering | PromptError:
+        prefix = self._prefix if self._template is None else []
+        rendered = np.array([*prefix, *ids] if prefix else ids, np.int32)
+        try:
+            self._check(rendered, written.roles)
+        except PromptError as err:
+            return err
+        return PromptRendering(rendered, self.stop_id, written.text.replace(_CUT, ""))
 
     def _plain(self, messages: Sequence[Message]) -> str:
         if len(messages) == 1 and messages[0].role == "user":
