@@ -103,7 +103,7 @@ def fit(model: Path, groups: Sequence[PromptGroup], passes: int) -> float:
         for at in random.permutation(len(groups)):
             for settings in optimizer.param_groups:
                 settings["lr"] = FITTING_RATE * (1 - number / passes)
-            found = scorer(_row(groups[at])).mean()
+            found = scorer(_row(groups[at])).logprobs.mean()
             (-found).backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -123,7 +123,7 @@ def log_ratios(base: Path, trained: Path, groups: Sequence[PromptGroup]) -> dict
     scorers = load_scorer(base), load_scorer(trained)
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     for group in groups:
-        before, after = (scorer(_row(group)).numpy() for scorer in scorers)
+        before, after = (scorer(_row(group)).logprobs.numpy() for scorer in scorers)
         labels = np.concatenate([row.labels for row in group.responses])
         stop = np.concatenate([row.is_stop for row in group.responses])
         masks = (labels > 0, labels < 0, (labels == 0) & ~stop, stop)

@@ -8,7 +8,7 @@ import typer
 
 from pipeline.show_tables import Format, print_frames
 
-LabelSets = Annotated[list[str], typer.Argument(help="Label sets.")]
+LabelSets = Annotated[list[str], typer.Argument(metavar="LABELS", help="Label sets: folders.")]
 By = Annotated[
     str, typer.Option("--by", help="Columns to group by, separated by commas: any column, label_set, or meta.KEY.")
 ]

@@ -73,7 +73,7 @@ def print_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def print_summary(result: Mapping[str, Any], out: Path) -> None:
+def print_summary(result: Mapping[str, Any], out: str | Path) -> None:
     """The closing lines of a run: what came in, what came out, and where the rest went."""
     console = Console(highlight=False, soft_wrap=True)
     claims, tokens = result["claims"], result["tokens"]
@@ -90,10 +90,20 @@ def print_summary(result: Mapping[str, Any], out: Path) -> None:
     for line in result["first_rejected"]:
         console.print(Text(f"rejected: {printable(line)}"))
     if result["rejected"] > len(result["first_rejected"]):
-        console.print(
-            Text(f"rejected: all of them in {out / 'rejected'}, counted by reason in {out / 'manifest.json'}")
-        )
+        console.print(Text(f"rejected: all of them in {out}/rejected, counted by reason in {out}/manifest.json"))
     console.print(Text(f"label set: {out} ({result['shards']} shards)"))
+
+
+def print_job(result: Mapping[str, Any]) -> None:
+    """What a runner would get."""
+    console = Console(highlight=False, soft_wrap=True)
+    processes = f", {result['processes']} processes that ask" if result["processes"] else ""
+    console.print(Text(f"runner: {result['runner']}, {result['functions']} functions of ours{processes}"))
+    console.print(Text(f"steps: {' -> '.join(result['steps'])}"))
+    console.print(Text(f"image: {result['image'] or 'none named'}"))
+    console.print(Text(f"staged: {', '.join(result['staged']) or 'nothing'}"))
+    console.print(Text(f"label set: {result['out']}"))
+    console.print(Text(f"the job is valid ({result['job_bytes']:,} bytes); nothing was read, asked or sent"))
 
 
 def print_estimate(result: Mapping[str, Any]) -> None:

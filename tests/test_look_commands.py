@@ -98,8 +98,8 @@ def test_score_against_a_base(labels, tmp_path):
 
 
 BAD = [
-    (("stats", "{labels}", "--by", "polisy"), "--by polisy: no such column to group by; near: policy"),
-    (("score", "{labels}", "--by", "polisy"), "--by polisy: no such column to group by; near: policy"),
+    (("stats", "{labels}", "--by", "polisy"), "--by polisy: no such column; near: policy"),
+    (("score", "{labels}", "--by", "polisy"), "--by polisy: no such column; near: policy"),
     (("stats", "{labels}", "--only", "verdict"), "--only verdict: no such table; near: verdicts"),
     (("stats", "{unfinished}", "--csv", "--json"), "--json and --csv: choose one"),
     (("stats", "{unfinished}"), "an unfinished run"),

@@ -19,6 +19,7 @@ from trainer.data.groups import PromptGroup, StepBatch
 from trainer.data.index import GroupIndex
 from trainer.data.stream import GroupStream
 from trainer.distributed import join_ranks
+from trainer.gradient import Divisors
 from trainer.inputs import open_inputs
 from trainer.metrics import peak_memory_bytes
 from trainer.prepare import Data, credit_options, prepare_data, prepare_gradient
@@ -101,7 +102,8 @@ def _cost(config: TrainConfig, data: Data, first: StepBatch, gradient: Any) -> s
     credit = credit_options(config)
     dealt = [deal_credit(batch.groups, credit) for batch in first.micro_batches]
     started = time.perf_counter()
-    gradient.accumulate([needed_piece(groups, credit.anchor) for groups, _ in dealt], 1.0, 1.0)
+    pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt]
+    gradient.accumulate(pieces, Divisors())
     seconds = time.perf_counter() - started
     trained = sum(weight.numel() for weight in gradient.scorer.parameters() if weight.requires_grad)
     memory = (peak_memory_bytes() + 8 * trained) / 2**30  # AdamW's two moments come with the first update

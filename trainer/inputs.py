@@ -45,7 +45,7 @@ def open_inputs(config: TrainConfig, ranks: Ranks) -> Inputs:
         head_chunk_mib=config.head_chunk_mib,
         seed=config.seed,
     )
-    renderer = PromptRenderer(tokenizer, stop_ids=policy.stop_ids, embeddings=policy.embeddings)
+    renderer = PromptRenderer(tokenizer, end_ids=policy.end_ids, embeddings=policy.embeddings)
     return Inputs(label_sets, tokenizer, policy, renderer)
 
 

@@ -17,7 +17,6 @@ from transformers.pytorch_utils import Conv1D
 
 from schemas.errors import ConfigError
 from trainer.logprobs import TokenLogprobs
-from trainer.prompts import stop_ids_of
 
 _SAMPLED_VALUES: Final = 64  # of every weight, for the fingerprint
 
@@ -25,12 +24,13 @@ _SAMPLED_VALUES: Final = 64  # of every weight, for the fingerprint
 @dataclass(frozen=True)
 class Policy:
     """The trained model. scorer: rows -> log-probabilities.   fingerprint: of the weights that it started from.
-    stop_ids: what ends a response by the model's own configs."""
+    end_ids: where its generation stops.
+    """
 
     scorer: TokenLogprobs
     fingerprint: str
     window: int
-    stop_ids: tuple[int, ...]
+    end_ids: frozenset[int] = frozenset()
 
     @property
     def model(self) -> nn.Module:
@@ -74,7 +74,7 @@ def load_policy(
         torch.manual_seed(seed)
         trained = add_adapters(loaded, lora_rank, lora_alpha or 2.0 * lora_rank)
     trained.train()
-    return Policy(TokenLogprobs(trained, head_chunk_mib), fingerprint, window(loaded), stop_ids_of(loaded))
+    return Policy(TokenLogprobs(trained, head_chunk_mib), fingerprint, window(loaded), end_ids(loaded))
 
 
 def check_folder(model: str) -> None:
@@ -131,6 +131,12 @@ def turn_off_dropout(model: nn.Module) -> None:
         for name, value in vars(module).items():
             if "drop" in name and isinstance(value, float):
                 setattr(module, name, 0.0)
+
+
+def end_ids(model: PreTrainedModel) -> frozenset[int]:
+    """The ids at which the model's own generation stops: one, or a list of them."""
+    stored: Any = model.generation_config and model.generation_config.eos_token_id
+    return frozenset(stored if isinstance(stored, list | tuple) else () if stored is None else (stored,))
 
 
 def window(model: PreTrainedModel) -> int:

@@ -24,6 +24,7 @@ from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, place_policy
 from trainer.gradient import Objective, StepGradient
 from trainer.inputs import Inputs, uses_bfloat16
+from trainer.logprobs import TokenLogprobs, TokenScores
 from trainer.loss import Anchor
 from trainer.policy import Policy
 from trainer.reference import AdapterOff, FrozenCopy, Reference, read_cache, score_all
@@ -114,12 +115,15 @@ def prepare_gradient(
             f"out of memory before the first step, at rows of up to {longest} tokens; use --lora-rank, a smaller model "
             "or shorter --max-positions"
         ) from err
+    stop_beta = anchor_stop(policy.scorer, stream, config.stop_beta)  # before the reference is copied
     reference = _reference(config, policy)
     if isinstance(reference, FrozenCopy):
         place_policy(reference.scorer, ranks, config.compile)
     place_policy(policy.scorer, ranks, config.compile)
     anchor = cast("Anchor", config.anchor)
-    objective = Objective(config.clip_low, config.clip_high, config.beta, anchor, config.ratio == "behaviour")
+    objective = Objective(
+        config.clip_low, config.clip_high, config.beta, anchor, config.ratio == "behaviour", stop_beta
+    )
     return StepGradient(policy.scorer, reference, objective, ranks, layout, half)
 
 
@@ -134,13 +138,29 @@ def _reference(config: TrainConfig, policy: Policy) -> Reference:
 class _NoReference:
     """Zeros: what a step costs beside a reference that is read from disk."""
 
-    def __call__(self, batch: TokenBatch, piece: Piece) -> torch.Tensor:  # noqa: ARG002
-        return torch.zeros(int(batch.needed.sum()), device=batch.needed.device)
+    def __call__(self, batch: TokenBatch, piece: Piece) -> TokenScores:  # noqa: ARG002
+        zeros = torch.zeros(int(batch.needed.sum()), device=batch.needed.device)
+        return TokenScores(zeros, zeros)
+
+
+def anchor_stop(scorer: TokenLogprobs, stream: GroupStream, stop_beta: float) -> float:
+    """Tell the scorer which tokens stop, where they are anchored: the anchor's strength, 0 without a stop token."""
+    if stop_beta and not stream.stop_ids:
+        log.warning("the model's tokenizer has no stop token: there is no choice that --stop-beta could hold")
+    scorer.stop_ids = tuple(sorted(stream.stop_ids)) if stop_beta else ()
+    return stop_beta if scorer.stop_ids else 0.0
 
 
 def credit_options(config: TrainConfig) -> CreditOptions:
     """The config's credit."""
-    return CreditOptions(config.credit, config.mass, config.block, config.cap, config.anchor)  # pyright: ignore[reportArgumentType]
+    return CreditOptions(
+        config.credit,  # pyright: ignore[reportArgumentType]
+        config.mass,  # pyright: ignore[reportArgumentType]
+        config.block,
+        config.cap,
+        config.anchor,  # pyright: ignore[reportArgumentType]
+        holds_stop=config.stop_beta > 0,
+    )
 
 
 def held_out_steps(config: TrainConfig, data: Data, stream: GroupStream, ranks: Ranks) -> Iterator[StepBatch]:
@@ -173,12 +193,13 @@ def cached_reference(
     config: TrainConfig, policy: Policy, data: Data, stream: GroupStream, gradient: StepGradient
 ) -> Reference:
     """Every group of the label sets once through the policy as it was loaded, or the file of an earlier start."""
-    key = hashlib.sha256(f"{policy.fingerprint} {data.index.key} {gradient.half}".encode()).hexdigest()[:16]
+    described = f"{policy.fingerprint} {data.index.key} {gradient.half} {policy.scorer.stop_ids}"
+    key = hashlib.sha256(described.encode()).hexdigest()[:16]
     path = Path(config.out) / f"reference-{key}.safetensors"
     ranks = gradient.ranks
 
     @torch.no_grad()
-    def score(batch: TokenBatch) -> torch.Tensor:
+    def score(batch: TokenBatch) -> TokenScores:
         with gradient.autocast():
             return gradient.scorer(batch.rows, None)
 

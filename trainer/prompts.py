@@ -28,7 +28,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -89,10 +89,10 @@ class PromptRenderer:
     """Renders prompts for one model. Picklable; holds a copy of the tokenizer's backend, never changes the original.
 
     tokenizer: a transformers tokenizer with a `tokenizers` backend.   template_options: handed to the chat template,
-    such as {"enable_thinking": False}.   stop_id: see PromptRendering.
-    stop_ids: further ids that end a response of this model (`stop_ids_of`), later all of them; the first is the stop
-    token where template and tokenizer name none.   vocabulary: ids are below this number, and below `embeddings`, the
-    rows of the model's table.
+    such as {"enable_thinking": False}.   end_ids: further ids at which the model stops (trainer.policy.end_ids); those
+    that are no control tokens of this tokenizer are left out, because text holds them. One of them stops where template
+    and tokenizer name none.   stop_id: see PromptRendering.   stop_ids: every id that ends a response.
+    vocabulary: ids are below this number, and below `embeddings`, the rows of the model's table.
     Raises ConfigError for a tokenizer without backend or a template that renders no conversation.
     """
 
@@ -100,7 +100,7 @@ class PromptRenderer:
         self,
         tokenizer: Any,
         template_options: Mapping[str, Any] | None = None,
-        stop_ids: Sequence[int] = (),
+        end_ids: Collection[int] = (),
         embeddings: int | None = None,
     ):
         backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -127,11 +127,10 @@ class PromptRenderer:
         self._is_control[[self._added[text] for text in self._controls if self._added[text] != unknown]] = True
         self._control_text = re.compile("|".join(re.escape(text) for text in self._controls) or "(?!)")
         eos = tokenizer.eos_token_id
-        # a config's default may name an ordinary token
-        known = [*([] if eos is None else [eos]), *(i for i in stop_ids if i in self._added.values())]
-        closes = next((i for i in self._ids(closing) if self._is_control[i]), None)
-        self.stop_id: int | None = closes if closes is not None else next(iter(known), None)
-        self.stop_ids: frozenset[int] = frozenset([*known, *([] if closes is None else [closes])])
+        further = [i for i in sorted(end_ids) if i < self.vocabulary and self._is_control[i]]
+        closes = next((i for i in self._ids(closing) if self._is_control[i]), eos)
+        self.stop_id: int | None = closes if closes is not None else next(iter(further), None)
+        self.stop_ids = frozenset([*further, *(i for i in (self.stop_id, eos) if i is not None)])
         self._written: dict[tuple[str, ...], Counter[int]] = {}  # control tokens of the template itself, by roles
 
     def __getstate__(self) -> dict[str, Any]:
@@ -282,15 +281,6 @@ class PromptRenderer:
 
     def _count_controls(self, ids: np.ndarray) -> Counter[int]:
         return Counter(ids[self._is_control[ids]].tolist())
-
-
-def stop_ids_of(model: Any) -> tuple[int, ...]:
-    """Ids that end a response as a transformers model's own configs list them; several for many chat models."""
-    found: dict[int, None] = {}
-    for config in (getattr(model, "generation_config", None), model.config.get_text_config()):
-        ids = getattr(config, "eos_token_id", None)
-        found |= dict.fromkeys([] if ids is None else [ids] if isinstance(ids, int) else ids)
-    return tuple(found)
 
 
 def place_context(prompt: Prompt, context: Sequence[Passage]) -> tuple[Message, ...]:

@@ -75,21 +75,25 @@ def run_parts(parts: Sequence[Part], work: Callable[[Part], None], pool: Process
 
 @contextlib.contextmanager
 def _noted_interrupt() -> Iterator[list[int]]:
-    """Gets the signal's number when Ctrl-C is pressed: a library that swallows the exception does not swallow that."""
+    """Gets the number of a signal that interrupts: a library that swallows the exception does not swallow that."""
     noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = {number: handler for number, handler in before.items() if callable(handler)}  # not ignored, not the default
+    if threading.current_thread() is not threading.main_thread():
         yield noted
         return
 
-    def note(number: int, _: Any) -> None:
+    def note(number: int, frame: Any) -> None:
         noted.append(number)
-        raise KeyboardInterrupt
+        ours[signal.Signals(number)](number, frame)
 
-    before = signal.signal(signal.SIGINT, note)
+    for number in ours:
+        signal.signal(number, note)
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
 def _start_worker(counter: Any, modules: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from pipeline.label_tokens import sampled_ids
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.parts import run_parts, show_progress, worker_pool
-from pipeline.shard_files import done_path, shard_report
+from pipeline.shard_files import done_path, is_finished, shard_report
 from pipeline.stages import reject
 from schemas.errors import RecordError, ShardError
 from schemas.manifest import REJECTED_FOLDER, Manifest, ShardEntry, read_manifest, write_manifest
@@ -42,7 +42,7 @@ def run_project(labels: Path, out: Path, tokenizer: str, workers: int, overwrite
     description = {**described(config), "engines": dict(source.engines)}
     run = {"inputs": [{"path": str(labels), "content": source.content_hash()}], **description}
     with open_output(out, run, overwrite):
-        pending = [shard for shard in source.shards if not Path(done_path(str(out), _name(shard))).is_file()]
+        pending = [shard for shard in source.shards if not is_finished(out, _name(shard))]
         work = functools.partial(_project_shard, labels=labels, out=out, tokenizer=tokenizer)
         rows = sum(shard.rows for shard in pending)
         parallel = min(workers, len(pending)) if rows >= 2 * BATCH_ROWS else 1

@@ -40,7 +40,10 @@ def _check(folders: Sequence[str], manifests: dict[str, Manifest]) -> None:
         raise ConfigError(f"{', '.join(folders)}: the same label set is named twice; its rows would count double")
     tokenizers = {m.tokenizer["fingerprint"]: f"{folder} ({m.tokenizer['name']})" for folder, m in manifests.items()}
     if len(tokenizers) > 1:
-        raise ConfigError(f"label sets of different tokenizers do not add up: {', '.join(tokenizers.values())}")
+        raise ConfigError(
+            f"label sets of different tokenizers do not add up: {', '.join(tokenizers.values())}; "
+            "look at one at a time, or project them onto one tokenizer with `balto project`"
+        )
 
 
 def _checked(folder: Path, shard: ShardEntry) -> Path:

@@ -1,5 +1,4 @@
 import pickle
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +9,7 @@ from schemas.errors import ConfigError
 from schemas.records import Message, Passage
 from tests.tokenizers_made_here import byte_level_bpe, word_piece
 from tests.trainer.chat_templates import CHATML, STOPS, STYLES, chatml, gemma, llama3, mistral, wrap
-from trainer.prompts import PromptError, PromptRenderer, place_context, render_prompt, stop_ids_of
+from trainer.prompts import PromptError, PromptRenderer, place_context, render_prompt
 
 TOKENIZERS = {style: make() for style, make in STYLES.items()}
 QUESTION = "When was the bridge opened?"
@@ -52,23 +51,12 @@ def test_stop_token_is_what_closes_an_assistant_turn(style):
     assert TOKENIZERS[style].eos_token_id in renderer.stop_ids
 
 
-def test_every_end_that_the_model_names_ends_a_response():
-    """Llama 3.1 lists three; a config's default may name an ordinary token, which ends nothing."""
-    tokenizer = TOKENIZERS["Llama-3"]
-    end_of_text, header, turn = (
-        tokenizer.convert_tokens_to_ids(token) for token in ("<|end_of_text|>", "<|end_header_id|>", "<|eot_id|>")
-    )
-    model = SimpleNamespace(
-        generation_config=SimpleNamespace(eos_token_id=[end_of_text, header]),
-        config=SimpleNamespace(get_text_config=lambda: SimpleNamespace(eos_token_id=5)),
-    )
-    assert stop_ids_of(model) == (end_of_text, header, 5)
-    renderer = PromptRenderer(tokenizer, stop_ids=stop_ids_of(model))
-    assert renderer.stop_id == turn
-    assert renderer.stop_ids == {end_of_text, header, turn}
-    assert renderer.fingerprint != PromptRenderer(tokenizer).fingerprint
+def test_end_of_the_model_stops_where_template_and_tokenizer_name_none():
     plain = wrap(byte_level_bpe(), ["<end>"], [])
-    assert PromptRenderer(plain, stop_ids=(plain.convert_tokens_to_ids("<end>"),)).stop_id == len(plain) - 1
+    end = plain.convert_tokens_to_ids("<end>")
+    renderer = PromptRenderer(plain, end_ids=(end, 5))  # 5 is a letter
+    assert (renderer.stop_id, renderer.stop_ids) == (end, {end})
+    assert renderer.fingerprint != PromptRenderer(plain).fingerprint
 
 
 def test_prompt_token_without_an_embedding_is_refused():
@@ -97,6 +85,18 @@ def test_plain_template_for_a_model_without_chat_template():
     )
     assert decoded(tokenizer, rendering.prompt_ids) == "<|begin_of_text|>" + rendering.text
     assert rendering.stop_id == tokenizer.eos_token_id
+
+
+def test_further_end_tokens_of_the_model_stop_too_unless_text_holds_them():
+    tokenizer = chatml()
+    start, end, vocabulary_end = (
+        tokenizer.convert_tokens_to_ids(text) for text in ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
+    )
+    letter = tokenizer.convert_tokens_to_ids("a")  # the end token of a config that is of another tokenizer
+    assert PromptRenderer(tokenizer).stop_ids == {end, vocabulary_end}
+    renderer = PromptRenderer(tokenizer, end_ids=(start, letter, 10**6))
+    assert renderer.stop_ids == {end, vocabulary_end, start}
+    assert renderer.stop_id == end
 
 
 def test_plain_template_names_the_speakers_of_a_conversation():

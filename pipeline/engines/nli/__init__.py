@@ -1,0 +1,14 @@
+"""The verifier `nli:<model>`: does a passage of the context entail the claim? Any sequence classifier over text pairs.
+
+    settings.py    what shapes the rows, and how it is computed
+    model_files.py a hub id or folder -> files that are safe to load, with a fingerprint of their content
+    heads.py       what a model's outputs mean: label map, input order, window
+    units.py       a context in sentence-sized pieces with their lengths in tokens
+    retrieval.py   which pieces speak about a claim: word overlap, and embeddings where there is a retriever
+    windows.py     the pieces as few evidence texts that fit into the model
+    scoring.py     pairs -> probabilities, in batches of one length
+    loading.py     one model per process
+    verifier.py    claims of many records -> verdicts
+
+Only modules in here import torch, transformers and sentence-transformers, and only inside functions, when chosen.
+"""
