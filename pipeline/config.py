@@ -13,7 +13,7 @@ from schemas.errors import ConfigError
 from schemas.tokens import BYTES, load_tokenizer
 
 LABEL_SOURCES = ("claims", "gold")
-_LLM_FIELDS = ("model", "claims_per_call", "context_window", "canaries")
+_LLM_FIELDS = ("model", "claims_per_call", "context_window", "canaries", "request_options")
 _NLI_FIELDS = (
     "nli_fingerprint", "nli_outputs", "evidence_windows", "retriever", "retriever_fingerprint", "precision",
     "refine_spans",
@@ -27,8 +27,9 @@ class LabelConfig:
     labels: `claims` asks the engines, `gold` takes the corpus's human spans.   extractor, verifier: engine names.
     tokenizer: as `schemas.tokens.load_tokenizer` takes it.   conflicts: how characters that opposite verdicts
     claim are resolved.   num_shards: at least 1; fixed before the first record is read.
-    model, claims_per_call, context_window, canaries: of the engine `llm`, see `LlmSettings`. Where the model is served,
-    how fast and with which key it is asked changes no row, so it stands elsewhere and may change when a run is resumed.
+    model, claims_per_call, context_window, canaries: of the engine `llm`, see `LlmSettings`.   request_options: JSON
+    object of further fields of every request. Where the model is served, how fast and with which key it is asked
+    changes no row, so it stands elsewhere and may change when a run is resumed.
     nli_fingerprint, nli_outputs, evidence_windows, retriever, retriever_fingerprint, precision, refine_spans: of
     `nli:MODEL`, see `NliSettings`.   compute: where and how fast it computes; no part of what makes two runs the same.
     """
@@ -43,6 +44,7 @@ class LabelConfig:
     claims_per_call: int = 8
     context_window: int = 32_768
     canaries: float = 0.02
+    request_options: str = ""
     nli_fingerprint: str = ""
     nli_outputs: str = ""
     evidence_windows: int = 2

@@ -81,7 +81,7 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     words = 0
     for position, passage in enumerate(passages):
         tokens = tokenize(passage.text)
-        numbers += find_numbers(tokens)
+        numbers += find_numbers(passage.text, tokens)
         words += len(tokens)
         pairs.update(zip(tokens.stems, tokens.stems[1:], strict=False))
         for span, first, last in sentence_words(passage.text, tokens):

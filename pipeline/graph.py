@@ -8,6 +8,7 @@ Evidence is gathered inside the verifiers: what they want of a context, and in w
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
 from pipeline.batched_stages import BatchedStage
+from pipeline.close_label_set import CloseLabelSet, Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, read_corpus_file
 from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, BatchVerifier, make_extractor, make_verifier
@@ -45,8 +47,13 @@ def locate_draft(draft: Draft) -> Draft:
     return Draft(sample, locate_claims(response, claims, split_sentences(response)))
 
 
-def label_steps(config: LabelConfig, delimiter_key: bytes = NO_KEY) -> list[tuple[str, Step | AskingStep]]:
-    """The stages from a Sample to a LabelledResponse, named, in order. Run without Beam by `benchmarks/`."""
+def label_steps(
+    config: LabelConfig, delimiter_key: bytes = NO_KEY, tokenizer_file: str = ""
+) -> list[tuple[str, Step | AskingStep]]:
+    """The stages from a Sample to a LabelledResponse, named, in order. Run without Beam by `benchmarks/`.
+
+    tokenizer_file: a copy of the tokenizer's tokenizer.json that every worker can read; empty: load it by its name.
+    """
     claimed: list[tuple[str, Step | AskingStep]]
     if config.labels == "gold":
         claimed = [("gold_labels", PureStep(gold_claims))]
@@ -59,7 +66,7 @@ def label_steps(config: LabelConfig, delimiter_key: bytes = NO_KEY) -> list[tupl
     return [
         ("validate", PureStep(validate_sample)),
         *claimed,
-        ("label_tokens", LabelTokens(config.tokenizer, config.conflicts)),
+        ("label_tokens", LabelTokens(config.tokenizer, config.conflicts, tokenizer_file)),
     ]
 
 
@@ -76,33 +83,40 @@ def _verify_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskingStep
 
 
 class LabelSamples(beam.PTransform):
-    """In: Sample.   Out: (LabelledResponse, Rejected): every sample leaves by exactly one of the two.
+    """In: Sample.   Out: (LabelledResponse, Rejected, usage): every sample leaves by exactly one of the first two.
 
-    asking: how a language model is asked; None when the config asks none.
+    asking: how a language model is asked; None when the config asks none.   tokenizer_file: as in `label_steps`.
     """
 
-    def __init__(self, config: LabelConfig, asking: Asking | None = None):
+    def __init__(self, config: LabelConfig, asking: Asking | None = None, tokenizer_file: str = ""):
         super().__init__()
         self.config = config
         self.asking = asking
+        self.tokenizer_file = tokenizer_file
 
     def expand(self, input_or_inputs: Any) -> Any:
-        records, rejected = input_or_inputs, []
-        for name, step in label_steps(self.config, self.asking.delimiter_key if self.asking else NO_KEY):
-            outputs = records | name >> self._stage(name, step)
+        records, rejected, usage = input_or_inputs, [], []
+        key = (self.asking.delimiter_key if self.asking else None) or NO_KEY
+        for name, step in label_steps(self.config, key, self.tokenizer_file):
+            if isinstance(step, AskForClaims | AskForVerdicts):
+                outputs = records | name >> self._asking_stage(name, step)
+                usage.append(outputs["usage"])
+            elif isinstance(step, VerifyTogether):
+                outputs = records | name >> BatchedStage(name, step)
+            else:
+                outputs = records | name >> Stage(name, step)  # type: ignore[arg-type]
             records = outputs[ACCEPTED]
             rejected.append(outputs[REJECTED])
-        return records, rejected | "Rejected" >> beam.Flatten()
+        return records, rejected | "Rejected" >> beam.Flatten(), usage
 
-    def _stage(self, name: str, step: Step | AskingStep) -> beam.PTransform:
-        if isinstance(step, AskForClaims | AskForVerdicts):
-            from pipeline.asking_stages import AskingStage
+    def _asking_stage(self, name: str, step: AskingStep) -> beam.PTransform:
+        from pipeline.asking_stages import AskingStage
 
-            assert self.asking is not None, "the config asks a language model, and nobody said how"
+        assert self.asking is not None, "the config asks a language model, and nobody said how"
+        if self.asking.delimiter_key is not None:
             return AskingStage(name, step, self.asking.transport)
-        if isinstance(step, VerifyTogether):
-            return BatchedStage(name, step)
-        return Stage(name, step)  # type: ignore[arg-type]
+        make = _extract_step if isinstance(step, AskForClaims) else _verify_step
+        return AskingStage(name, functools.partial(make, self.config), self.asking.transport)  # type: ignore[arg-type]
 
 
 def label_buckets(
@@ -127,20 +141,26 @@ def label_buckets(
 
 
 def label_files(
-    pipeline: beam.Pipeline, files: list[CorpusFile], config: LabelConfig, out: str, asking: Asking | None = None
+    pipeline: beam.Pipeline, files: list[CorpusFile], config: LabelConfig, closing: Closing, tokenizer_file: str = ""
 ) -> Any:
-    """The graph over whole corpus files, for a runner that shuffles by itself.   Out: shard reports."""
+    """The graph over whole corpus files, for a runner that shuffles by itself; it ends with the manifest.
+
+    closing: where the label set goes, and what its manifest says.   tokenizer_file: as in `label_steps`.
+    """
     read = (
         pipeline
         | "Files" >> beam.Create(files)
         | "Read file" >> beam.ParDo(_ReadFile()).with_outputs(REJECTED, main=ACCEPTED)
     )
     samples = read[ACCEPTED] | "Reject duplicates" >> RejectDuplicates()
-    return _label_and_write(samples[ACCEPTED], [read[REJECTED], samples[REJECTED]], config, out, asking)
+    labelled, refused, usage = samples[ACCEPTED] | "Label" >> LabelSamples(config, closing.asking, tokenizer_file)
+    rejected = [read[REJECTED], samples[REJECTED], refused] | "All rejected" >> beam.Flatten()
+    reports = (labelled, rejected) | "Write shards" >> WriteShards(closing.out, config.num_shards, closing.token)
+    return (reports, read[ACCEPTED], read[REJECTED], *usage) | "Close" >> CloseLabelSet(closing)
 
 
 def _label_and_write(samples: Any, rejected: list[Any], config: LabelConfig, out: str, asking: Asking | None) -> Any:
-    labelled, refused = samples | "Label" >> LabelSamples(config, asking)
+    labelled, refused, _ = samples | "Label" >> LabelSamples(config, asking)
     all_rejected = [*rejected, refused] | "All rejected" >> beam.Flatten()
     return (labelled, all_rejected) | "Write shards" >> WriteShards(out, config.num_shards)
 

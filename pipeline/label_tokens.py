@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from pipeline.resolve import resolve
 from pipeline.stages import Draft
+from pipeline.storage import read_file
 from schemas.records import LABELLED, NO_CLAIMS, PARTIAL, UNVERIFIED, Claim, LabelledResponse
-from schemas.tokens import ResponseTokenizer, label_text, load_tokenizer
+from schemas.tokens import ResponseTokenizer, label_text, load_tokenizer, tokenizer_from_json
+
+MAX_TOKENIZER_BYTES: Final = 256 << 20
 
 
 def label_draft(draft: Draft, tokenizer: ResponseTokenizer, conflict_policy: str) -> LabelledResponse:
@@ -45,15 +49,21 @@ def status_of(claims: Sequence[Claim]) -> str:
 
 
 class LabelTokens:
-    """Step: Draft -> LabelledResponse. The tokenizer is loaded on the worker, from its name."""
+    """Step: Draft -> LabelledResponse. The tokenizer is loaded on the worker: by its name, or from the copy of its
+    tokenizer.json at `tokenizer_file`, where a worker on another machine finds it."""
 
-    def __init__(self, tokenizer_name: str, conflict_policy: str):
+    def __init__(self, tokenizer_name: str, conflict_policy: str, tokenizer_file: str = ""):
         self.tokenizer_name = tokenizer_name
         self.conflict_policy = conflict_policy
+        self.tokenizer_file = tokenizer_file
         self._tokenizer: ResponseTokenizer | None = None
 
     def setup(self) -> None:
-        self._tokenizer = load_tokenizer(self.tokenizer_name)
+        if self.tokenizer_file:
+            data = read_file(self.tokenizer_file, MAX_TOKENIZER_BYTES)
+            self._tokenizer = tokenizer_from_json(self.tokenizer_name, data)
+        else:
+            self._tokenizer = load_tokenizer(self.tokenizer_name)
 
     def teardown(self) -> None:
         self._tokenizer = None

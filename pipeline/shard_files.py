@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -157,6 +158,19 @@ def shard_report(
         report["rejected_by"] = reasons(rejects)
     write_file(done_path(out, name), json.dumps(report, sort_keys=True).encode())
     return report
+
+
+def is_finished(out: Path, name: str) -> bool:
+    """Whether the shard `name` of a local run has its report, and files that are what the report says."""
+    report = out / WORK_FOLDER / DONE_FOLDER / f"{name}.json"
+    if not report.is_file():
+        return False
+    try:
+        written = json.loads(report.read_bytes())
+        files = [entry for entry in (written["shard"], written["rejected"]) if entry]
+        return all(hashlib.sha256((out / one["path"]).read_bytes()).hexdigest() == one["sha256"] for one in files)
+    except (OSError, ValueError, KeyError, TypeError):  # removed or damaged since: the shard is written again
+        return False
 
 
 def done_path(out: str, name: str) -> str:

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ def labels(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("labels") / "labels"
     balto("label", SAMPLE / "corpus.jsonl", "--tokenizer", SAMPLE / "tokenizer.json", "--out", out)
     return out
+
+
+def test_version_is_the_package_s():
+    assert balto("--version") == f"balto {version('balto')}\n"
 
 
 def test_label_ends_with_a_summary_that_adds_up(tmp_path):

@@ -115,6 +115,42 @@ def test_another_tokenizer_policy_or_verifier_costs_no_request(labels, server, t
         assert ours == theirs
 
 
+HABITS = {
+    "no schema": {"formats": ("text",)},
+    "no schema, by a 500": {"formats": ("text",), "format_status": 500},
+    "prose and a fence": {"ignores_format": True},
+    "Python's quotes": {"formats": ("text",), "spelling": "python"},
+    "a bare list": {"formats": ("text",), "spelling": "bare_list"},
+    "raw line breaks": {"formats": ("text",), "spelling": "raw_breaks"},
+    "thinks inline": {"thinking": "inline"},
+    "thinks in a field": {"thinking": "field"},
+    "answers in the field of thinking": {"thinking": "misplaced"},
+    "o-series": {"takes_temperature": False, "token_field": "max_completion_tokens", "thinking": "counted"},
+    "no system message": {"takes_system": False},
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_habits_of_servers_and_small_models_change_no_row(habit, server, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(2))
+    label(server, corpus, tmp_path / "plain")
+    with LlmServer(behaviour(**HABITS[habit]), answer_by_rule) as other:
+        label(other, corpus, tmp_path / "labels")
+    assert rows(tmp_path / "labels").equals(rows(tmp_path / "plain"))
+    assert "noticed" not in read_manifest(tmp_path / "labels").usage
+
+
+def test_a_window_larger_than_the_server_s_is_refused_before_the_corpus_is_touched(tmp_path):
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(1))
+    with LlmServer(behaviour(window=8_192), answer_by_rule) as small:
+        error = label(small, corpus, tmp_path / "out", code=2)
+        assert "reads 8192 tokens" in error
+        assert error.count("\n") == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+        label(small, corpus, tmp_path / "out", "--context-window", 8_192)
+
+
 def test_rules_may_find_the_claims_that_the_model_judges(server, tmp_path):
     label(server, SAMPLE, tmp_path / "labels", "--extractor", "rules", "--verifier", "llm")
     manifest = read_manifest(tmp_path / "labels")
@@ -162,6 +198,7 @@ def test_a_budget_ends_the_run_in_one_line_and_more_of_it_resumes(server, tmp_pa
     out = tmp_path / "labels"
     message = label(server, SAMPLE, out, "--max-requests", 20, code=1)
     assert message.startswith("balto: all 20 requests of --max-requests are sent")
+    assert message.endswith("--max-requests resumes\n")  # and nothing of Beam's behind it
     assert message.count("\n") == 1
     before = server.counts["sent"]
     label(server, SAMPLE, out, "--max-requests", 500)

@@ -20,6 +20,7 @@ from trainer.data.index import GroupIndex
 from trainer.data.label_sets import check_tokenizer, open_label_sets, parse_source
 from trainer.data.stream import GroupStream
 from trainer.distributed import join_ranks
+from trainer.gradient import Divisors
 from trainer.metrics import peak_memory_bytes
 from trainer.policy import load_policy
 from trainer.prepare import Data, credit_options, prepare_data, prepare_gradient
@@ -50,7 +51,7 @@ def dry_run(config: TrainConfig, console: Console | None = None) -> None:
         seed=config.seed,
     )
     check_tokenizer(label_sets, policy.tokenizer, config.tokenizer or config.model)
-    with GroupStream(label_sets, PromptRenderer(policy.tokenizer), config.workers) as stream:
+    with GroupStream(label_sets, PromptRenderer(policy.tokenizer, end_ids=policy.end_ids), config.workers) as stream:
         data = prepare_data(config, label_sets, stream, policy.window, ranks)
         first = next(stream.steps(data.plan, config.micro_tokens, epochs=1))
         for group in list(first.groups)[:SHOWN_GROUPS]:
@@ -112,7 +113,8 @@ def _cost(config: TrainConfig, data: Data, first: StepBatch, gradient: Any) -> s
     credit = credit_options(config)
     dealt = [deal_credit(batch.groups, credit) for batch in first.micro_batches]
     started = time.perf_counter()
-    gradient.accumulate([needed_piece(groups, credit.anchor) for groups, _ in dealt], 1.0, 1.0)
+    pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt]
+    gradient.accumulate(pieces, Divisors())
     seconds = time.perf_counter() - started
     trained = sum(weight.numel() for weight in gradient.scorer.parameters() if weight.requires_grad)
     memory = (peak_memory_bytes() + 8 * trained) / 2**30  # AdamW's two moments come with the first update

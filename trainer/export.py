@@ -28,15 +28,18 @@ def export_model(
     weights = get_model_state_dict(policy.model, options=options)
     final = run / MODEL
     if ranks.is_first:
-        partial = run / f".{MODEL}.partial"
+        partial, old = run / f".{MODEL}.partial", run / f".{MODEL}.old.partial"
         shutil.rmtree(partial, ignore_errors=True)
         model: Any = policy.model
         policy.scorer.causal_lm.config._attn_implementation = None  # ours is for training; the loader chooses
         model.save_pretrained(partial, state_dict=weights)
         policy.tokenizer.save_pretrained(partial)
         (partial / "README.md").write_text(model_card(config, metrics, steps), encoding="utf-8")
-        shutil.rmtree(final, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        if final.exists():  # renamed first: a run that is killed meanwhile leaves no half of a model under its name
+            os.replace(final, old)
         os.replace(partial, final)
+        shutil.rmtree(old, ignore_errors=True)
     ranks.barrier()
     return final
 

@@ -23,12 +23,15 @@ _SAMPLED_VALUES: Final = 64  # of every weight, for the fingerprint
 
 @dataclass(frozen=True)
 class Policy:
-    """The trained model. scorer: rows -> log-probabilities.   fingerprint: of the weights that it started from."""
+    """The trained model. scorer: rows -> log-probabilities.   fingerprint: of the weights that it started from.
+    end_ids: where its generation stops.
+    """
 
     scorer: TokenLogprobs
     tokenizer: Any
     fingerprint: str
     window: int
+    end_ids: frozenset[int] = frozenset()
 
     @property
     def model(self) -> nn.Module:
@@ -68,7 +71,11 @@ def load_policy(
         trained = add_adapters(loaded, lora_rank, lora_alpha or 2.0 * lora_rank)
     trained.train()
     return Policy(
-        TokenLogprobs(trained, head_chunk_mib), load_tokenizer(tokenizer or model), fingerprint, window(loaded)
+        TokenLogprobs(trained, head_chunk_mib),
+        load_tokenizer(tokenizer or model),
+        fingerprint,
+        window(loaded),
+        end_ids(loaded),
     )
 
 
@@ -114,6 +121,12 @@ def turn_off_dropout(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+
+
+def end_ids(model: PreTrainedModel) -> frozenset[int]:
+    """The ids at which the model's own generation stops: one, or a list of them."""
+    stored: Any = model.generation_config and model.generation_config.eos_token_id
+    return frozenset(stored if isinstance(stored, list | tuple) else () if stored is None else (stored,))
 
 
 def window(model: PreTrainedModel) -> int:

@@ -23,9 +23,11 @@ from trainer.data.plan import Plan
 from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, place_policy
 from trainer.gradient import Objective, StepGradient
+from trainer.logprobs import TokenLogprobs, TokenScores
 from trainer.loss import Anchor
 from trainer.policy import Policy
 from trainer.reference import AdapterOff, FrozenCopy, Reference, read_cache, score_all
+from trainer.run_folder import CONFIG
 from trainer.self_test import choose_layout
 
 log = logging.getLogger("trainer")
@@ -46,10 +48,10 @@ def prepare_data(
     config: TrainConfig, label_sets: tuple[LabelSet, ...], stream: GroupStream, window: int, ranks: Ranks
 ) -> Data:
     """Measure every group (or read the index kept in the run), split, plan. Rank 0 first, the others read its index."""
-    cache = Path(config.out) / "index.npz"
+    run = Path(config.out)
     if not ranks.is_first:
         ranks.barrier()
-    index = stream.measure(cache if Path(config.out).is_dir() else None)
+    index = stream.measure(run / "index.npz" if (run / CONFIG).is_file() else None)
     if ranks.is_first:
         ranks.barrier()
     longest = min(config.max_positions or window, window)
@@ -86,17 +88,28 @@ def prepare_gradient(
     half = uses_bfloat16(config, ranks)
     groups = _first_groups(config, data, stream)
     layout = choose_layout(policy.scorer, groups, config.layout)  # pyright: ignore[reportArgumentType]
+    stop_beta = anchor_stop(policy.scorer, stream, config.stop_beta)  # before the reference is copied
     kind = config.reference if config.reference != "auto" else ("adapter_off" if config.lora_rank else "copy")
     reference: Reference = AdapterOff(policy.scorer) if kind != "copy" else FrozenCopy(policy.scorer)
     if isinstance(reference, FrozenCopy):
         place_policy(reference.scorer, ranks)
     place_policy(policy.scorer, ranks, config.compile)
     anchor = cast("Anchor", config.anchor)
-    objective = Objective(config.clip_low, config.clip_high, config.beta, anchor, config.ratio == "behaviour")
+    objective = Objective(
+        config.clip_low, config.clip_high, config.beta, anchor, config.ratio == "behaviour", stop_beta
+    )
     gradient = StepGradient(policy.scorer, reference, objective, ranks, layout, half)
     if kind == "cached":
         gradient.reference = _cached(config, policy, data, stream, gradient)
     return gradient
+
+
+def anchor_stop(scorer: TokenLogprobs, stream: GroupStream, stop_beta: float) -> float:
+    """Tell the scorer which tokens stop, where they are anchored: the anchor's strength, 0 without a stop token."""
+    if stop_beta and not stream.stop_ids:
+        log.warning("the model's tokenizer has no stop token: there is no choice that --stop-beta could hold")
+    scorer.stop_ids = tuple(sorted(stream.stop_ids)) if stop_beta else ()
+    return stop_beta if scorer.stop_ids else 0.0
 
 
 def uses_bfloat16(config: TrainConfig, ranks: Ranks) -> bool:
@@ -106,7 +119,14 @@ def uses_bfloat16(config: TrainConfig, ranks: Ranks) -> bool:
 
 def credit_options(config: TrainConfig) -> CreditOptions:
     """The config's credit."""
-    return CreditOptions(config.credit, config.mass, config.block, config.cap, config.anchor)  # pyright: ignore[reportArgumentType]
+    return CreditOptions(
+        config.credit,  # pyright: ignore[reportArgumentType]
+        config.mass,  # pyright: ignore[reportArgumentType]
+        config.block,
+        config.cap,
+        config.anchor,  # pyright: ignore[reportArgumentType]
+        holds_stop=config.stop_beta > 0,
+    )
 
 
 def held_out_steps(config: TrainConfig, data: Data, stream: GroupStream, ranks: Ranks) -> Iterator[StepBatch]:
@@ -137,12 +157,13 @@ def _first_groups(config: TrainConfig, data: Data, stream: GroupStream) -> list[
 
 def _cached(config: TrainConfig, policy: Policy, data: Data, stream: GroupStream, gradient: StepGradient) -> Reference:
     """Every group of the label sets once through the policy as it was loaded, or the file of an earlier start."""
-    key = hashlib.sha256(f"{policy.fingerprint} {data.index.key} {gradient.half}".encode()).hexdigest()[:16]
+    described = f"{policy.fingerprint} {data.index.key} {gradient.half} {policy.scorer.stop_ids}"
+    key = hashlib.sha256(described.encode()).hexdigest()[:16]
     path = Path(config.out) / f"reference-{key}.safetensors"
     ranks = gradient.ranks
 
     @torch.no_grad()
-    def score(batch: TokenBatch) -> torch.Tensor:
+    def score(batch: TokenBatch) -> TokenScores:
         with gradient.autocast():
             return gradient.scorer(batch.rows, None)
 

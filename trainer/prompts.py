@@ -28,7 +28,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -81,12 +81,16 @@ class PromptRenderer:
     """Renders prompts for one model. Picklable; holds a copy of the tokenizer's backend, never changes the original.
 
     tokenizer: a transformers tokenizer with a `tokenizers` backend.   template_options: handed to the chat template,
-    such as {"enable_thinking": False}.   stop_id: see PromptRendering.   stop_ids: every id that ends a response.
+    such as {"enable_thinking": False}.   end_ids: further ids at which the model stops (trainer.policy.end_ids); those
+    that are no control tokens of this tokenizer are left out, because text holds them.
+    stop_id: see PromptRendering.   stop_ids: every id that ends a response.
     vocabulary: ids are below this number.
     Raises ConfigError for a tokenizer without backend or a template that renders no conversation.
     """
 
-    def __init__(self, tokenizer: Any, template_options: Mapping[str, Any] | None = None):
+    def __init__(
+        self, tokenizer: Any, template_options: Mapping[str, Any] | None = None, end_ids: Collection[int] = ()
+    ):
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
             raise ConfigError(f"tokenizer {_name(tokenizer)}: no tokenizer.json form of it; only that gives exact ids")
@@ -111,7 +115,8 @@ class PromptRenderer:
         self._control_text = re.compile("|".join(re.escape(text) for text in self._controls) or "(?!)")
         eos = tokenizer.eos_token_id
         self.stop_id: int | None = next((i for i in self._ids(closing) if self._is_control[i]), eos)
-        self.stop_ids = frozenset(i for i in (self.stop_id, eos) if i is not None)
+        further = {i for i in end_ids if i < self.vocabulary and self._is_control[i]}
+        self.stop_ids = frozenset(i for i in (self.stop_id, eos) if i is not None) | further
         self._written: dict[tuple[str, ...], Counter[int]] = {}  # control tokens of the template itself, by roles
 
     def __getstate__(self) -> dict[str, Any]:
@@ -122,6 +127,7 @@ class PromptRenderer:
     def fingerprint(self) -> str:
         """Changes whenever the ids of some prompt may change."""
         parts = [RENDERING_VERSION, fingerprint(self._backend), self._template, self._options, self._prefix]
+        parts += [sorted(self.stop_ids)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def render(self, prompt: Prompt, context: Sequence[Passage] = ()) -> PromptRendering:

@@ -54,7 +54,7 @@ def choose_layout(scorer: TokenLogprobs, groups: Sequence[TokenGroup], wanted: L
             return "padded"
         try:
             use_shared_prefix_attention(model)
-            packed = scorer(lay_out(groups, "packed").to(device))
+            packed = scorer(lay_out(groups, "packed").to(device)).logprobs
             difference = _difference(packed, single)
             allowed = max(tolerance, TIMES_ROUNDING * rounding)
             reason = f"log-probabilities differ by {difference:.2g} (allowed {allowed:.2g})"
@@ -91,7 +91,7 @@ def _own_logprobs(model: PreTrainedModel, groups: Sequence[TokenGroup], device: 
 
 
 def _padded(scorer: TokenLogprobs, groups: Sequence[TokenGroup], device: torch.device) -> Tensor:
-    return torch.cat([scorer(lay_out([group], "padded").to(device)) for group in groups])
+    return torch.cat([scorer(lay_out([group], "padded").to(device)).logprobs for group in groups])
 
 
 def _tolerance(model: PreTrainedModel, padded: Tensor, single: Tensor) -> float:

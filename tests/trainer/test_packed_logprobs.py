@@ -1,6 +1,7 @@
 """Packed = padded = single, values and gradients, on every architecture; and the self-test that says so."""
 
 import logging
+import math
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from schemas.errors import ConfigError
 from tests.trainer.tiny_models import CONFIGS, VOCABULARY, tiny_model
 from trainer import self_test
 from trainer.attention import ATTENTION, use_shared_prefix_attention
-from trainer.logprobs import LogitTransform, TokenLogprobs, token_logprobs
+from trainer.logprobs import LogitTransform, TokenLogprobs, token_scores
 from trainer.packing import lay_out
 from trainer.self_test import choose_layout
 
@@ -54,7 +55,7 @@ def test_logprobs_and_gradients_equal_single_rows(name, layout):
     expected_gradients = gradients(model, expected)
     model = tiny_model(name)
     use_shared_prefix_attention(model)
-    logprobs = TokenLogprobs(model)(lay_out(groups, layout))
+    logprobs = TokenLogprobs(model)(lay_out(groups, layout)).logprobs
     # float32 sums in another order: eps 1e-7 times sizes of about 20, a few layers
     torch.testing.assert_close(logprobs, expected, rtol=1e-5, atol=1e-4)
     found = gradients(model, logprobs)
@@ -70,9 +71,9 @@ def test_gradient_checkpointing_changes_nothing(name):
     rows = lay_out(groups, "packed")
     model = tiny_model(name)
     use_shared_prefix_attention(model)
-    plain = gradients(model, TokenLogprobs(model)(rows))
+    plain = gradients(model, TokenLogprobs(model)(rows).logprobs)
     model.activation_checkpointing_enable()
-    again = gradients(model, TokenLogprobs(model)(rows))
+    again = gradients(model, TokenLogprobs(model)(rows).logprobs)
     for parameter in plain:
         torch.testing.assert_close(again[parameter], plain[parameter], rtol=1e-6, atol=1e-8)
 
@@ -82,9 +83,9 @@ def test_order_of_groups_and_responses_does_not_matter():
     model = tiny_model("llama")
     use_shared_prefix_attention(model)
     score = TokenLogprobs(model)
-    forward = score(lay_out(groups, "packed"))
+    forward = score(lay_out(groups, "packed")).logprobs
     turned = [(prompt, responses[::-1]) for prompt, responses in groups[::-1]]
-    backward = score(lay_out(turned, "packed"))
+    backward = score(lay_out(turned, "packed")).logprobs
     a, b, c, d = forward.split([4, 6, 3, 2])
     torch.testing.assert_close(backward, torch.cat([d, c, b, a]), rtol=1e-5, atol=1e-5)
 
@@ -94,8 +95,8 @@ def test_only_needed_tokens_are_scored():
     score = TokenLogprobs(tiny_model("llama"))
     use_shared_prefix_attention(score.causal_lm)
     needed = torch.arange(len(rows.targets)) % 3 == 0
-    torch.testing.assert_close(score(rows, needed), score(rows)[needed], rtol=1e-6, atol=1e-6)
-    assert score(rows, torch.zeros_like(needed)).shape == (0,)
+    torch.testing.assert_close(score(rows, needed).logprobs, score(rows).logprobs[needed], rtol=1e-6, atol=1e-6)
+    assert score(rows, torch.zeros_like(needed)).logprobs.shape == (0,)
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["frozen head", "trained head"])
@@ -120,13 +121,67 @@ def test_head_in_chunks_equals_full_logits_in_float64(trained, chunk, transform)
     (expected * weights).sum().backward()
 
     fast = hidden.clone().requires_grad_()
-    found = token_logprobs(fast, targets, head, transform, chunk)
+    found = token_scores(fast, targets, head, transform, chunk).logprobs
     (found * weights).sum().backward()
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(fast.grad.double(), slow.grad, rtol=1e-4, atol=1e-5)
     if trained:
         torch.testing.assert_close(head.weight.grad.double(), slow_head.weight.grad, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(head.bias.grad.double(), slow_head.bias.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("stop_ids", [(5,), (5, 7, 30)], ids=["one stop token", "several"])
+@pytest.mark.parametrize("trained", [False, True], ids=["frozen head", "trained head"])
+@pytest.mark.parametrize("transform", [LogitTransform(), LogitTransform(0.5, 3.0)], ids=["plain", "scaled and capped"])
+def test_stop_odds_and_their_gradient_equal_full_logits_in_float64(transform, trained, stop_ids):
+    torch.manual_seed(1)
+    head = nn.Linear(16, 50)
+    head.bias.data[5] += 4.0  # stopping is likely at some places
+    head.requires_grad_(trained)
+    targets = torch.randint(50, (20,))
+    targets[:4] = torch.tensor([5, 7, 30, 5])
+    hidden = torch.randn(20, 16)
+    weights, odds_weights = torch.randn(20), torch.randn(20)
+
+    slow_head = nn.Linear(16, 50).double()
+    slow_head.load_state_dict(head.double().state_dict())
+    head.float()
+    slow = hidden.double().requires_grad_()
+    logits = slow_head(slow) * transform.scale
+    if transform.softcap:
+        logits = transform.softcap * torch.tanh(logits / transform.softcap)
+    stop = logits.softmax(-1)[:, list(stop_ids)].sum(-1)
+    expected_odds = stop.log() - (1 - stop).log()
+    expected = logits.log_softmax(-1)[torch.arange(20), targets]
+    (expected * weights + expected_odds * odds_weights).sum().backward()
+
+    fast = hidden.clone().requires_grad_()
+    found, odds = token_scores(fast, targets, head, transform, 7, torch.tensor(stop_ids))
+    (found * weights + odds * odds_weights).sum().backward()
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(odds.double(), expected_odds, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(fast.grad.double(), slow.grad, rtol=1e-4, atol=2e-5)
+    if trained:
+        torch.testing.assert_close(head.weight.grad.double(), slow_head.weight.grad, rtol=1e-4, atol=2e-5)
+
+
+def test_stop_odds_keep_their_digits_where_stopping_is_all_but_certain():
+    head = nn.Linear(1, 3, bias=False).requires_grad_(False)
+    head.weight.data = torch.tensor([[40.0], [0.0], [0.0]])  # P(go on) = 2 exp(-40), lost in 1 - P(stop)
+    _, odds = token_scores(torch.ones(1, 1), torch.tensor([0]), head, LogitTransform(), 8, torch.tensor([0]))
+    assert odds.item() == pytest.approx(40.0 - math.log(2.0))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_stop_odds_are_the_same_packed_and_padded(name):
+    model = tiny_model(name)
+    use_shared_prefix_attention(model)
+    score = TokenLogprobs(model, stop_ids=(2, 9))
+    padded, packed = (score(lay_out(some_groups(), layout)) for layout in ("padded", "packed"))
+    torch.testing.assert_close(packed.stop_odds, padded.stop_odds, rtol=1e-5, atol=1e-4)
+    plain = TokenLogprobs(model)(lay_out(some_groups(), "packed"))
+    assert plain.stop_odds is None
+    torch.testing.assert_close(packed.logprobs, plain.logprobs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -153,7 +208,8 @@ def test_self_test_falls_back_when_the_model_loses_the_structure(monkeypatch, ca
     assert "using padded rows" in caplog.text
     assert model.config._attn_implementation == "sdpa"
     expected = single_logprobs(model, some_groups())
-    torch.testing.assert_close(TokenLogprobs(model)(lay_out(some_groups(), "padded")), expected, rtol=1e-4, atol=1e-4)
+    padded = TokenLogprobs(model)(lay_out(some_groups(), "padded")).logprobs
+    torch.testing.assert_close(padded, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_self_test_falls_back_when_attention_has_an_unknown_part(monkeypatch, caplog):

@@ -71,6 +71,18 @@ def test_plain_template_for_a_model_without_chat_template():
     assert rendering.stop_id == tokenizer.eos_token_id
 
 
+def test_further_end_tokens_of_the_model_stop_too_unless_text_holds_them():
+    tokenizer = chatml()
+    start, end, vocabulary_end = (
+        tokenizer.convert_tokens_to_ids(text) for text in ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
+    )
+    letter = tokenizer.convert_tokens_to_ids("a")  # the end token of a config that is of another tokenizer
+    assert PromptRenderer(tokenizer).stop_ids == {end, vocabulary_end}
+    renderer = PromptRenderer(tokenizer, end_ids=(start, letter, 10**6))
+    assert renderer.stop_ids == {end, vocabulary_end, start}
+    assert renderer.stop_id == end
+
+
 def test_plain_template_names_the_speakers_of_a_conversation():
     tokenizer = wrap(byte_level_bpe(), [], [])
     chat = (

@@ -65,7 +65,7 @@ class LabelSet:
 def parse_source(text: str) -> tuple[Path, float]:
     """`LABELS` or `LABELS:WEIGHT` as the folder and its weight. Raises ConfigError for a weight that cannot be."""
     folder, colon, weight = text.rpartition(":")
-    if not colon or Path(text).is_dir():
+    if not colon or weight.startswith("//") or Path(text).is_dir():
         return Path(text), 1.0
     if not re.fullmatch(r"\d{1,3}(\.\d{1,6})?", weight) or float(weight) == 0:
         raise ConfigError(f"{text}: the weight after the colon must be a number above 0 and below 1000, such as 0.5")

@@ -45,6 +45,11 @@ class GroupStream:
         self._renderer = renderer
         self._pool = ReaderPool(renderer, workers)
 
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Every token id that ends a response of this model."""
+        return self._renderer.stop_ids
+
     def __enter__(self) -> GroupStream:
         return self
 

@@ -130,7 +130,9 @@ def refuse_untrained(name: str, folder: Path, load: Callable[..., Any]) -> None:
 
     quiet_transformers()
     with loading_errors(name):
-        _, info = load(folder, output_loading_info=True, use_safetensors=True, dtype=torch.float32)
+        _, info = load(
+            folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
     missing = sorted(info["missing_keys"])
     if missing:
         raise ConfigError(

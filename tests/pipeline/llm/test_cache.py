@@ -52,6 +52,8 @@ def test_model_and_temperature_are_in_the_key_and_the_way_to_the_server_is_not()
     key = reply_key(ENDPOINT, request(1))
     assert reply_key(dataclasses.replace(ENDPOINT, model="other"), request(1)) != key
     assert reply_key(dataclasses.replace(ENDPOINT, temperature=1.0), request(1)) != key
+    assert reply_key(dataclasses.replace(ENDPOINT, options='{"seed": 1}'), request(1)) != key
+    assert reply_key(dataclasses.replace(ENDPOINT, thinking_tokens=100), request(1)) != key
     other_way = dataclasses.replace(ENDPOINT, base_url="https://far/v1", api_key="K", answer_form="text", timeout_s=1)
     assert reply_key(other_way, request(1)) == key
     assert reply_key(ENDPOINT, request(1, purpose="extract")) == key

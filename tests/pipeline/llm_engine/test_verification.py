@@ -152,7 +152,7 @@ def test_two_answers_that_disagree_are_none_and_two_that_agree_are_one():
     assert engine.tally.take() == {"disagreeing_answers": 3}
 
 
-@pytest.mark.parametrize("verdict", ["incorrect", "not supported", "partially supported", "", "true"])
+@pytest.mark.parametrize("verdict", ["incorrect", "partially supported", "", "true"])
 def test_another_word_than_the_three_is_no_verdict(verdict):
     engine = verifier()
     ask = Answering(lambda _, answer: {"answers": [{**one, "verdict": verdict} for one in answer["answers"]]})

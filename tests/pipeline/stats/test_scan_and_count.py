@@ -119,7 +119,7 @@ def test_empty_responses_give_no_share_instead_of_nan(tmp_path, labels):
 
 
 def test_unknown_column_names_the_near_ones(labels):
-    with pytest.raises(ConfigError, match="--by polisy: no such column to group by; near: policy"):
+    with pytest.raises(ConfigError, match="--by polisy: no such column; near: policy"):
         overview(scan_labels([labels]), by=["polisy"])
 
 
