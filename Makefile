@@ -14,6 +14,8 @@ demo: $(STAMP)
 	$(BIN)/python -m benchmarks.make_tiny_policy --out demo-output/policy
 	$(BIN)/balto train demo-output/labels --model demo-output/policy --out demo-output/run --epochs 6 --groups-per-step 5 \
 		--lr 0.003 --save-every 0 --eval-every 0 --workers 0
+	@echo "A whole round on a small made-up world, whose model is trained already and invents: scores before and after"
+	$(BIN)/python -m benchmarks.objectives.world_round --out demo-output/round
 
 test: lint
 	$(BIN)/pytest

@@ -94,10 +94,15 @@ def print_summary(result: Mapping[str, Any], out: str | Path) -> None:
     )
     verdicts = ", ".join(f"{count:,} {'unverified' if name == 'None' else name}" for name, count in claims.items())
     console.print(f"claims: {verdicts or 'none'}")
+    if result["doubtful"]:
+        band = result["config"]["neutral_band"]
+        console.print(f"labels: {result['doubtful']:,} claims are too doubtful for one (--neutral-band {band})")
     console.print(
         f"tokens: {tokens['all']:,} ({tokens['supported'] / whole:.1%} supported, "
         f"{tokens['unsupported'] / whole:.1%} unsupported), tokenizer {result['tokenizer']['name']}"
     )
+    for line in _usage_lines(result["usage"]):
+        console.print(Text(line))
     for line in result["first_rejected"]:
         console.print(Text(f"rejected: {printable(line)}"))
     if result["rejected"] > len(result["first_rejected"]):
@@ -115,6 +120,26 @@ def print_job(result: Mapping[str, Any]) -> None:
     console.print(Text(f"staged: {', '.join(result['staged']) or 'nothing'}"))
     console.print(Text(f"label set: {result['out']}"))
     console.print(Text(f"the job is valid ({result['job_bytes']:,} bytes); nothing was read, asked or sent"))
+
+
+def _usage_lines(usage: Mapping[str, Any]) -> list[str]:
+    """What a language model was asked and what it cost, by stage; how it fared with claims whose answer is known."""
+    stages = [name for name in usage if name in ("extract", "verify")]
+    lines = [f"{name}: {_usage_line(usage[name])}" for name in (*stages, *(["all"] if len(stages) > 1 else []))]
+    noticed = usage.get("noticed", {})
+    if "canaries" in noticed:
+        failed = noticed.get("canaries_failed", 0)
+        lines.append(f"canaries: {noticed['canaries']:,} asked, {failed:,} answered wrongly")
+    return lines
+
+
+def _usage_line(counts: Mapping[str, float]) -> str:
+    parts = [f"{counts.get('requests', 0):,} requests"]
+    parts += [f"{counts[name]:,} {name}" for name in ("retries", "cached", "failed") if counts.get(name)]
+    prompt, cached = counts.get("prompt_tokens", 0), counts.get("cached_prompt_tokens", 0)
+    parts.append(f"{prompt:,} prompt tokens" + (f" ({cached:,} of them cached)" if cached else ""))
+    parts.append(f"{counts.get('completion_tokens', 0):,} completion tokens")
+    return ", ".join(parts) + (f", ${counts['cost_usd']:,.2f}" if "cost_usd" in counts else "")
 
 
 def print_estimate(result: Mapping[str, Any]) -> None:

@@ -69,13 +69,27 @@ def labels(server, tmp_path_factory) -> Path:
     return out
 
 
+def test_the_summary_says_what_was_asked_and_what_it_cost(server, tmp_path):
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(1))
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"models": {MODEL: {"input": 1000, "output": 0}}}))
+    shown = label(server, corpus, tmp_path / "labels", "--prices", prices, "--canaries", 1)
+    usage = read_manifest(tmp_path / "labels").usage
+    asked = usage["verify"]
+    (line,) = [line for line in shown.splitlines() if line.startswith("verify: ")]
+    assert line.startswith(f"verify: {asked['requests']} requests, {asked['cached']} cached, ")
+    tokens = f"{asked['prompt_tokens']:,} prompt tokens, {asked['completion_tokens']:,} completion tokens"
+    assert line.endswith(f"{tokens}, ${asked['prompt_tokens'] / 1000:.2f}")
+    assert f"canaries: {usage['noticed']['canaries']} asked, 0 answered wrongly" in shown
+
+
 def test_a_label_set_with_verdicts_evidence_and_usage(labels, server):
     manifest = read_manifest(labels)
     assert manifest.counts == {"read": 45, "labelled": 45, "rejected": 0}
     assert manifest.engines == {
         "extractor": f"llm:{MODEL}/1",
         "verifier": f"llm:{MODEL}/1",
-        "prompt_version": "llm-1",
+        "prompt_version": "llm-2",
     }
     assert (manifest.usage["model"], manifest.usage["endpoint"]) == (MODEL, server.base_url)
     sent = manifest.usage["extract"]["requests"] + manifest.usage["verify"]["requests"]
@@ -89,10 +103,11 @@ def test_a_label_set_with_verdicts_evidence_and_usage(labels, server):
 
 def test_projection_report_stands_in_the_manifest_and_in_stats(labels):
     report = read_manifest(labels).claims["projection"]
-    assert set(report) == {"exact", "folded", "fuzzy", "unmatched", "conflicted"}
+    assert set(report) == {"exact", "folded", "fuzzy", "unmatched", "conflicted", "doubtful"}
     shown = json.loads(balto("stats", labels, "--json"))
     found = {row["alignment"]: row["claims"] for row in shown["alignment"]}
     found["conflicted"] = sum(row["n_conflicts"] for row in shown["conflicts"])
+    found["doubtful"] = 0  # a language model gives no probabilities
     assert {name: count for name, count in report.items() if count} == {name: n for name, n in found.items() if n}
 
 
@@ -134,9 +149,9 @@ HABITS = {
 def test_habits_of_servers_and_small_models_change_no_row(habit, server, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
     corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(2))
-    label(server, corpus, tmp_path / "plain")
+    label(server, corpus, tmp_path / "plain", "--canaries", 0)
     with LlmServer(behaviour(**HABITS[habit]), answer_by_rule) as other:
-        label(other, corpus, tmp_path / "labels")
+        label(other, corpus, tmp_path / "labels", "--canaries", 0)
     assert rows(tmp_path / "labels").equals(rows(tmp_path / "plain"))
     assert "noticed" not in read_manifest(tmp_path / "labels").usage
 
