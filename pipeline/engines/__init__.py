@@ -134,8 +134,8 @@ def make_verifier(
         from pipeline.engines.llm.verification import LlmVerifier
 
         return LlmVerifier(llm.model, delimiter_key, llm.context_window, llm.claims_per_call, llm.canaries)
-    if name.startswith(NLI) and nli is not None:
+    if name.startswith(NLI):
         from pipeline.engines.nli.verifier import NliVerifier
 
-        return NliVerifier(nli, compute)
+        return NliVerifier(nli or NliSettings(name.removeprefix(NLI)), compute)
     raise ConfigError(f"--verifier {name}: there is no such engine; known: {', '.join(VERIFIERS)}")
