@@ -92,7 +92,10 @@ BAD = [
     (("label", "{corpus}", "--out", "{out}", "--labels", "silver"), "--labels silver: must be one of"),
     (("label", "{corpus}", "--out", "{out}", "--frobnicate"), "--frobnicate: neither an option"),
     (("label", "{corpus}", "--out", "{out}", "--runner", "NoSuchRunner"), "--runner NoSuchRunner: Unexpected pipeline"),
-    (("label", "{corpus}", "--out", "{out}", "--runner=x.DaskRunner"), "--runner x.DaskRunner: it mixes up tagged outputs"),
+    (
+        ("label", "{corpus}", "--out", "{out}", "--runner=x.DaskRunner"),
+        "--runner x.DaskRunner: it mixes up tagged outputs",
+    ),
     (("label", "{corpus}", "--out", "ftp://bucket/labels"), "nothing here reads ftp://"),
     (("label", "{corpus}", "--out", "{tmp}/odd.jsonl"), "is a file"),
     (("label", "{corpus}", "--out", "{corpus}"), "is a file; name a new folder"),
