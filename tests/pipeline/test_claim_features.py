@@ -42,7 +42,9 @@ def test_numbers_near_the_best_sentence(text, elsewhere, missing):
 
 
 def test_a_number_of_another_place_is_elsewhere():
-    passages = tuple(Passage(str(at), text) for at, text in enumerate(("Ada wrote notes.", "It rained.", "Engines ran in 1843.")))
+    passages = tuple(
+        Passage(str(at), text) for at, text in enumerate(("Ada wrote notes.", "It rained.", "Engines ran in 1843."))
+    )
     row = dict(
         zip(TEXT_FEATURES, read_claim("Ada wrote notes in 1843.", index_context(passages)).features, strict=True)
     )
