@@ -20,7 +20,7 @@ from pipeline.engines.llm.evidence import locate_evidence
 from pipeline.sentences import split_sentences
 from schemas.records import Passage, Sample
 
-LIGHT = frozenset("the a an of in on was is his her".split())
+LIGHT = frozenset(["the", "a", "an", "of", "in", "on", "was", "is", "his", "her"])
 Quote = tuple[str, tuple[Passage, ...]]
 
 
@@ -50,10 +50,10 @@ def altered(quote: str, rng: random.Random) -> Iterator[tuple[str, str]]:
     at = rng.randrange(len(words))
     yield "light word added", " ".join([*words[:at], "the", *words[at:]])
     for kind, chosen, change in (
-        ("light word dropped", [i for i, word in enumerate(words) if word.lower() in LIGHT], lambda word: ""),
+        ("light word dropped", [i for i, word in enumerate(words) if word.lower() in LIGHT], lambda _: ""),
         ("other ending", [i for i, word in enumerate(words) if word.endswith("ed")], lambda word: word[:-2] + "ing"),
-        ("other number", [i for i, word in enumerate(words) if word.strip(",.").isdigit()], lambda word: "1077"),
-        ("other name", [i for i, word in enumerate(words) if i and word[0].isupper()], lambda word: "Zorkley"),
+        ("other number", [i for i, word in enumerate(words) if word.strip(",.").isdigit()], lambda _: "1077"),
+        ("other name", [i for i, word in enumerate(words) if i and word[0].isupper()], lambda _: "Zorkley"),
     ):
         if chosen:
             at = rng.choice(chosen)

@@ -1,4 +1,5 @@
-"""Peak memory and time of the LM head: full logits, chunks with a trained head, chunks with a frozen one (LoRA).
+"""Peak memory and time of the LM head: full logits, chunks with a trained head, chunks with a frozen one (LoRA), and
+both with the odds of two stop tokens, which the stop anchor reads.
 
     python -m benchmarks.trainer_memory --tokens 2048 --vocabulary 152000 --hidden 512 --needed 0.4 1.0
 
@@ -17,27 +18,29 @@ import torch
 from torch import nn
 
 from benchmarks.trainer_step import measure
-from trainer.logprobs import LogitTransform, token_logprobs
+from trainer.logprobs import LogitTransform, token_scores
 
-CASES = ("full", "chunks", "frozen")
+CASES = ("full", "chunks", "chunks and stop odds", "frozen", "frozen and stop odds")
 
 
 def step_of(case: str, tokens: int, hidden: int, vocabulary: int, chunk_mib: int) -> Callable[[], float]:
     """Forward and backward of the head alone."""
     torch.manual_seed(0)
     head = nn.Linear(hidden, vocabulary, bias=False)
-    head.requires_grad_(case != "frozen")
+    head.requires_grad_(not case.startswith("frozen"))
     states = torch.randn(tokens, hidden, requires_grad=True)
     targets = torch.randint(vocabulary, (tokens,))
     weights = torch.randn(tokens)
     chunk = max(chunk_mib * 2**20 // (4 * vocabulary), 1)
+    stop_ids = torch.tensor([5, 7]) if case.endswith("stop odds") else None
 
     def step() -> float:
         states.grad = head.weight.grad = None
         if case == "full":
             logprobs = head(states).log_softmax(-1).gather(1, targets[:, None])[:, 0]
         else:
-            logprobs = token_logprobs(states, targets, head, LogitTransform(), chunk)
+            logprobs, odds = token_scores(states, targets, head, LogitTransform(), chunk, stop_ids)
+            logprobs = logprobs if odds is None else logprobs + odds
         (logprobs * weights).sum().backward()
         assert states.grad is not None
         return float(states.grad.norm())

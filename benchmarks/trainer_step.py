@@ -32,7 +32,7 @@ from trainer.attention import use_shared_prefix_attention
 from trainer.batches import CreditOptions, deal_credit, needed_piece
 from trainer.data.groups import PromptGroup, ResponseRow
 from trainer.distributed import Ranks
-from trainer.gradient import Objective, StepGradient
+from trainer.gradient import Divisors, Objective, StepGradient
 from trainer.logprobs import TokenLogprobs
 from trainer.reference import FrozenCopy
 
@@ -75,14 +75,16 @@ def our_step(layout: Any, model: LlamaForCausalLM, group: PromptGroup, device: t
     """Gradient of our trainer; returns the norm of the embedding's gradient, so that systems can be compared."""
     use_shared_prefix_attention(model)
     scorer = TokenLogprobs(model)
+    # without the stop anchor, which TRL's loss does not have: the norms could not be compared
     objective = Objective(CLIP, CLIP, BETA, "all", use_behaviour=False)
     gradient = StepGradient(scorer, FrozenCopy(scorer), objective, Ranks(0, 1, device), layout)
     credited, counts = deal_credit([group], CreditOptions())
-    piece = needed_piece(credited, "all")
+    piece = needed_piece(credited, "all", holds_stop=False)
+    divisors = Divisors(counts.blocks.active, counts.anchor_tokens)
 
     def step() -> float:
         model.zero_grad(set_to_none=True)
-        gradient.accumulate([piece], counts.blocks.active, counts.anchor_tokens)
+        gradient.accumulate([piece], divisors)
         return _norm(model)
 
     return step

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.llm.chat import Ask
@@ -32,6 +33,7 @@ from schemas.records import Rejected, Sample
 if TYPE_CHECKING:
     from pipeline.llm.service import Service
 
+USAGE: Final = "usage"
 RECORDS_PER_SLOT: Final = 2  # under way per request in flight: a record that waits for a slot is there when one is free
 log = logging.getLogger(__name__)
 
@@ -48,10 +50,20 @@ class AskingStep(Protocol):
     async def ask(self, element: Any, ask: Ask, /) -> Any: ...
 
 
-class AskingStage(beam.PTransform):
-    """Apply an asking step to every record.   In: records.   Out: {accepted: result, rejected: Rejected}."""
+class KeyedStep(Protocol):
+    """Makes the step on the worker, with the secret that lies in the reply cache and never travels with the job."""
 
-    def __init__(self, name: str, step: AskingStep, transport: Transport):
+    def __call__(self, delimiter_key: bytes, /) -> AskingStep: ...
+
+
+class AskingStage(beam.PTransform):
+    """Apply an asking step to every record.   In: records.   Out: {accepted: result, rejected: Rejected, usage}.
+
+    step: as it is, or how to make it with the secret of the reply cache.
+    usage: what a bundle sent and spent, `purpose.name` -> amount, where no file of the run counts it.
+    """
+
+    def __init__(self, name: str, step: AskingStep | KeyedStep, transport: Transport):
         super().__init__()
         self.name = name
         self.step = step
@@ -59,7 +71,7 @@ class AskingStage(beam.PTransform):
 
     def expand(self, input_or_inputs: Any) -> Any:
         dofn = _AskingDoFn(self.name, self.step, self.transport)
-        return input_or_inputs | beam.ParDo(dofn).with_outputs(REJECTED, main=ACCEPTED)
+        return input_or_inputs | beam.ParDo(dofn).with_outputs(REJECTED, USAGE, main=ACCEPTED)
 
 
 class _Record(NamedTuple):
@@ -137,9 +149,9 @@ class _Exchange:
 
 
 class _AskingDoFn(beam.DoFn):
-    def __init__(self, name: str, step: AskingStep, transport: Transport):
+    def __init__(self, name: str, step: AskingStep | KeyedStep, transport: Transport):
         self.name = name
-        self.step = step
+        self.given = step
         self.transport = transport
         self.most = RECORDS_PER_SLOT * share(transport.in_flight, transport.processes)
         self.rejected = Metrics.counter("balto", f"rejected_{name}")
@@ -148,6 +160,7 @@ class _AskingDoFn(beam.DoFn):
         from pipeline.llm.service import open_service  # with it comes the openai package, which others need not have
 
         self._service: Service = open_service(self.transport)
+        self.step: AskingStep = self._service.make(self.given) if callable(self.given) else self.given
         self.step.setup()
 
     def teardown(self) -> None:
@@ -159,6 +172,7 @@ class _AskingDoFn(beam.DoFn):
     def start_bundle(self) -> None:
         self._exchange = _Exchange(self._service.call_soon, self._answer)
         self._under_way = 0
+        self._place: tuple[Any, Any] = (GlobalWindow().max_timestamp(), GlobalWindow())
 
     def process(
         self, element: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
@@ -166,6 +180,7 @@ class _AskingDoFn(beam.DoFn):
         while self._under_way >= self.most:
             yield self._next()
         self._under_way += 1
+        self._place = (timestamp, window)
         self._exchange.submit(_Record(element, timestamp, window))
         while self._exchange.has_done():
             yield self._next()
@@ -173,7 +188,10 @@ class _AskingDoFn(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:  # type: ignore[override]  # Beam's stub says None
         while self._under_way:
             yield self._next()
-        self._count_usage()
+        used = self._count_usage()
+        if used and not self.transport.ledger:
+            timestamp, window = self._place  # of a record of this bundle: every output of a stage is windowed alike
+            yield TaggedOutput(USAGE, WindowedValue(used, timestamp, (window,)))
 
     def _next(self) -> Any:
         """The next record that is done, as an output. Raises what ends the run, after the calls under way are kept."""
@@ -207,12 +225,14 @@ class _AskingDoFn(beam.DoFn):
         except Exception as err:  # looked at on Beam's thread, by its kind
             return _Done(record, None, err)
 
-    def _count_usage(self) -> None:
-        """Hand what was sent and spent since the last bundle to Beam's counters (whole numbers only)."""
+    def _count_usage(self) -> dict[str, float]:
+        """What was sent and spent since the last bundle; handed to Beam's counters too (whole numbers only)."""
         tally = getattr(self.step, "tally", None)
         for name, value in (tally.take() if tally else {}).items():
             Metrics.counter("balto", name).inc(value)
             self._service.call_soon(self._service.asker.ledger.note, name, value)
-        for name, value in self._service.take_usage().items():
+        used = {name: value for name, value in self._service.take_usage().items() if "." in name}
+        for name, value in used.items():
             if name.partition(".")[2] in COUNTERS:
                 Metrics.counter("balto", name).inc(round(value * 1e6) if name.endswith("cost_usd") else int(value))
+        return used

@@ -59,6 +59,14 @@ CacheRequired = Annotated[
     bool,
     typer.Option("--cache-required", help="Stop when the cache fails; else go on without.", rich_help_panel=_PANEL),
 ]
+CachePasswordEnv = Annotated[
+    str,
+    typer.Option(
+        "--cache-password-env",
+        help="NAME of the environment variable with the password of Redis, or gcp-secret:…",
+        rich_help_panel=_PANEL,
+    ),
+]
 RequestTimeout = Annotated[
     float, typer.Option("--request-timeout-s", help="Seconds until a request is given up.", rich_help_panel=_PANEL)
 ]
@@ -130,6 +138,7 @@ def transport_of(
     max_cost: float,
     cache: str,
     cache_required: bool,
+    cache_password_env: str,
     request_timeout_s: float,
     answer_form: str,
     request_options: str,
@@ -159,4 +168,5 @@ def transport_of(
         prices=prices,
         cache=cache,
         cache_required=cache_required,
+        cache_password=cache_password_env,
     )

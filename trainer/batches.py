@@ -1,8 +1,8 @@
 """Micro-batches of prompt groups -> credited tensors: what the model reads and what the loss needs, token by token.
 
 Credit is dealt per step, before anything is cut: so a micro-batch may be split anywhere, even inside a group, and the
-sum of its gradients stays the same. Responses and groups without a needed token (no credit and not anchored) are left
-out of the rows. Shapes: T response tokens of a micro-batch, N needed ones.
+sum of its gradients stays the same. Responses and groups without a needed token (no credit, not anchored, not under the
+stop anchor) are left out of the rows. Shapes: T response tokens of a micro-batch, N needed ones.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from trainer.packing import Layout, TokenRows, lay_out
 
 @dataclass(frozen=True)
 class CreditOptions:
-    """How credit is dealt; see trainer.credit. block: what it is balanced over, a prompt group or one response."""
+    """How credit is dealt; see trainer.credit. block: what it is balanced over, a prompt group or one response.
+
+    holds_stop: the stop anchor reads every response place, so every token is needed.
+    """
 
     form: Form = "balanced"
-    mass: Mass = "sqrt"
+    mass: Mass = "unit"
     block: str = "group"
     cap: float | None = None
     anchor: Anchor = "all"
+    holds_stop: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +101,12 @@ def faithfulness(row: ResponseRow) -> float:
     return row.claims_supported / claims if claims else float("nan")
 
 
-def needed_piece(groups: Sequence[CreditedGroup], anchor: Anchor) -> Piece:
+def needed_piece(groups: Sequence[CreditedGroup], anchor: Anchor, holds_stop: bool) -> Piece:
     """The groups without responses that no term of the loss reads."""
 
     def is_needed(response: CreditedResponse) -> bool:
-        held = anchor_mask(torch.from_numpy(response.row.labels), anchor).any()
-        return bool(len(response.row)) and (bool(held) or bool((response.advantages != 0).any()))
+        held = holds_stop or bool(anchor_mask(torch.from_numpy(response.row.labels), anchor).any())
+        return bool(len(response.row)) and (held or bool((response.advantages != 0).any()))
 
     kept = (CreditedGroup(g.prompt_ids, tuple(r for r in g.responses if is_needed(r))) for g in groups)
     return tuple(group for group in kept if group.responses)
@@ -147,8 +151,8 @@ class TokenBatch:
         return TokenBatch(**moved)
 
 
-def collate(piece: Piece, anchor: Anchor, layout: Layout, pad_id: int = 0) -> TokenBatch:
-    """Tensors of one piece (not empty). Tokens stand in the order of rows.targets."""
+def collate(piece: Piece, anchor: Anchor, layout: Layout, pad_id: int = 0, holds_stop: bool = False) -> TokenBatch:
+    """Tensors of one piece (not empty). Tokens stand in the order of rows.targets. holds_stop: every one is needed."""
     rows = lay_out([(g.prompt_ids, [r.row.token_ids for r in g.responses]) for g in piece], layout, pad_id)
     responses = [response for group in piece for response in group.responses]
     labels = _joined([r.row.labels for r in responses], np.int8)
@@ -156,7 +160,7 @@ def collate(piece: Piece, anchor: Anchor, layout: Layout, pad_id: int = 0) -> To
     behaviour = _joined([r.row.old_logprobs for r in responses], np.float32)
     stop = _joined([r.row.is_stop for r in responses], np.bool_)
     anchored = anchor_mask(labels, anchor)
-    needed = anchored | (credit != 0)
+    needed = torch.ones_like(anchored) if holds_stop else anchored | (credit != 0)
     return TokenBatch(
         rows, needed, labels[needed].long(), credit[needed], behaviour[needed], stop[needed], anchored[needed]
     )

@@ -18,7 +18,7 @@ from schemas.errors import ConfigError
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "credit": ("balanced", "token", "supported", "response"),
-    "mass": ("sqrt", "harmonic", "unit"),
+    "mass": ("unit", "sqrt", "harmonic"),
     "block": ("group", "response"),
     "anchor": ("all", "labelled", "neutral"),
     "ratio": ("behaviour", "reference"),
@@ -45,12 +45,13 @@ class TrainConfig:
     tokenizer: str | None = option(None, "Tokenizer folder or hub id; default: the model's own.")
 
     credit: str = option("balanced", "Credit of tokens: balanced, token, supported, response.")
-    mass: str = option("sqrt", "Mass of a balance block: sqrt, harmonic, unit.")
+    mass: str = option("unit", "Mass of a balance block: unit, sqrt, harmonic.")
     block: str = option("group", "What credit is balanced over: group, response.")
     cap: float | None = option(None, "Largest credit of a token, in units of 1/n (balanced only).")
-    clip_low: float = option(0.4, "Ratios below 1 minus this get no further push down.")
-    clip_high: float = option(0.4, "Ratios above 1 plus this get no further push up.")
+    clip_low: float = option(0.9, "Ratios below 1 minus this get no further push down.")
+    clip_high: float = option(0.2, "Ratios above 1 plus this get no further push up.")
     beta: float = option(0.02, "Strength of the squared anchor to the reference.")
+    stop_beta: float = option(0.5, "Strength of the anchor on the choice to stop or go on; 0: none.")
     anchor: str = option("all", "Tokens that the anchor holds: all, labelled, neutral.")
     ratio: str = option("reference", "Denominator of the ratio: reference, or behaviour (where stored).")
     reference: str = option("auto", "Where reference log-probabilities come from: auto, adapter_off, copy, cached.")
@@ -121,7 +122,9 @@ class TrainConfig:
 _LEAST: Final[Mapping[str, float]] = {
     **dict.fromkeys(("epochs", "groups_per_step", "micro_tokens", "head_chunk_mib", "keep", "max_skipped"), 1),
     **dict.fromkeys(("max_steps", "max_positions"), 1),
-    **dict.fromkeys(("clip_low", "clip_high", "beta", "weight_decay", "warmup_steps", "seed", "lora_rank"), 0),
+    **dict.fromkeys(
+        ("clip_low", "clip_high", "beta", "stop_beta", "weight_decay", "warmup_steps", "seed", "lora_rank"), 0
+    ),
     **dict.fromkeys(("eval_every", "eval_groups", "workers", "save_every"), 0),
 }
 

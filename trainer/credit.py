@@ -5,9 +5,9 @@ group or one response as the caller's `block_of` says, has P supported and N uns
 
     A_t = M_b (1[label=+1]/P - 1[label=-1]/N),   0 on neutral and stop tokens,   0 everywhere when P = 0 or N = 0
 
-    mass M_b:  sqrt  sqrt(PN)/n     sum A^2 = 1/n whatever the imbalance
+    mass M_b:  unit  1              difference of class means: every block moves the same mass
+               sqrt  sqrt(PN)/n     sum A^2 = 1/n whatever the imbalance
                harmonic  2PN/n^2    the labels minus their block mean, over n: least variance at equal mass
-               unit  1              difference of class means
 
 A sums to 0 over every block, so neither length nor the stop token is pushed, and copying all tokens k times leaves
 the block's mass as it is. Baselines under the same trainer: `token` (label/n), `supported` (1/P on supported tokens),
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 Form = Literal["balanced", "token", "supported", "response"]
-Mass = Literal["sqrt", "harmonic", "unit"]
+Mass = Literal["unit", "sqrt", "harmonic"]
 FORMS: Final = get_args(Form)
 MASSES: Final = get_args(Mass)
 
@@ -36,7 +36,7 @@ def advantages(
     block_of: Tensor,
     *,
     form: Form = "balanced",
-    mass: Mass = "sqrt",
+    mass: Mass = "unit",
     cap: float | None = None,
     response_of: Tensor | None = None,
     faithfulness: Tensor | None = None,

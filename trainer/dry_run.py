@@ -17,13 +17,12 @@ from trainer.batches import deal_credit, needed_piece
 from trainer.config import TrainConfig
 from trainer.data.groups import PromptGroup, StepBatch
 from trainer.data.index import GroupIndex
-from trainer.data.label_sets import check_tokenizer, open_label_sets, parse_source
 from trainer.data.stream import GroupStream
 from trainer.distributed import join_ranks
+from trainer.gradient import Divisors
+from trainer.inputs import open_inputs
 from trainer.metrics import peak_memory_bytes
-from trainer.policy import load_policy
 from trainer.prepare import Data, credit_options, prepare_data, prepare_gradient
-from trainer.prompts import PromptRenderer
 
 SHOWN_GROUPS: Final = 2
 _PROMPT_TAIL: Final = 300  # characters of a prompt that are shown
@@ -39,22 +38,13 @@ def dry_run(config: TrainConfig, console: Console | None = None) -> None:
     """Open, plan, show the first groups with coloured labels, measure one step, warn."""
     console = console or Console(highlight=False)
     ranks = join_ranks()
-    label_sets = open_label_sets([parse_source(one) for one in config.labels], config.verify)
-    policy = load_policy(
-        config.model,
-        tokenizer=config.tokenizer,
-        lora_rank=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        checkpoint_activations=config.checkpoint_activations,
-        head_chunk_mib=config.head_chunk_mib,
-        seed=config.seed,
-    )
-    check_tokenizer(label_sets, policy.tokenizer, config.tokenizer or config.model)
-    with GroupStream(label_sets, PromptRenderer(policy.tokenizer), config.workers) as stream:
-        data = prepare_data(config, label_sets, stream, policy.window, ranks)
+    inputs = open_inputs(config, ranks)
+    policy = inputs.policy
+    with GroupStream(inputs.label_sets, inputs.renderer, config.workers) as stream:
+        data = prepare_data(config, inputs, stream, ranks)
         first = next(stream.steps(data.plan, config.micro_tokens, epochs=1))
         for group in list(first.groups)[:SHOWN_GROUPS]:
-            console.print(*coloured(group, policy.tokenizer), sep="\n")
+            console.print(*coloured(group, inputs.tokenizer), sep="\n")
         for line in sizes(config, data):
             console.print(line)
         gradient = prepare_gradient(config, policy, data, stream, ranks)
@@ -112,7 +102,8 @@ def _cost(config: TrainConfig, data: Data, first: StepBatch, gradient: Any) -> s
     credit = credit_options(config)
     dealt = [deal_credit(batch.groups, credit) for batch in first.micro_batches]
     started = time.perf_counter()
-    gradient.accumulate([needed_piece(groups, credit.anchor) for groups, _ in dealt], 1.0, 1.0)
+    pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt]
+    gradient.accumulate(pieces, Divisors())
     seconds = time.perf_counter() - started
     trained = sum(weight.numel() for weight in gradient.scorer.parameters() if weight.requires_grad)
     memory = (peak_memory_bytes() + 8 * trained) / 2**30  # AdamW's two moments come with the first update

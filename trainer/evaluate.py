@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainer.batches import CreditOptions, Piece, collate, deal_credit
 from trainer.data.groups import StepBatch
-from trainer.gradient import StepGradient
+from trainer.gradient import Divisors, StepGradient
 from trainer.logprobs import TokenLogprobs
 from trainer.loss import add_sums, step_metrics
 from trainer.reference import AdapterOff, FrozenCopy
@@ -28,14 +28,14 @@ def evaluate(gradient: StepGradient, steps: Iterable[StepBatch], credit: CreditO
     everywhere.most_tokens = gradient.most_tokens
     credit = dataclasses.replace(credit, anchor="all")
     sums: dict[str, Tensor] = {}
-    totals = {"blocks": 0.0, "anchored": 0.0, "groups": 0.0, "kl": 0.0}
+    totals = {"blocks": 0.0, "tokens": 0.0, "groups": 0.0, "kl": 0.0}
     for batch in (micro_batch for step in steps for micro_batch in step.micro_batches):
         groups, counts = deal_credit(batch.groups, credit)
         piece = tuple(group for group in groups if any(len(response.row) for response in group.responses))
         # divided by 1 here and by the counts of all steps below: they are not known yet
-        sums = add_sums(sums, found) if (found := everywhere.accumulate([piece], 1, 1)) else sums
+        sums = add_sums(sums, found) if (found := everywhere.accumulate([piece], Divisors())) else sums
         totals["blocks"] += counts.blocks.active
-        totals["anchored"] += counts.anchor_tokens
+        totals["tokens"] += counts.response_tokens
         totals["groups"] += counts.groups
         if gradient.ranks.size == 1:
             totals["kl"] += sum(_kl_of_piece(everywhere, part) for part in everywhere.fitting([piece]) if part)
@@ -43,14 +43,15 @@ def evaluate(gradient: StepGradient, steps: Iterable[StepBatch], credit: CreditO
     if not totals["groups"]:
         return {}
     sums = {name: torch.tensor(value) for name, value in gradient.ranks.sum_all(sums).items()}
-    blocks, anchored = max(totals["blocks"], 1), max(totals["anchored"], 1)
+    blocks, tokens = max(totals["blocks"], 1), max(totals["tokens"], 1)
     sums["policy_loss"] /= blocks
     sums["mass_moved"] /= blocks
-    sums["anchor"] /= anchored
-    sums["loss"] = sums["policy_loss"] + held.beta * sums["anchor"]
+    sums["anchor"] /= tokens
+    sums["stop_anchor"] /= tokens
+    sums["loss"] = sums["policy_loss"] + held.beta * sums["anchor"] + held.stop_beta * sums["stop_anchor"]
     metrics = step_metrics(sums) | {"groups": totals["groups"]}
     if gradient.ranks.size == 1 and isinstance(gradient.reference, AdapterOff | FrozenCopy):
-        metrics["kl"] = totals["kl"] / anchored
+        metrics["kl"] = totals["kl"] / tokens
     return metrics
 
 

@@ -20,7 +20,7 @@ from schemas.errors import BaltoError
 from trainer.batches import CreditedGroup, CreditedResponse, Piece, collate, halve
 from trainer.data.groups import ResponseRow
 from trainer.distributed import Ranks
-from trainer.logprobs import TokenLogprobs
+from trainer.logprobs import TokenLogprobs, TokenScores
 from trainer.loss import Anchor, add_sums, behaviour_or_reference, policy_loss
 from trainer.packing import Layout
 from trainer.reference import CachedReference, Reference
@@ -30,13 +30,26 @@ log = logging.getLogger("trainer")
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss's constants; see trainer.loss. use_behaviour: stored log-probabilities are the denominator."""
+    """The loss's constants; see trainer.loss. use_behaviour: stored log-probabilities are the denominator.
+
+    stop_beta: strength of the stop anchor; above 0 only where the scorer knows the stop tokens.
+    """
 
     clip_low: float
     clip_high: float
     beta: float
     anchor: Anchor
     use_behaviour: bool
+    stop_beta: float = 0.0
+
+
+@dataclass(frozen=True)
+class Divisors:
+    """What the terms of a step's loss are divided by: counts over all micro-batches and ranks."""
+
+    active_blocks: float = 1.0
+    anchor_tokens: float = 1.0
+    stop_places: float = 1.0
 
 
 class StepGradient:
@@ -59,8 +72,8 @@ class StepGradient:
         self.half = half
         self.most_tokens: int | None = None
 
-    def accumulate(self, pieces: Sequence[Piece], active_blocks: float, anchor_tokens: float) -> dict[str, Tensor]:
-        """Add the step's gradient to the (empty) gradients; metric sums of this rank. Counts are over all ranks.
+    def accumulate(self, pieces: Sequence[Piece], divisors: Divisors) -> dict[str, Tensor]:
+        """Add the step's gradient to the (empty) gradients; metric sums of this rank.
 
         Where gradients are off, the sums alone. Raises BaltoError when a response does not fit, or on several ranks.
         """
@@ -71,7 +84,7 @@ class StepGradient:
             sums: dict[str, Tensor] = {}
             for at, piece in enumerate(waiting):
                 try:
-                    loss, found = self.loss(piece, active_blocks, anchor_tokens)
+                    loss, found = self.loss(piece, divisors)
                     # FSDP averages over ranks what has to be summed
                     if loss.requires_grad:
                         (loss * self.ranks.size).backward()
@@ -114,32 +127,38 @@ class StepGradient:
                 fitting.append(piece)
         return fitting
 
-    def loss(self, piece: Piece, active_blocks: float, anchor_tokens: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, piece: Piece, divisors: Divisors) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one piece, with a graph where gradients are on, and its metric sums. An empty piece is 0."""
         is_empty = not piece
         piece = piece or _nothing()
-        batch = collate(piece, "all" if is_empty else self.objective.anchor, self.layout).to(self.ranks.device)
+        anchor, holds_stop = "all" if is_empty else self.objective.anchor, self.objective.stop_beta > 0
+        batch = collate(piece, anchor, self.layout, holds_stop=holds_stop).to(self.ranks.device)
         with self.autocast():
             if is_empty and isinstance(self.reference, CachedReference):
-                ref_logprobs = torch.zeros(1, device=self.ranks.device)  # nothing is stored of nothing
+                nothing = torch.zeros(1, device=self.ranks.device)  # nothing is stored of nothing
+                reference = TokenScores(nothing, nothing)
             else:
-                ref_logprobs = self.reference(batch, piece)
-            logprobs = self.scorer(batch.rows, batch.needed)
+                reference = self.reference(batch, piece)
+            policy = self.scorer(batch.rows, batch.needed)
         behaviour = batch.behaviour_logprobs if self.objective.use_behaviour else None
         zero = 0.0 if is_empty else 1.0
         loss, sums = policy_loss(
-            logprobs,
-            behaviour_or_reference(behaviour, ref_logprobs),
-            ref_logprobs,
+            policy.logprobs,
+            behaviour_or_reference(behaviour, reference.logprobs),
+            reference.logprobs,
             batch.advantages,
             clip_low=self.objective.clip_low,
             clip_high=self.objective.clip_high,
             beta=self.objective.beta,
-            num_active_blocks=active_blocks,
-            num_anchor_tokens=anchor_tokens,
+            num_active_blocks=divisors.active_blocks,
+            num_anchor_tokens=divisors.anchor_tokens,
             labels=batch.labels,
             anchored=batch.anchored,
             is_stop=batch.is_stop,
+            stop_odds=policy.stop_odds if holds_stop else None,
+            ref_stop_odds=reference.stop_odds,
+            stop_beta=self.objective.stop_beta,
+            num_stop_places=divisors.stop_places,
         )
         return loss * zero, {name: value * zero for name, value in sums.items()}
 

@@ -1,28 +1,42 @@
 """Log-probabilities of response tokens, without ever holding the logits of a batch.
 
 The model's body runs once over the rows; its LM head runs in chunks over the tokens that are needed (with credit, or
-anchored) and keeps one number per token. How a model turns hidden states into logits (tied weights, a bias, scaling,
-soft-capping) is taken from its own head module and config, and held against its own forward by trainer.self_test.
-Shapes: B rows, L row length, T response tokens, N needed ones, D hidden, V vocabulary.
+anchored) and keeps two numbers per token: its log-probability, and the log-odds of stopping where it stands. How a
+model turns hidden states into logits (tied weights, a bias, scaling, soft-capping) is taken from its own head module
+and config, and held against its own forward by trainer.self_test.
+Shapes: B rows, L row length, T response tokens, N needed ones, D hidden, V vocabulary, S stop tokens.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from trainer.attention import packed_mask
+from trainer.attention import SharedPrefix, packed_mask
 from trainer.packing import TokenRows
 
 HEAD_CHUNK_MIB: Final = 64  # one chunk's logits in float32; the head's peak is about four times that
+# Where going on is less likely than this, the gradient of the odds is taken as if it were so likely.
+_LEAST_GO_ON: Final = 1e-6
+
+
+class TokenScores(NamedTuple):
+    """What the model says at the places of N response tokens, float32.
+
+    logprobs: (N,) natural log-probability of the token that stands there.
+    stop_odds: (N,) log P(stop) - log P(go on), P(stop) summed over the stop tokens; None when none are asked for.
+    """
+
+    logprobs: Tensor
+    stop_odds: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -53,12 +67,14 @@ class TokenLogprobs(nn.Module):
     """A causal language model seen as a function from rows to the log-probabilities of their response tokens.
 
     model: a transformers model with an LM head, possibly inside peft.   head_chunk_mib: see HEAD_CHUNK_MIB.
+    stop_ids: the tokens that end a response; where there are some, the odds of stopping are computed too.
     """
 
-    def __init__(self, model: nn.Module, head_chunk_mib: int = HEAD_CHUNK_MIB):
+    def __init__(self, model: nn.Module, head_chunk_mib: int = HEAD_CHUNK_MIB, stop_ids: Collection[int] = ()):
         super().__init__()
         self.model = model
         self.head_chunk_mib = head_chunk_mib
+        self.stop_ids = tuple(sorted(stop_ids))
         self.transform = logit_transform(self.causal_lm.config)
 
     @property
@@ -80,11 +96,12 @@ class TokenLogprobs(nn.Module):
         vocabulary = self.causal_lm.config.get_text_config().vocab_size
         return max(self.head_chunk_mib * 2**20 // (4 * vocabulary), 1)
 
-    def forward(self, rows: TokenRows, needed: Tensor | None = None) -> Tensor:
-        """(N,) float32 natural log-probabilities of the response tokens where `needed` (T,) bool is True; None: all."""
+    def forward(self, rows: TokenRows, needed: Tensor | None = None) -> TokenScores:
+        """Scores of the response tokens where `needed` (T,) bool is True; None: all."""
         targets = rows.targets if needed is None else rows.targets[needed]
         states = self.response_states(rows, needed)
-        return token_logprobs(states, targets, self.head, self.transform, self.head_chunk)
+        stop_ids = torch.tensor(self.stop_ids, device=targets.device) if self.stop_ids else None
+        return token_scores(states, targets, self.head, self.transform, self.head_chunk, stop_ids)
 
     def response_states(self, rows: TokenRows, needed: Tensor | None = None) -> Tensor:
         """(N, D) hidden states that predict the needed response tokens."""
@@ -104,9 +121,12 @@ class TokenLogprobs(nn.Module):
 
     def _hidden_states(self, rows: TokenRows) -> Tensor:
         """(B, L, D) after the body's last norm."""
-        packed = {} if rows.groups is None else {"shared_prefix": rows.groups}
+        packed = {} if rows.groups is None else {"shared_prefix": SharedPrefix(rows.groups)}
         mask = rows.attention_mask if rows.groups is None else packed_mask(rows.input_ids.device)
-        return self.causal_lm.base_model(
+        body = self.causal_lm.base_model
+        if body is self.causal_lm:  # its class names another attribute than it has (Llama 4's text model)
+            body = self.causal_lm.get_decoder()
+        return body(
             input_ids=rows.input_ids,
             position_ids=rows.position_ids,
             attention_mask=mask,
@@ -115,42 +135,63 @@ class TokenLogprobs(nn.Module):
         ).last_hidden_state
 
 
-def token_logprobs(hidden: Tensor, targets: Tensor, head: nn.Module, transform: LogitTransform, chunk: int) -> Tensor:
-    """log softmax(transform(head(hidden)))[target], (N,) float32, `chunk` tokens at a time.
+def token_scores(
+    hidden: Tensor,
+    targets: Tensor,
+    head: nn.Module,
+    transform: LogitTransform,
+    chunk: int,
+    stop_ids: Tensor | None = None,
+) -> TokenScores:
+    """log softmax(transform(head(hidden)))[target] and the odds of the stop tokens, `chunk` tokens at a time.
 
-    hidden: (N, D).   targets: (N,) long. With a frozen linear head the forward keeps the gradient's direction per token
-    (N, D) and the backward multiplies; with a trained head chunks are computed again in the backward pass.
+    hidden: (N, D).   targets: (N,) long.   stop_ids: (S,) long. With a frozen linear head the forward keeps the
+    gradient's directions per token (N, D) and the backward multiplies; with a trained head chunks are computed again
+    in the backward pass.
     """
     if not len(targets):
-        return (hidden.sum() * 0.0).float().expand(0)  # keeps the graph: every rank must reach the backward
+        nothing = (hidden.sum() * 0.0).float().expand(0)  # keeps the graph: every rank must reach the backward
+        return TokenScores(nothing, None if stop_ids is None else nothing)
     if torch.is_grad_enabled() and hidden.requires_grad and type(head) is nn.Linear and _is_frozen(head):
-        compute = _frozen_head(head, transform, hidden.device.type)
+        compute = _frozen_head(head, transform, stop_ids, hidden.device.type)
     elif torch.is_grad_enabled():
-        compute = functools.partial(checkpoint, _chosen_logprobs, head, transform, use_reentrant=False)
+        compute = functools.partial(checkpoint, _scores, head, transform, stop_ids, use_reentrant=False)
     else:
-        compute = functools.partial(_chosen_logprobs, head, transform)
+        compute = functools.partial(_scores, head, transform, stop_ids)
     pieces = zip(hidden.split(chunk), targets.split(chunk), strict=True)
-    return torch.cat([compute(states, ids) for states, ids in pieces])  # pyright: ignore[reportArgumentType]
+    logprobs, stop_odds = zip(*(compute(states, ids) for states, ids in pieces), strict=True)
+    return TokenScores(torch.cat(logprobs), None if stop_ids is None else torch.cat(stop_odds))
 
 
-def _chosen_logprobs(head: nn.Module, transform: LogitTransform, states: Tensor, ids: Tensor) -> Tensor:
+_Chunk = tuple[Tensor, Tensor | None]  # log-probabilities and odds of one chunk
+
+
+def _scores(head: nn.Module, transform: LogitTransform, stop_ids: Tensor | None, states: Tensor, ids: Tensor) -> _Chunk:
     logits = transform(head(states))  # (chunk, V) float32
-    return logits.gather(1, ids[:, None])[:, 0] - logits.logsumexp(dim=1)
+    chosen = logits.gather(1, ids[:, None])[:, 0]
+    if stop_ids is None:
+        return chosen - logits.logsumexp(dim=1), None
+    stop = logits[:, stop_ids].logsumexp(dim=1)
+    # summed without the stop tokens, not as 1 - P(stop): that has no digits left where stopping is all but certain
+    go_on = logits.index_fill(1, stop_ids, -torch.inf).logsumexp(dim=1)
+    return chosen - torch.logaddexp(stop, go_on), stop - go_on
 
 
 def _is_frozen(head: nn.Module) -> bool:
     return not any(parameter.requires_grad for parameter in head.parameters())
 
 
-def _frozen_head(head: nn.Linear, transform: LogitTransform, device: str) -> Callable[[Tensor, Tensor], Tensor]:
+def _frozen_head(
+    head: nn.Linear, transform: LogitTransform, stop_ids: Tensor | None, device: str
+) -> Callable[[Tensor, Tensor], _Chunk]:
     """The chunk function of a linear head that is not trained, in the precision that autocast would choose."""
     weight, bias = head.weight, head.bias
     if torch.is_autocast_enabled(device):  # it does not reach into an autograd function
         dtype = torch.get_autocast_dtype(device)
         weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
 
-    def compute(states: Tensor, ids: Tensor) -> Tensor:
-        return _FrozenHead.apply(states.to(weight.dtype), ids, weight, bias, transform)  # pyright: ignore[reportReturnType]
+    def compute(states: Tensor, ids: Tensor) -> _Chunk:
+        return _FrozenHead.apply(states.to(weight.dtype), ids, weight, bias, transform, stop_ids)  # pyright: ignore[reportReturnType]
 
     return compute
 
@@ -159,22 +200,49 @@ class _FrozenHead(torch.autograd.Function):
     """One chunk through a linear head that is not trained.
 
     d logp / d hidden = W^T (slope * (onehot - softmax)), kept from the forward: two products with W instead of three.
+    That of the odds needs no product of its own. With e and s the rows of W (times their slopes) of the token and,
+    averaged by their shares of P(stop), of the stop tokens, d log P(stop) is s - e + d logp, and d odds is that over
+    P(go on).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, ids: Tensor, weight: Tensor, bias: Tensor | None, transform: LogitTransform
-    ) -> Tensor:
+        ctx: Any,
+        states: Tensor,
+        ids: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        transform: LogitTransform,
+        stop_ids: Tensor | None,
+    ) -> _Chunk:
         logits = transform(nn.functional.linear(states, weight, bias))  # (chunk, V) float32
-        total = logits.logsumexp(dim=1)
-        logprobs = logits.gather(1, ids[:, None])[:, 0] - total
+        chosen = logits.gather(1, ids[:, None])[:, 0]
         slope = transform.slope(logits)
+        stop = logits[:, :0] if stop_ids is None else logits[:, stop_ids]  # (chunk, S)
+        if stop_ids is not None:
+            logits.index_fill_(1, stop_ids, -torch.inf)  # in place: a copy of the chunk would double it
+        go_on = logits.logsumexp(dim=1)
+        if stop_ids is not None:
+            logits.index_copy_(1, stop_ids, stop)
+        stop_total = stop.logsumexp(dim=1)  # -inf without stop tokens
+        total = torch.logaddexp(stop_total, go_on)
         rest = logits.sub_(total[:, None]).exp_().neg_()  # -softmax, in place: logits are not needed any more
         rest.scatter_add_(1, ids[:, None], torch.ones_like(ids[:, None], dtype=rest.dtype))
-        ctx.save_for_backward((rest.mul_(slope)).to(weight.dtype) @ weight)
-        return logprobs
+        directions = [(rest.mul_(slope)).to(weight.dtype) @ weight]
+        if stop_ids is not None:
+            is_tensor = isinstance(slope, Tensor)
+            shares = stop.softmax(dim=1) * (slope[:, stop_ids] if is_tensor else slope)
+            token = (slope.gather(1, ids[:, None]) if is_tensor else slope) * weight[ids].float()
+            difference = shares @ weight[stop_ids].float() - token + directions[0].float()
+            going_on = (go_on - total).exp().clamp(min=_LEAST_GO_ON)
+            directions.append((difference / going_on[:, None]).to(weight.dtype))
+        ctx.save_for_backward(*directions)
+        return chosen - total, None if stop_ids is None else stop_total - go_on
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (direction,) = ctx.saved_tensors
-        return (grads[0][:, None] * direction).to(direction.dtype), None, None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+        directions = ctx.saved_tensors
+        total = grads[0][:, None] * directions[0]
+        if len(directions) > 1:
+            total = total + grads[1][:, None] * directions[1]
+        return total.to(directions[0].dtype), None, None, None, None, None

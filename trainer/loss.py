@@ -1,14 +1,17 @@
 """The objective: clipped importance-weighted credit plus a squared anchor. Tensors in, (loss, metric sums) out.
 
     L = -(1/K) sum_t min(r_t A_t, clip(r_t, 1 - clip_low, 1 + clip_high) A_t) + beta (1/C) sum_{t anchored} d_t^2 / 2
+        + stop_beta (1/T) sum_t KL(Bernoulli(q_t) || Bernoulli(p_t))
 
     r = exp(logprobs - old_logprobs)   d = logprobs - ref_logprobs   K active blocks, C anchored tokens of the step
+    p, q: probability of stopping instead of writing token t, of the policy and of the reference
 
 Our own reading, not equations of arXiv 2606.15893. The anchor is the squared log-ratio (k2) because its gradient d is
 proportional to the drift in both directions; off-policy, the gradient of k1 is 1 (plain unlikelihood) and that of k3,
-1 - exp(-d), grows without bound on tokens pushed down. K and C are passed in, so the gradients of micro-batches add up
-to the gradient of the step however it is cut. Metrics are sums too, for the same reason: add them over micro-batches
-and ranks, then `step_metrics` divides. Shapes: T tokens of any number of responses, in any order.
+1 - exp(-d), grows without bound on tokens pushed down. The last term, the stop anchor, holds one choice alone, whether
+to go on: its gradient in the log-odds of stopping is p - q. K, C and T are passed in, so the gradients of
+micro-batches add up to the gradient of the step however it is cut. Metrics are sums too, for the same reason: add them
+over micro-batches and ranks, then `step_metrics` divides. Shapes: T tokens of any number of responses, in any order.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Final, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 Anchor = Literal["all", "labelled", "neutral"]
 ANCHORS: Final = get_args(Anchor)
@@ -42,6 +46,14 @@ def anchor_mask(labels: Tensor, anchor: Anchor) -> Tensor:
     return labels != 0 if anchor == "labelled" else labels == 0
 
 
+def stop_choice_kl(stop_odds: Tensor, ref_stop_odds: Tensor) -> Tensor:
+    """KL(reference || policy) of the choice stop / go on, (N,) nats, from log-odds of stopping; 0 where they agree."""
+    ours, theirs = stop_odds.float(), ref_stop_odds.float()
+    stop = theirs.sigmoid() * (logsigmoid(theirs) - logsigmoid(ours))
+    go_on = (-theirs).sigmoid() * (logsigmoid(-theirs) - logsigmoid(-ours))
+    return stop + go_on
+
+
 def policy_loss(
     logprobs: Tensor,
     old_logprobs: Tensor,
@@ -56,6 +68,10 @@ def policy_loss(
     labels: Tensor,
     anchored: Tensor | None = None,
     is_stop: Tensor | None = None,
+    stop_odds: Tensor | None = None,
+    ref_stop_odds: Tensor | None = None,
+    stop_beta: float = 0.0,
+    num_stop_places: float = 0.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss (a scalar) and sums of metrics (scalars, detached) of one micro-batch.
 
@@ -63,10 +79,15 @@ def policy_loss(
     advantages: (T,), 0 = no credit.   labels: (T,) +1, -1, 0; read for the metrics only.
     anchored: (T,) bool, True = held by the anchor; None: all.   is_stop: (T,) bool, True = the stop token.
     clip_low, clip_high: widths of the ratio's interval; math.inf turns a side off.
-    num_active_blocks, num_anchor_tokens: of the global step, over all micro-batches and ranks; 0 is taken as 1.
+    stop_odds, ref_stop_odds: (T,) log P(stop) - log P(go on) at every response place, of the policy (with gradient) and
+        of the reference; None: no stop anchor.
+    num_active_blocks, num_anchor_tokens, num_stop_places: of the global step, over all micro-batches and ranks; 0 is
+        taken as 1.
     Raises ValueError when shapes differ.
     """
-    tokens = (logprobs, old_logprobs, ref_logprobs, advantages, labels)
+    tokens = [logprobs, old_logprobs, ref_logprobs, advantages, labels]
+    if stop_odds is not None and ref_stop_odds is not None:
+        tokens += [stop_odds, ref_stop_odds]
     if len({tensor.shape for tensor in tokens}) != 1:
         raise ValueError(f"policy_loss: shapes differ: {[tuple(tensor.shape) for tensor in tokens]}")
     logprobs = logprobs.float()
@@ -78,7 +99,10 @@ def policy_loss(
     held = squared if anchored is None else torch.where(anchored, squared, torch.zeros_like(squared))
     policy_part = -gain.sum() / max(num_active_blocks, 1)
     anchor_part = held.sum() / max(num_anchor_tokens, 1)
-    loss = policy_part + beta * anchor_part
+    stop_part = torch.zeros_like(policy_part)
+    if stop_odds is not None and ref_stop_odds is not None:
+        stop_part = stop_choice_kl(stop_odds, ref_stop_odds).sum() / max(num_stop_places, 1)
+    loss = policy_part + beta * anchor_part + stop_beta * stop_part
 
     with torch.no_grad():
         cut = ((advantages > 0) & (ratio > 1 + clip_high)) | ((advantages < 0) & (ratio < 1 - clip_low))
@@ -86,6 +110,7 @@ def policy_loss(
             "loss": loss.detach(),
             "policy_loss": policy_part.detach(),
             "anchor": anchor_part.detach(),
+            "stop_anchor": stop_part.detach(),
             "mass_moved": (advantages * drift).sum() / max(num_active_blocks, 1),
             "clipped_tokens": cut.sum(),
             "credit_tokens": (advantages != 0).sum(),
@@ -117,13 +142,14 @@ def add_sums(total: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Ten
 def step_metrics(sums: dict[str, Tensor]) -> dict[str, float]:
     """Metrics of a step from its sums. A kind without tokens is left out.
 
-    loss, policy_loss, anchor.   mass_moved: mean over active blocks of sum A (log pi - log pi_ref), 0 at step 0.
+    loss, policy_loss, anchor.   stop_anchor: mean KL of the choice stop / go on, nats per place.
+    mass_moved: mean over active blocks of sum A (log pi - log pi_ref), 0 at step 0.
     <kind>_tokens, log_ratio_<kind>: mean of log pi - log pi_ref over the kind.   rms_log_ratio: over all tokens.
     credit_tokens: tokens with credit; of these: mean_ratio, clip_share (gradient cut by the clip) and effective_tokens
     ((sum r)^2 / sum r^2: how many tokens of equal weight they are worth; equal to credit_tokens on-policy).
     """
     value = {name: float(total) for name, total in sums.items()}
-    result = {name: value[name] for name in ("loss", "policy_loss", "anchor", "mass_moved")}
+    result = {name: value[name] for name in ("loss", "policy_loss", "anchor", "stop_anchor", "mass_moved")}
     for kind in KINDS:
         result[f"{kind}_tokens"] = value[f"{kind}_tokens"]
         if value[f"{kind}_tokens"]:

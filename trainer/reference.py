@@ -23,13 +23,13 @@ from torch import Tensor
 
 from schemas.manifest import write_atomically
 from trainer.batches import Piece, TokenBatch
-from trainer.logprobs import TokenLogprobs
+from trainer.logprobs import TokenLogprobs, TokenScores
 
 
 class Reference(Protocol):
-    """Log-probabilities (N,) float32 of a batch's needed tokens under the reference; no gradient."""
+    """Scores of a batch's needed tokens under the reference; no gradient."""
 
-    def __call__(self, batch: TokenBatch, piece: Piece) -> Tensor: ...
+    def __call__(self, batch: TokenBatch, piece: Piece) -> TokenScores: ...
 
 
 class AdapterOff:
@@ -39,7 +39,7 @@ class AdapterOff:
         self.scorer = scorer
 
     @torch.no_grad()
-    def __call__(self, batch: TokenBatch, piece: Piece) -> Tensor:  # noqa: ARG002
+    def __call__(self, batch: TokenBatch, piece: Piece) -> TokenScores:  # noqa: ARG002
         with self.scorer.adapters_off():
             return self.scorer(batch.rows, batch.needed)
 
@@ -51,24 +51,29 @@ class FrozenCopy:
         self.scorer = copy.deepcopy(scorer).requires_grad_(False)
 
     @torch.no_grad()
-    def __call__(self, batch: TokenBatch, piece: Piece) -> Tensor:  # noqa: ARG002
+    def __call__(self, batch: TokenBatch, piece: Piece) -> TokenScores:  # noqa: ARG002
         return self.scorer(batch.rows, batch.needed)
 
 
 class CachedReference:
-    """Values from disk or memory: token log-probabilities by response, all tokens of each.
+    """Values from disk or memory: scores by response, all tokens of each.
 
-    tokens: (all tokens,) float32.   places: hash of a response -> (first, end) in `tokens`.
+    logprobs, stop_odds: (all tokens,) float32, the latter None without stop tokens.   places: hash of a response ->
+    (first, end) in them.
     """
 
-    def __init__(self, tokens: np.ndarray, places: dict[bytes, tuple[int, int]]):
-        self.tokens = tokens
+    def __init__(self, logprobs: np.ndarray, stop_odds: np.ndarray | None, places: dict[bytes, tuple[int, int]]):
+        self.logprobs, self.stop_odds = logprobs, stop_odds
         self.places = places
 
-    def __call__(self, batch: TokenBatch, piece: Piece) -> Tensor:
+    def __call__(self, batch: TokenBatch, piece: Piece) -> TokenScores:
         found = [self.places[_key(group.prompt_ids, r.row.token_ids)] for group in piece for r in group.responses]
-        values = np.concatenate([self.tokens[first:end] for first, end in found])
-        return torch.from_numpy(values).to(batch.needed.device)[batch.needed]
+
+        def needed(values: np.ndarray) -> Tensor:
+            joined = np.concatenate([values[first:end] for first, end in found])
+            return torch.from_numpy(joined).to(batch.needed.device)[batch.needed]
+
+        return TokenScores(needed(self.logprobs), None if self.stop_odds is None else needed(self.stop_odds))
 
 
 KEY_BYTES: Final = 16
@@ -81,22 +86,30 @@ def _key(prompt_ids: np.ndarray, token_ids: np.ndarray) -> bytes:
     return digest.digest()
 
 
-def score_all(batches: Iterable[tuple[TokenBatch, Piece]], score: Callable[[TokenBatch], Tensor], path: Path) -> None:
+def score_all(
+    batches: Iterable[tuple[TokenBatch, Piece]], score: Callable[[TokenBatch], TokenScores], path: Path
+) -> None:
     """Score every token of every batch and write the cache file, atomically.
 
-    path: must name model and label sets by content, so that another model or label set has another file.
+    path: must name model, stop tokens and label sets by content: other ones have another file.
     """
     keys: list[bytes] = []
-    values: list[np.ndarray] = []
+    lengths: list[int] = []
+    logprobs, stop_odds = [np.zeros(0, np.float32)], list[np.ndarray]()
     for batch, piece in batches:
         keys += [_key(group.prompt_ids, r.row.token_ids) for group in piece for r in group.responses]
-        lengths = [len(r.row) for group in piece for r in group.responses]
-        values += np.split(score(batch).float().cpu().numpy(), np.cumsum(lengths)[:-1])
+        lengths += [len(r.row) for group in piece for r in group.responses]
+        scores = score(batch)
+        logprobs.append(scores.logprobs.float().cpu().numpy())
+        if scores.stop_odds is not None:
+            stop_odds.append(scores.stop_odds.float().cpu().numpy())
     stored = {
         "keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES),
-        "lengths": np.array([len(one) for one in values], np.int64),
-        "logprobs": np.concatenate([np.zeros(0, np.float32), *values]),
+        "lengths": np.array(lengths, np.int64),
+        "logprobs": np.concatenate(logprobs),
     }
+    if stop_odds:
+        stored["stop_odds"] = np.concatenate(stop_odds)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, save(stored))
 
@@ -106,4 +119,5 @@ def read_cache(path: Path) -> CachedReference:
     tensors = load_file(path)
     ends = np.cumsum(tensors["lengths"])
     places = zip((ends - tensors["lengths"]).tolist(), ends.tolist(), strict=True)
-    return CachedReference(tensors["logprobs"], dict(zip(map(bytes, tensors["keys"]), places, strict=True)))
+    by_response = dict(zip(map(bytes, tensors["keys"]), places, strict=True))
+    return CachedReference(tensors["logprobs"], tensors.get("stop_odds"), by_response)

@@ -27,7 +27,7 @@ from benchmarks.objectives.training import train
 
 Purpose = Literal["select", "report"]
 TRAIN_PROMPTS, GROUP = 256, 8
-PROMPTS: dict[Purpose, int] = {"select": 128, "report": 384}
+PROMPTS: dict[Purpose, int] = {"select": 384, "report": 384}
 EVALUATION_GROUP = 4
 KEPT = ("f", "i", "q", "base_q", "length")  # per-prompt values that a result carries
 

@@ -41,6 +41,7 @@ class Setting:
     block: Block = "group"
     cap: float | None = None
     anchor: loss.Anchor = "all"
+    stop_beta: float = 0.0  # strength of the trainer's stop anchor
     # labels
     shared: SharedToken = "neutral"
     claim_tokens: ClaimTokens = "first_wrong"
@@ -49,10 +50,10 @@ class Setting:
     contrast: int = (
         0  # 1, 2: what both sides of a block share, by token or by pair of tokens, cancels before credit is given
     )
+    lift: float = 0.0  # the supported side gets this much more, relative; the stop anchor must hold the length then
     per_claim: bool = False  # a claim weighs the same whatever its number of tokens
     single_class: variants.SingleClass = "none"
-    stop_beta: float = 0.0  # extra anchor on stop tokens
-    continue_beta: float = 0.0  # extra anchor on P(stop) wherever stopping is a choice
+    sampled_stop_beta: float = 0.0  # squared anchor on the sampled stop tokens, in place of the choice
     # the run
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     steps: int = 96
@@ -61,14 +62,16 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """B groups: prompts (B, P), tokens, labels, old_logprobs and base_stop_logprobs, log P_base(stop), (B, G, T)."""
+    """B groups: prompts (B, P), tokens, labels, old_logprobs and base_stop_odds, the base's log-odds of stopping at
+    every place, (B, G, T).
+    """
 
     prompts: Tensor
     tokens: Tensor
     labels: Tensor
     old_logprobs: Tensor
     faithfulness: Tensor  # (B, G) share of supported claims, NaN without claims
-    base_stop_logprobs: Tensor | None = None
+    base_stop_odds: Tensor | None = None
 
     @property
     def is_token(self) -> Tensor:
@@ -77,14 +80,20 @@ class Batch:
 
 
 @torch.no_grad()
-def stop_logprobs(base, rollouts: Rollouts) -> Tensor:
-    """(N, G, T) log-probability of stopping at every place of the rollouts, under the base."""
+def base_stop_odds(base, rollouts: Rollouts) -> Tensor:
+    """(N, G, T) log-odds of stopping at every place of the rollouts, under the base."""
     parts = zip(rollouts.prompt_tokens.split(64), rollouts.tokens.split(64), strict=True)
-    return torch.cat([response_logits(base, *part).log_softmax(-1)[..., STOP] for part in parts])
+    return torch.cat([stop_odds(response_logits(base, *part)) for part in parts])
+
+
+def stop_odds(logits: Tensor) -> Tensor:
+    """(...) log P(stop) - log P(go on) of logits (..., V)."""
+    going_on = torch.cat([logits[..., :STOP], logits[..., STOP + 1 :]], -1)
+    return logits[..., STOP] - going_on.logsumexp(-1)
 
 
 def batch_of(rollouts: Rollouts, labels: Tensor, chosen: Tensor, base_stop: Tensor | None = None) -> Batch:
-    """The groups at `chosen`, cut to the longest response. base_stop: `stop_logprobs`, where a setting anchors them."""
+    """The groups at `chosen`, cut to the longest response. base_stop: `base_stop_odds`, where they are anchored."""
     tokens = rollouts.tokens[chosen]
     longest = int((tokens != PADDING).any(0).any(0).sum())
     return Batch(
@@ -106,9 +115,10 @@ def step_loss(model, base, batch: Batch, setting: Setting) -> tuple[Tensor, dict
         preference = dpo_loss if setting.method == "dpo" else kto_loss
         reference_point = None if setting.method == "dpo" else _mismatched_change(model, base, batch)
         return preference(change, batch.faithfulness, setting.beta, reference_point), {}
-    value, metrics = _credit_loss(logprobs, batch, setting)
-    if setting.continue_beta or setting.stop_beta:
-        value = value + _stop_anchors(distribution, logprobs, batch, setting)
+    value, metrics = _credit_loss(logprobs, stop_odds(distribution) if setting.stop_beta else None, batch, setting)
+    if setting.sampled_stop_beta:
+        drift = (logprobs - batch.old_logprobs)[batch.tokens == STOP]
+        value = value + setting.sampled_stop_beta * drift.square().mean() / 2
     return value, metrics
 
 
@@ -133,6 +143,8 @@ def token_credit(batch: Batch, setting: Setting) -> tuple[Tensor, Tensor]:
         credited = variants.per_claim_credit(labels, block_of, response_of)
     else:
         credited = credit.advantages(labels, block_of, mass=setting.mass, cap=setting.cap)
+    if setting.lift:
+        credited = torch.where(labels > 0, credited * (1 + setting.lift), credited)
     if setting.single_class != "none":
         credited = variants.with_single_class(credited, labels, block_of, setting.single_class)
     active = credit.count_blocks(labels, block_of, credited).active
@@ -146,7 +158,9 @@ def _trainer_form(method: Method) -> credit.Form:
     return method
 
 
-def _credit_loss(logprobs: Tensor, batch: Batch, setting: Setting) -> tuple[Tensor, dict[str, float]]:
+def _credit_loss(
+    logprobs: Tensor, odds: Tensor | None, batch: Batch, setting: Setting
+) -> tuple[Tensor, dict[str, float]]:
     mask = batch.is_token
     credited, active = token_credit(batch, setting)
     labels, ours, old = batch.labels[mask], logprobs[mask], batch.old_logprobs[mask]
@@ -156,20 +170,11 @@ def _credit_loss(logprobs: Tensor, batch: Batch, setting: Setting) -> tuple[Tens
         clip_low=setting.clip_low, clip_high=setting.clip_high, beta=setting.beta,
         num_active_blocks=float(active), num_anchor_tokens=float(anchored.sum()),
         labels=labels, anchored=anchored, is_stop=batch.tokens[mask] == STOP,
+        stop_odds=None if odds is None else odds[mask],
+        ref_stop_odds=None if batch.base_stop_odds is None else batch.base_stop_odds[mask],
+        stop_beta=setting.stop_beta, num_stop_places=float(mask.sum()),
     )  # fmt: skip
     return value, loss.step_metrics({name: total.double() for name, total in sums.items()})
-
-
-def _stop_anchors(distribution: Tensor, logprobs: Tensor, batch: Batch, setting: Setting) -> Tensor:
-    value = torch.zeros(())
-    if setting.stop_beta:
-        drift = (logprobs - batch.old_logprobs)[batch.tokens == STOP]
-        value = value + setting.stop_beta * drift.square().mean() / 2
-    if setting.continue_beta:
-        assert batch.base_stop_logprobs is not None
-        choice = variants.stop_choice_kl(distribution[..., STOP], batch.base_stop_logprobs)
-        value = value + setting.continue_beta * choice[batch.is_token].mean()
-    return value
 
 
 def dpo_loss(change: Tensor, faithfulness: Tensor, beta: float, _: Tensor | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from benchmarks.objectives.objectives import Setting, batch_of, step_loss, stop_logprobs
+from benchmarks.objectives.objectives import Setting, base_stop_odds, batch_of, step_loss
 from benchmarks.objectives.sampling import Rollouts
 
 
@@ -54,7 +54,7 @@ def train(
     """
     trained = Trained(copy.deepcopy(base).requires_grad_(True))
     labels = rollouts.relabelled(setting.shared, setting.claim_tokens, setting.repeats).labels
-    base_stop = stop_logprobs(base, rollouts) if setting.continue_beta else None
+    base_stop = base_stop_odds(base, rollouts) if setting.stop_beta else None
     optimizer = torch.optim.AdamW(
         trained.model.parameters(), lr=setting.learning_rate, betas=(0.9, 0.98), weight_decay=0
     )

@@ -96,11 +96,3 @@ def with_single_class(credited: Tensor, labels: Tensor, block_of: Tensor, which:
     surplus = surplus.clamp(-weight.sum(), weight.sum())  # at most doubles the other side
     added = added * (surplus / added.sum()) if added.sum() != 0 else added
     return (credited.double() + added - surplus * weight / weight.sum()).float()
-
-
-def stop_choice_kl(ours: Tensor, theirs: Tensor) -> Tensor:
-    """KL(base || policy) of the two-way choice stop / go on at every place, from log P(stop) of policy and base."""
-    smallest = 1e-6  # of going on; stopping is certain below
-    ours_go = torch.log1p(-ours.exp().clamp(max=1 - smallest))
-    theirs_go = torch.log1p(-theirs.exp().clamp(max=1 - smallest))
-    return theirs.exp() * (theirs - ours) + theirs_go.exp() * (theirs_go - ours_go)

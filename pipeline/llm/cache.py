@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import os
+import secrets
 import sqlite3
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from pipeline.llm.chat import API_ERROR, ChatReply, Usage
+from pipeline.llm.chat import API_ERROR, OK, ChatReply, Usage
+from pipeline.llm.endpoint import read_secret
 from schemas.errors import BaltoError, ConfigError
 
 SQLITE: Final = "sqlite:"
@@ -30,6 +31,7 @@ NONE: Final = "none"
 REDIS_PASSWORD: Final = "BALTO_REDIS_PASSWORD"  # noqa: S105  # the variable's name
 REDIS_TIMEOUT_S: Final = 5.0
 BUSY_S: Final = 60.0
+KEY_BYTES: Final = 32
 log = logging.getLogger(__name__)
 
 
@@ -123,17 +125,20 @@ class ReplyCache:
                 self.give_up(err)
 
 
-async def open_cache(name: str, required: bool = False, in_mid_run: bool = False) -> ReplyCache:
+async def open_cache(
+    name: str, required: bool = False, password: str = REDIS_PASSWORD, in_mid_run: bool = False
+) -> ReplyCache:
     """The cache that `name` stands for. Raises ConfigError when it cannot be opened.
 
-    in_mid_run: the run has opened it before, so that a store that cannot be reached now is one that went away.
+    password: of Redis, as a reference (`read_secret`).   in_mid_run: the run has opened it before, so that a store
+    that cannot be reached now is one that went away.
     """
     if name == NONE:
         return ReplyCache(None, name)
     if name.startswith(SQLITE):
         return ReplyCache(_SqliteStore(name.removeprefix(SQLITE)), name, required)
     if name.startswith(REDIS):
-        store = _RedisStore(name)
+        store = _RedisStore(name, password)
         cache = ReplyCache(store, name, required)
         try:
             await store.ping()
@@ -143,6 +148,16 @@ async def open_cache(name: str, required: bool = False, in_mid_run: bool = False
             cache.give_up(err)
         return cache
     raise ConfigError(f"--cache {name}: must be {SQLITE}PATH, redis://HOST:PORT/DB or {NONE}")
+
+
+async def kept_key(cache: ReplyCache) -> bytes:
+    """The secret of this cache, made by the first run that uses it; without a cache, one of this process's own.
+
+    The data tags of prompts are made with it (`pipeline.engines.llm.sealed_data`).
+    """
+    fresh = secrets.token_bytes(KEY_BYTES)
+    kept = await cache.keep_first("delimiter key", ChatReply(OK, fresh.hex()))
+    return bytes.fromhex(kept.text)
 
 
 class _SqliteStore:
@@ -200,7 +215,7 @@ class _SqliteStore:
 
 
 class _RedisStore:
-    def __init__(self, url: str):
+    def __init__(self, url: str, password: str):
         if urlsplit(url).password:
             raise ConfigError(f"--cache: put the password into the variable {REDIS_PASSWORD}, not into the address")
         try:
@@ -209,9 +224,8 @@ class _RedisStore:
             raise ConfigError(f"--cache {url}: needs `pip install 'balto[llm]'`") from err
         self.failures: tuple[type[Exception], ...] = (importlib.import_module("redis").RedisError, OSError)
         timeouts = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
-        password = os.environ.get(REDIS_PASSWORD) or None
         try:
-            self._client: Any = redis.from_url(url, password=password, **timeouts)
+            self._client: Any = redis.from_url(url, password=read_secret(password) or None, **timeouts)
         except ValueError as err:
             raise ConfigError(f"--cache {url}: {err}") from err
 

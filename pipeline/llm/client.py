@@ -36,6 +36,7 @@ from pipeline.llm.replies import Failure, read_completion, read_refused
 FIRST_WAIT_S: Final = 0.5  # before the second attempt; doubles with every further one
 LONGEST_WAIT_S: Final = 60.0
 LONGEST_RETRY_AFTER_S: Final = 900.0  # a server that asks for more will not answer this run
+MAX_REPLY_BYTES: Final = 16 << 20  # of a server that sends without end
 CONNECT_S: Final = 20.0
 
 
@@ -96,9 +97,11 @@ class ChatClient:
         """Send a body once. Never raises for what the network or the server did."""
         try:
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
-                content = await response.read()
+                content = await _read_bounded(response)
         except (aiohttp.ClientError, OSError) as err:  # a TimeoutError is an OSError
             return self._no_reply(err)
+        if content is None:
+            return Failure(f"the reply has more than {MAX_REPLY_BYTES} bytes", again=False)
         if response.status == 200:
             return read_completion(content)
         # Servers that repeat the key that they refuse are known; what they say goes into logs and label sets.
@@ -110,7 +113,8 @@ class ChatClient:
         root = self._url.removesuffix("/chat/completions").removesuffix("/v1")
         try:
             async with self._session.get(root + path, allow_redirects=False) as response:
-                value = orjson.loads(await response.read()) if response.status == 200 else None
+                content = await _read_bounded(response)
+                value = orjson.loads(content) if content and response.status == 200 else None
         except (aiohttp.ClientError, OSError, ValueError):
             return {}
         return value if isinstance(value, dict) else {}
@@ -177,6 +181,16 @@ def _proxy_of(url: str) -> str | None:
         return None
     proxies = urllib.request.getproxies()
     return proxies.get(parts.scheme) or proxies.get("all")
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body, decompressed; None as soon as it is longer than any reply of a model."""
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > MAX_REPLY_BYTES:
+            return None
+    return bytes(content)
 
 
 def explain(endpoint: Endpoint, failure: Failure) -> str:

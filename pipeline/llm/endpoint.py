@@ -76,7 +76,7 @@ class Endpoint:
         if (self.thinking_tokens or 0) < 0:
             raise ConfigError(f"--thinking-tokens {self.thinking_tokens}: must not be negative")
         request_options(self.options)
-        _check_reference(self.api_key)
+        check_reference(self.api_key)
 
     @property
     def is_loopback(self) -> bool:
@@ -106,19 +106,18 @@ def request_options(text: str) -> dict[str, Any]:
     return fields
 
 
-def _check_reference(reference: str) -> None:
+def check_reference(reference: str, option: str = "--api-key-env") -> None:
+    """Raises ConfigError when this is no reference to a secret; `option` is where it was given."""
     if reference.startswith(SECRET_PREFIX):
         if not _SECRET.fullmatch(reference.removeprefix(SECRET_PREFIX)):
-            raise ConfigError(f"--api-key-env {reference}: must be {SECRET_PREFIX}projects/P/secrets/S/versions/N")
-    elif not _VARIABLE.fullmatch(reference):  # the value is not repeated: it may be the key itself
-        raise ConfigError("--api-key-env takes the name of an environment variable that holds the key, not the key")
+            raise ConfigError(f"{option} {reference}: must be {SECRET_PREFIX}projects/P/secrets/S/versions/N")
+    elif not _VARIABLE.fullmatch(reference):  # the value is not repeated: it may be the secret itself
+        raise ConfigError(f"{option} takes the name of an environment variable that holds the key, not the key")
 
 
 def resolve_key(endpoint: Endpoint) -> str:
     """The key that the reference stands for. Raises ConfigError, naming the reference, when there is none."""
-    if endpoint.api_key.startswith(SECRET_PREFIX):
-        return _secret(endpoint.api_key.removeprefix(SECRET_PREFIX))
-    key = os.environ.get(endpoint.api_key, "").strip()
+    key = read_secret(endpoint.api_key)
     if key:
         return key
     if endpoint.is_loopback:
@@ -129,11 +128,19 @@ def resolve_key(endpoint: Endpoint) -> str:
     )
 
 
+def read_secret(reference: str) -> str:
+    """What a reference stands for: the value of an environment variable ("" where it is not set), or a version in
+    Secret Manager. Raises ConfigError, naming the reference, when that cannot be read."""
+    if reference.startswith(SECRET_PREFIX):
+        return _secret(reference.removeprefix(SECRET_PREFIX))
+    return os.environ.get(reference, "").strip()
+
+
 def _secret(version: str) -> str:
     try:
         client = importlib.import_module("google.cloud.secretmanager").SecretManagerServiceClient()
     except ImportError as err:
-        raise ConfigError("--api-key-env gcp-secret:…: needs `pip install 'balto[gcp]'`") from err
+        raise ConfigError(f"{SECRET_PREFIX}{version}: needs `pip install 'balto[gcp]'`") from err
     try:
         data = client.access_secret_version(name=version).payload.data
     except Exception as err:  # google-api-core and google-auth raise families of their own

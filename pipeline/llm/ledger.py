@@ -174,6 +174,11 @@ def read_usage(path: str) -> dict[str, Any]:
         totals: Mapping[str, float] = dict(file.execute("SELECT name, value FROM totals").fetchall())
     finally:
         file.close()
+    return usage_by_purpose(totals)
+
+
+def usage_by_purpose(totals: Mapping[str, float]) -> dict[str, Any]:
+    """Totals `purpose.name` -> amount as the manifest's `usage` holds them."""
     purposes = sorted({name.partition(".")[0] for name in totals if "." in name} - {NOTED})
     usage: dict[str, Any] = {}
     for purpose in purposes:

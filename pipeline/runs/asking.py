@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from pipeline.llm.cache import NONE, SQLITE, ReplyCache, open_cache
+from pipeline.llm.cache import NONE, SQLITE, ReplyCache, kept_key, open_cache
 from pipeline.llm.chat import OK, ChatReply
 from pipeline.llm.endpoint import Endpoint, resolve_key
-from pipeline.llm.ledger import NOTED, read_usage
+from pipeline.llm.ledger import NOTED, read_usage, usage_by_purpose
 from pipeline.llm.prices import price_of
 from pipeline.llm.probe import probe
 from pipeline.llm.transport import USAGE_FILE, Transport, beside
@@ -27,18 +27,21 @@ from pipeline.llm.window_check import check_window
 from schemas.errors import ConfigError
 from schemas.manifest import WORK_FOLDER
 
-KEY_BYTES: Final = 32
 OFF: Final = "off"
 _LEARNT: Final = ("answer_form", "token_field", "temperature", "system_role", "thinking_tokens")
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How this run asks. delimiter_key: the secret of `pipeline.engines.llm.sealed_data`; of no use to anybody who
-    cannot read the cache anyway.   batch_api: questions go out as batches first, and the run finds their answers."""
+    """How this run asks.
+
+    delimiter_key: the secret of `pipeline.engines.llm.sealed_data`; of no use to anybody who cannot read the cache
+    anyway; None: every worker takes it from there.   batch_api: questions go out as batches first, and the run finds
+    their answers.
+    """
 
     transport: Transport
-    delimiter_key: bytes = dataclasses.field(repr=False)
+    delimiter_key: bytes | None = dataclasses.field(repr=False)
     batch_api: bool = False
 
     def over(self, processes: int, out: Path) -> Asking:
@@ -46,10 +49,17 @@ class Asking:
         transport = dataclasses.replace(self.transport, processes=processes, ledger=str(out / WORK_FOLDER / USAGE_FILE))
         return dataclasses.replace(self, transport=transport)
 
-    def usage(self) -> dict[str, Any]:
-        """What was sent and spent so far, for the manifest."""
+    def on_workers(self, processes: int) -> Asking:
+        """The same, divided over so many processes that share no disk: they count for themselves, and hold no secret
+        before they have opened the cache."""
+        transport = dataclasses.replace(self.transport, processes=processes, ledger="")
+        return dataclasses.replace(self, transport=transport, delimiter_key=None)
+
+    def usage(self, counted: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """What was sent and spent so far, for the manifest.   counted: where no ledger counts, `purpose.name` ->
+        amount."""
         endpoint = self.transport.endpoint
-        found = read_usage(self.transport.ledger)
+        found = read_usage(self.transport.ledger) if self.transport.ledger else usage_by_purpose(counted or {})
         noticed = found.get(NOTED, {})
         if noticed.get("canaries"):
             noticed["canary_failure_rate"] = round(noticed.get("canaries_failed", 0) / noticed["canaries"], 4)
@@ -74,10 +84,10 @@ async def _prepare(transport: Transport, context_window: int) -> Asking:
     found = None
     if transport.cache.startswith(SQLITE) and not Path(transport.cache.removeprefix(SQLITE)).exists():
         found = await _tried(transport.endpoint, context_window)  # an endpoint that will not do leaves no file behind
-    cache = await open_cache(transport.cache, transport.cache_required)
+    cache = await open_cache(transport.cache, transport.cache_required, transport.cache_password)
     try:
         endpoint = await _known_endpoint(cache, transport.endpoint, context_window, found)
-        key = await _kept_key(cache)
+        key = await kept_key(cache)
     finally:
         await cache.close()
     return Asking(dataclasses.replace(transport, endpoint=endpoint), key)
@@ -102,10 +112,3 @@ async def _known_endpoint(
     learnt = {field: getattr(found, field) for field in _LEARNT}
     await cache.put(name, ChatReply(OK, orjson.dumps(learnt).decode()))
     return found
-
-
-async def _kept_key(cache: ReplyCache) -> bytes:
-    """The secret of this cache, made by the first run that uses it; without a cache, one of this run's own."""
-    fresh = secrets.token_bytes(KEY_BYTES)
-    kept = await cache.keep_first("delimiter key", ChatReply(OK, fresh.hex()))
-    return bytes.fromhex(kept.text)

@@ -11,11 +11,19 @@ import numpy as np  # noqa: E402
 
 from benchmarks.objectives import variants  # noqa: E402
 from benchmarks.objectives.models import Pretraining, new_model, response_logits  # noqa: E402
-from benchmarks.objectives.objectives import Setting, batch_of, dpo_loss, preference_pairs, step_loss, stop_logprobs  # noqa: E402
+from benchmarks.objectives.objectives import (  # noqa: E402
+    Setting,
+    base_stop_odds,
+    batch_of,
+    dpo_loss,
+    preference_pairs,
+    step_loss,
+    stop_odds,
+)
 from benchmarks.objectives.sampling import Rollouts, draw_prompts, mean_kl, sample  # noqa: E402
 from benchmarks.objectives.scores import paired_difference, score  # noqa: E402
 from benchmarks.objectives.training import group_order  # noqa: E402
-from benchmarks.objectives.world import PADDING, PROMPT_TOKENS, verify  # noqa: E402
+from benchmarks.objectives.world import PADDING, PROMPT_TOKENS, STOP, verify  # noqa: E402
 from tests.objectives.test_world import PROMPT, said  # noqa: E402
 
 RESPONSE = said((0, 0, 5), (0, 1, 9))
@@ -48,12 +56,11 @@ def test_policy_that_is_the_base_has_no_divergence(model, rollouts):
     assert abs(mean_kl(model, model, rollouts)) < 1e-6
 
 
-def test_stop_anchor_is_zero_at_the_base_and_grows_both_ways():
-    base = torch.tensor([-0.1, -2.0, -9.0])
-    assert torch.allclose(variants.stop_choice_kl(base, base), torch.zeros(3), atol=1e-6)
-    # P(stop) .2 against .5: .2 log(.2/.5) + .8 log(.8/.5)
-    found = variants.stop_choice_kl(torch.tensor(0.5).log(), torch.tensor(0.2).log())
-    assert float(found) == pytest.approx(0.2 * np.log(0.4) + 0.8 * np.log(1.6), abs=1e-6)
+def test_stop_odds_are_those_of_the_stop_token(model, rollouts):
+    logits = response_logits(model, rollouts.prompt_tokens, rollouts.tokens)
+    stop = logits.softmax(-1)[..., STOP]
+    assert torch.allclose(stop_odds(logits), stop.log() - (1 - stop).log(), atol=1e-4)
+    assert torch.allclose(base_stop_odds(model, rollouts), stop_odds(logits), atol=1e-4)
 
 
 def test_what_both_sides_share_cancels_and_the_block_sums_to_zero():
@@ -90,8 +97,8 @@ def test_dpo_at_the_reference_is_log_two():
 
 @pytest.mark.parametrize("method", ["balanced", "token", "response", "supported", "dpo", "kto"])
 def test_every_objective_gives_a_finite_gradient(model, rollouts, method):
-    setting = Setting(method, continue_beta=1.0)
-    base_stop = stop_logprobs(model, rollouts)
+    setting = Setting(method, stop_beta=1.0)
+    base_stop = base_stop_odds(model, rollouts)
     labels = torch.randint(-1, 2, rollouts.tokens.shape, generator=torch.Generator().manual_seed(0))
     labels[rollouts.tokens == PADDING] = 0
     batch = batch_of(rollouts, labels, torch.arange(6), base_stop)

@@ -47,8 +47,8 @@ def test_response_baseline_by_hand():
 
 def test_cap_lowers_both_classes_and_keeps_the_sum_zero():
     # sqrt: n|A| of the rare token is 4 * sqrt(3)/4 = 1.73; capped at 1: M = 1 * min(P, N)/n = 1/4
-    close(advantages(LABELS, ONE_BLOCK, cap=1.0), [1 / 12, 1 / 12, 1 / 12, -0.25, 0.0])
-    close(advantages(LABELS, ONE_BLOCK, cap=2.0), advantages(LABELS, ONE_BLOCK).tolist())
+    close(advantages(LABELS, ONE_BLOCK, mass="sqrt", cap=1.0), [1 / 12, 1 / 12, 1 / 12, -0.25, 0.0])
+    close(advantages(LABELS, ONE_BLOCK, mass="sqrt", cap=2.0), advantages(LABELS, ONE_BLOCK, mass="sqrt").tolist())
 
 
 def test_blocks_are_counted_by_kind():
@@ -104,7 +104,7 @@ def test_credit_of_every_block_sums_to_zero(pairs, mass, cap):
 @given(tokens)
 def test_square_sum_of_sqrt_mass_is_one_over_n(pairs):
     labels, block_of = split(pairs)
-    squares = per_block(advantages(labels, block_of) ** 2, block_of)
+    squares = per_block(advantages(labels, block_of, mass="sqrt") ** 2, block_of)
     p, n = per_block(labels > 0, block_of), per_block(labels < 0, block_of)
     expected = torch.where((p > 0) & (n > 0), 1 / (p + n).clamp(min=1), 0.0)
     torch.testing.assert_close(squares, expected, rtol=1e-5, atol=1e-9)

@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from trainer.credit import FORMS, advantages, count_blocks
-from trainer.loss import ANCHORS, KINDS, add_sums, anchor_mask, behaviour_or_reference, policy_loss, step_metrics
+from trainer.loss import (
+    ANCHORS,
+    KINDS,
+    add_sums,
+    anchor_mask,
+    behaviour_or_reference,
+    policy_loss,
+    step_metrics,
+    stop_choice_kl,
+)
 
 LOG2 = math.log(2.0)
 WIDE = {"clip_low": math.inf, "clip_high": math.inf}
@@ -101,7 +110,49 @@ def test_behaviour_where_finite_else_reference():
     assert behaviour_or_reference(None, ref) is ref
 
 
-def slow_loss(logprobs, old, ref, labels, block_of, anchored, *, low, high, beta, form="balanced"):
+def test_stop_anchor_by_hand():
+    # P(stop) of the policy 1/2, 1/4; of the reference 1/2, 3/4: KL 0 and 3/4 ln 3 + 1/4 ln(1/3) = ln(3)/2; T = 4
+    odds = torch.tensor([0.0, -math.log(3.0)], requires_grad=True)
+    loss, sums = policy_loss(
+        torch.zeros(2),
+        torch.zeros(2),
+        torch.zeros(2),
+        torch.zeros(2),
+        **WIDE,
+        beta=0.0,
+        num_active_blocks=1,
+        num_anchor_tokens=2,
+        labels=torch.zeros(2),
+        stop_odds=odds,
+        ref_stop_odds=torch.tensor([0.0, math.log(3.0)]),
+        stop_beta=2.0,
+        num_stop_places=4,
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(2.0 * (math.log(3.0) / 2) / 4, abs=1e-6)
+    assert step_metrics(sums)["stop_anchor"] == pytest.approx(math.log(3.0) / 8, abs=1e-6)
+    assert odds.grad.tolist() == pytest.approx([0.0, 2.0 * (1 / 4 - 3 / 4) / 4])  # stop_beta (p - q) / T
+
+
+def test_stop_anchor_is_zero_where_the_policies_agree_and_grows_both_ways():
+    odds = torch.linspace(-60, 60, 25)
+    assert stop_choice_kl(odds, odds).tolist() == [0.0] * 25
+    assert (stop_choice_kl(odds + 1, odds) >= 0).all()
+    assert stop_choice_kl(torch.tensor([-2.0, -1.0, 1.0, 2.0]), torch.zeros(4)).tolist() == pytest.approx(
+        [0.433781, 0.120115, 0.120115, 0.433781],
+        abs=1e-5,  # ln(cosh(odds / 2))
+    )
+
+
+def test_utter_disagreement_about_stopping_stays_finite():
+    odds = torch.tensor([90.0, -90.0, 0.0], requires_grad=True)
+    stop_choice_kl(odds, torch.tensor([-90.0, 90.0, 200.0])).sum().backward()
+    assert odds.grad.tolist() == pytest.approx([1.0, -1.0, -0.5])
+
+
+def slow_loss(
+    logprobs, old, ref, labels, block_of, anchored, odds, ref_odds, *, low, high, beta, stop_beta, form="balanced"
+):
     """One token at a time in float64, straight from the docstring's formula."""
     total = torch.zeros((), dtype=torch.float64)
     blocks = sorted(set(block_of.tolist()))
@@ -112,8 +163,7 @@ def slow_loss(logprobs, old, ref, labels, block_of, anchored, *, low, high, beta
         n = sum(1 for t in inside if labels[t] == -1)
         weight = {}
         if form == "balanced" and p and n:
-            m = math.sqrt(p * n) / (p + n)
-            weight = {1: m / p, -1: -m / n}
+            weight = {1: 1 / p, -1: -1 / n}
         elif form == "token" and p + n:
             weight = {1: 1 / (p + n), -1: -1 / (p + n)}
         elif form == "supported" and p:
@@ -125,7 +175,12 @@ def slow_loss(logprobs, old, ref, labels, block_of, anchored, *, low, high, beta
             clipped = torch.clamp(r, 1 - low, 1 + high)
             total = total + torch.minimum(r * a, clipped * a)
     drift = sum(((logprobs[t] - ref[t]) ** 2 / 2 for t in range(len(labels)) if anchored[t]), torch.zeros(()).double())
-    return -total / max(active, 1) + beta * drift / max(int(anchored.sum()), 1)
+    stops = torch.zeros((), dtype=torch.float64)
+    for ours, theirs in zip(odds, ref_odds, strict=True):
+        p, q = 1 / (1 + torch.exp(-ours)), 1 / (1 + torch.exp(-theirs))
+        stops = stops + q * torch.log(q / p) + (1 - q) * torch.log((1 - q) / (1 - p))
+    held = beta * drift / max(int(anchored.sum()), 1) + stop_beta * stops / len(labels)
+    return -total / max(active, 1) + held
 
 
 def a_step(seed: int, tokens: int = 60):
@@ -139,13 +194,21 @@ def a_step(seed: int, tokens: int = 60):
     return labels, block_of, ref, old, logprobs
 
 
+def some_odds(seed: int, tokens: int = 60):
+    """Log-odds of stopping, of the policy and of the reference."""
+    random = torch.Generator().manual_seed(seed)
+    ref = 3 * torch.randn(tokens, generator=random) - 2
+    return ref + 0.5 * torch.randn(tokens, generator=random), ref
+
+
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "response"])
 @pytest.mark.parametrize("anchor", ANCHORS)
 def test_value_and_gradient_equal_a_slow_float64_reference(form, anchor):
     labels, block_of, ref, old, logprobs = a_step(seed=3)
     anchored = anchor_mask(labels, anchor)
     credit = advantages(labels, block_of, form=form)
-    fast_input = logprobs.clone().requires_grad_()
+    odds, ref_odds = some_odds(seed=4)
+    fast_input, fast_odds = logprobs.clone().requires_grad_(), odds.clone().requires_grad_()
     fast, _ = policy_loss(
         fast_input,
         old,
@@ -158,38 +221,65 @@ def test_value_and_gradient_equal_a_slow_float64_reference(form, anchor):
         num_anchor_tokens=int(anchored.sum()),
         labels=labels,
         anchored=anchored,
+        stop_odds=fast_odds,
+        ref_stop_odds=ref_odds,
+        stop_beta=0.7,
+        num_stop_places=60,
     )
     fast.backward()
-    slow_input = logprobs.double().requires_grad_()
+    slow_input, slow_odds = logprobs.double().requires_grad_(), odds.double().requires_grad_()
     slow = slow_loss(
-        slow_input, old.double(), ref.double(), labels, block_of, anchored, low=0.2, high=0.3, beta=0.1, form=form
+        slow_input,
+        old.double(),
+        ref.double(),
+        labels,
+        block_of,
+        anchored,
+        slow_odds,
+        ref_odds.double(),
+        low=0.2,
+        high=0.3,
+        beta=0.1,
+        stop_beta=0.7,
+        form=form,
     )
     slow.backward()
     torch.testing.assert_close(fast.double(), slow, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(fast_input.grad.double(), slow_input.grad, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(fast_odds.grad.double(), slow_odds.grad, rtol=1e-4, atol=1e-8)
 
 
 @pytest.mark.parametrize("pieces", [2, 7, 60])
 def test_micro_batches_add_up_to_the_step(pieces):
     labels, block_of, ref, old, logprobs = a_step(seed=5)
     credit = advantages(labels, block_of)
+    odds, ref_odds = some_odds(seed=6)
     options = {"clip_low": 0.2, "clip_high": 0.2, "beta": 0.1, "num_active_blocks": 5, "num_anchor_tokens": 60}
+    options |= {"stop_beta": 0.5, "num_stop_places": 60}
 
     def gradient(indices):
-        values = logprobs.clone().requires_grad_()
+        values, stops = logprobs.clone().requires_grad_(), odds.clone().requires_grad_()
         sums: dict[str, torch.Tensor] = {}
         for chosen in indices:
             loss, metrics = policy_loss(
-                values[chosen], old[chosen], ref[chosen], credit[chosen], labels=labels[chosen], **options
+                values[chosen],
+                old[chosen],
+                ref[chosen],
+                credit[chosen],
+                labels=labels[chosen],
+                stop_odds=stops[chosen],
+                ref_stop_odds=ref_odds[chosen],
+                **options,
             )
             loss.backward()
             sums = add_sums(sums, metrics)
-        return values.grad, step_metrics(sums)
+        return torch.stack([values.grad, stops.grad]), step_metrics(sums)
 
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     whole, whole_metrics = gradient([torch.arange(60)])
     cut, cut_metrics = gradient(order.tensor_split(pieces))
-    torch.testing.assert_close(cut, whole, rtol=0, atol=0)  # no sum crosses tokens: bit-equal
+    torch.testing.assert_close(cut[0], whole[0], rtol=0, atol=0)  # no sum crosses tokens: bit-equal
+    torch.testing.assert_close(cut[1], whole[1], rtol=1e-6, atol=1e-9)  # but for a vectorised sigmoid's last bit
     assert cut_metrics == pytest.approx(whole_metrics, rel=1e-5, abs=1e-6)
 
 

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import logging
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +22,15 @@ from schemas.errors import BaltoError, ConfigError, ShardError
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_models import CONFIGS
 from tests.trainer.tiny_runs import byte_tokenizer, label_folder, model_folder, tiny_config
-from trainer import optimizer
+from trainer import optimizer, prepare
 from trainer import train as train_module
 from trainer.checkpoint import latest_checkpoint
 from trainer.config import to_yaml
+from trainer.data.index import load_index
+from trainer.data.stream import GroupStream
+from trainer.distributed import Ranks
 from trainer.gradient import StepGradient
+from trainer.inputs import open_inputs
 from trainer.metrics import read_metrics
 from trainer.train import train
 
@@ -72,7 +78,7 @@ def test_probability_moves_from_unsupported_to_supported_tokens(name, labels, tm
     summary = train(tiny_config(model_folder(tmp_path / "model", name), labels, out, held_out=0.2, **options))
     steps = curve(out)
     assert steps[0]["mean_ratio"] == 1.0
-    assert steps[0]["rms_log_ratio"] == 0.0
+    assert steps[0]["rms_log_ratio"] == steps[0]["stop_anchor"] == 0.0
     held_out = summary["metrics"]
     assert held_out["log_ratio_supported"] > 0 > held_out["log_ratio_unsupported"]
     assert abs(held_out["log_ratio_stop"]) < 1.0
@@ -81,6 +87,35 @@ def test_probability_moves_from_unsupported_to_supported_tokens(name, labels, tm
     loaded = AutoModelForCausalLM.from_pretrained(summary["model"])
     tokenizer = AutoTokenizer.from_pretrained(summary["model"])
     assert loaded(**tokenizer("It was", return_tensors="pt")).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_dropout_of_the_model_is_off(layout, labels, tmp_path):
+    folder = model_folder(tmp_path / "model")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"attention_dropout": 0.5}))
+    train(tiny_config(folder, labels, tmp_path / "run", max_steps=1, layout=layout))
+    (first,) = curve(tmp_path / "run")
+    assert (first["mean_ratio"], first["rms_log_ratio"]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
+def test_bfloat16_starts_at_ratio_one_and_moves_the_same_way(options, unbroken, model, labels, tmp_path):
+    summary = train(tiny_config(model, labels, tmp_path / "run", held_out=0.2, precision="bfloat16", **options))
+    first = curve(tmp_path / "run")[0]
+    assert (first["mean_ratio"], first["rms_log_ratio"]) == (1.0, 0.0)
+    assert summary["metrics"]["log_ratio_supported"] > 0 > summary["metrics"]["log_ratio_unsupported"]
+    if not options:  # the gradient of the same weights: 8 bits of every product
+        assert first["grad_norm"] == pytest.approx(curve(unbroken)[0]["grad_norm"], rel=0.05)
+
+
+def test_a_run_keeps_what_it_measured_from_its_first_start(unbroken, model, labels):
+    """So that a row group that goes bad later shifts nothing; and a resumed run does not measure again."""
+    inputs = open_inputs(tiny_config(model, labels, Path("none")), Ranks(0, 1, torch.device("cpu")))
+    with GroupStream(inputs.label_sets, inputs.renderer, 0) as stream:
+        stored = load_index(unbroken / "index.npz", stream.key, stream.row_groups)
+    assert stored is not None
+    assert len(stored.entries) == 24
 
 
 def test_final_model_is_the_trained_one_and_says_how_it_was_made(unbroken, model):
@@ -92,7 +127,7 @@ def test_final_model_is_the_trained_one_and_says_how_it_was_made(unbroken, model
     )
     card = (unbroken / "model" / "README.md").read_text()
     assert f"base_model: {model}" in card
-    assert "clip_low: 0.4" in card
+    assert "clip_low: 0.9" in card
     assert "log_ratio_supported" in card
 
 
@@ -187,14 +222,69 @@ def test_every_reference_gives_the_same_run(reference, unbroken, model, labels, 
         assert step["loss"] == pytest.approx(expected["loss"], abs=1e-5)
 
 
+def test_lora_with_a_cached_reference_holds_the_choice_to_stop_as_with_adapters_off(model, labels, tmp_path):
+    runs = {}
+    for reference in ("adapter_off", "cached"):
+        train(tiny_config(model, labels, tmp_path / reference, reference=reference, lora_rank=4, lr=5e-3))
+        runs[reference] = curve(tmp_path / reference)
+    for step, expected in zip(runs["cached"], runs["adapter_off"], strict=True):
+        assert step["stop_anchor"] == pytest.approx(expected["stop_anchor"], abs=1e-6)
+    assert runs["cached"][-1]["stop_anchor"] > 1e-5
+
+
+def test_a_stronger_stop_anchor_keeps_the_choice_to_stop_nearer_to_the_reference(model, labels, tmp_path):
+    last = {}
+    for stop_beta in (1e-6, 50.0):
+        config = tiny_config(model, labels, tmp_path / str(stop_beta), held_out=0.2, stop_beta=stop_beta, epochs=4)
+        summary = train(config)
+        last[stop_beta] = summary["metrics"]["stop_anchor"]
+    assert 0 < last[50.0] < last[1e-6] / 2
+
+
+def test_every_end_token_of_the_generation_config_counts_as_stopping(model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<end of turn>"]})
+    tokenizer.save_pretrained(folder)
+    turn = tokenizer.convert_tokens_to_ids("<end of turn>")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [256, turn]}))
+    seen = []
+
+    def watching(scorer, stream, stop_beta):
+        found = anchor_stop(scorer, stream, stop_beta)
+        seen.append(scorer.stop_ids)
+        return found
+
+    anchor_stop = prepare.anchor_stop
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "anchor_stop", watching)
+        rows = make_rows(tokenizer, 8)
+        train(tiny_config(folder, write_label_set(tmp_path / "labels", rows, tokenizer), tmp_path / "run", max_steps=1))
+    assert seen == [(256, turn)]
+
+
+def test_a_model_without_stop_token_trains_without_the_stop_anchor_and_says_so(model, labels, tmp_path, caplog):
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    tokenizer = byte_tokenizer()
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(folder)
+    (folder / "generation_config.json").write_text("{}")
+    with caplog.at_level(logging.WARNING, "trainer"):
+        train(tiny_config(folder, labels, tmp_path / "run", max_steps=2))
+    assert "no stop token: there is no choice that --stop-beta could hold" in caplog.text
+    assert [step["stop_anchor"] for step in curve(tmp_path / "run")] == [0.0, 0.0]
+
+
 def test_out_of_memory_halves_the_micro_batch_and_keeps_the_gradient(
     unbroken, model, labels, tmp_path, monkeypatch, caplog
 ):
     """The model refuses more than 900 tokens with the error that a GPU raises, in the middle of a step."""
     loss = StepGradient.loss
 
-    def little_memory(self, piece, *counts):
-        result = loss(self, piece, *counts)
+    def little_memory(self, piece, divisors):
+        result = loss(self, piece, divisors)
         if sum(len(g.prompt_ids) + sum(len(r.row) for r in g.responses) for g in piece) > 700:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return result
@@ -235,9 +325,9 @@ def poison(monkeypatch, steps) -> None:
     accumulate = StepGradient.accumulate
     done = []
 
-    def poisoned(self, pieces, active, anchored):
+    def poisoned(self, pieces, divisors):
         done.append(1)
-        sums = accumulate(self, pieces, active, anchored)
+        sums = accumulate(self, pieces, divisors)
         if len(done) in steps:
             next(p for p in self.scorer.parameters() if p.grad is not None).grad.mul_(math.inf)
         return sums

@@ -13,6 +13,7 @@ from schemas.tokens import ResponseTokenizer
 from trainer.generation.generate import Prompt, refused, sampling_meta
 from trainer.generation.plan_batches import plan_batches
 from trainer.generation.sampling import SampledResponse, SamplingParams, sample_responses
+from trainer.policy import end_ids
 from trainer.prompts import PromptError, PromptRenderer
 
 
@@ -38,7 +39,7 @@ class LocalPolicy:
         self.policy = policy
         self.params = params
         self.max_cached_tokens = max_cached_tokens
-        self.renderer = PromptRenderer(tokenizer)
+        self.renderer = PromptRenderer(tokenizer, end_ids=end_ids(model))
         self.tokenizer = ResponseTokenizer(policy, tokenizer.backend_tokenizer)
         self.stop_ids = self.renderer.stop_ids | {self._stop_id(text) for text in stop}
         if not self.stop_ids:
