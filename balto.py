@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
 from pipeline import cli as pipeline_cli
-from pipeline import look_cli, read_cli
+from pipeline import look_cli, read_cli, verifier_cli
 from pipeline.logs import configure_logging
 from rounds import cli as rounds_cli
 from schemas.errors import BaltoError
@@ -29,6 +33,8 @@ EXTRAS = {
     "matplotlib": "pipeline",
     "peft": "trainer",
     "safetensors": "trainer",
+    "sentence_transformers": "nli",
+    "datasets": "nli",
     "torch": "trainer",
     "transformers": "trainer",
     "yaml": "trainer",
@@ -38,18 +44,29 @@ EXTRAS = {
 UsageError: Any = typer.BadParameter.__mro__[1]
 ClickError: Any = typer.BadParameter.__mro__[2]
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells expect; typer returns it too
-INTERRUPTED_MESSAGE = "interrupted; the same command resumes"
+INTERRUPTED = 128 + signal.SIGINT  # as shells expect; typer returns it too
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"balto {version('balto')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
+
+
 @app.callback()
-def balto() -> None:
+def balto(version: Version = False) -> None:
     """Stop language models from inventing, token by token: label responses claim by claim, look, retrain."""
 
 
 pipeline_cli.mount(app)
+verifier_cli.mount(app)
 look_cli.mount(app)
 read_cli.mount(app)
 trainer_cli.mount(app)
@@ -59,13 +76,36 @@ rounds_cli.mount(app)
 def main() -> None:
     """Run the command. Exit status: 0 done, 1 failed, 2 usage; errors are one line on standard error."""
     configure_logging()
-    sys.exit(_run(typer.main.get_command(app)))
+    with _terminated_as_interrupted() as terminated:
+        code = _run(typer.main.get_command(app))
+    if code == INTERRUPTED:
+        what, code = ("terminated", 128 + signal.SIGTERM) if terminated else ("interrupted", code)
+        _fail(f"{what}; the same command resumes", code)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[list[int]]:
+    """SIGTERM ends a run as Ctrl-C does, with its workers and its line. The list gets the signal's number."""
+    terminated: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield terminated
+        return
+
+    def note(number: int, _: Any) -> None:
+        terminated.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield terminated
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(command: Any) -> int:
     try:
-        code = int(command.main(prog_name="balto", standalone_mode=False) or 0)
-        return _fail(INTERRUPTED_MESSAGE, code) if code == INTERRUPTED else code
+        return int(command.main(prog_name="balto", standalone_mode=False) or 0)
     except ClickError as err:
         if not err.format_message():  # no arguments at all: the help was printed
             return err.exit_code
@@ -73,7 +113,7 @@ def _run(command: Any) -> int:
         where = f" (see `{context.command_path} --help`)" if isinstance(err, UsageError) and context else ""
         return _fail(f"{err.format_message()}{where}", err.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(INTERRUPTED_MESSAGE, INTERRUPTED)
+        return INTERRUPTED
     except BaltoError as err:
         return _fail(str(err), err.exit_code)
     except ModuleNotFoundError as err:

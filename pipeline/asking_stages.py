@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.llm.chat import Ask
@@ -26,10 +28,12 @@ from pipeline.llm.limits import share
 from pipeline.llm.transport import Transport
 from pipeline.stages import ACCEPTED, REJECTED, reject, sample_of
 from schemas.errors import BaltoError, RecordError
+from schemas.records import Rejected, Sample
 
 if TYPE_CHECKING:
     from pipeline.llm.service import Service
 
+USAGE: Final = "usage"
 RECORDS_PER_SLOT: Final = 2  # under way per request in flight: a record that waits for a slot is there when one is free
 log = logging.getLogger(__name__)
 
@@ -46,10 +50,20 @@ class AskingStep(Protocol):
     async def ask(self, element: Any, ask: Ask, /) -> Any: ...
 
 
-class AskingStage(beam.PTransform):
-    """Apply an asking step to every record.   In: records.   Out: {accepted: result, rejected: Rejected}."""
+class KeyedStep(Protocol):
+    """Makes the step on the worker, with the secret that lies in the reply cache and never travels with the job."""
 
-    def __init__(self, name: str, step: AskingStep, transport: Transport):
+    def __call__(self, delimiter_key: bytes, /) -> AskingStep: ...
+
+
+class AskingStage(beam.PTransform):
+    """Apply an asking step to every record.   In: records.   Out: {accepted: result, rejected: Rejected, usage}.
+
+    step: as it is, or how to make it with the secret of the reply cache.
+    usage: what a bundle sent and spent, `purpose.name` -> amount, where no file of the run counts it.
+    """
+
+    def __init__(self, name: str, step: AskingStep | KeyedStep, transport: Transport):
         super().__init__()
         self.name = name
         self.step = step
@@ -57,23 +71,87 @@ class AskingStage(beam.PTransform):
 
     def expand(self, input_or_inputs: Any) -> Any:
         dofn = _AskingDoFn(self.name, self.step, self.transport)
-        return input_or_inputs | beam.ParDo(dofn).with_outputs(REJECTED, main=ACCEPTED)
+        return input_or_inputs | beam.ParDo(dofn).with_outputs(REJECTED, USAGE, main=ACCEPTED)
+
+
+class _Record(NamedTuple):
+    """An element as Beam gave it."""
+
+    element: Any
+    timestamp: Any
+    window: Any
 
 
 class _Done(NamedTuple):
     """What became of one record: a result, or the exception that its step raised."""
 
-    element: Any
-    timestamp: Any
-    window: Any
+    record: _Record
     result: Any
     error: Exception | None
 
 
+class _Exchange:
+    """Records to the event loop and back, between two threads, of one bundle.
+
+    Waking the other thread costs as much as sending a request, so each side is woken once for all that has come
+    together: the loop by the first record that it has not seen, Beam's thread once per turn of the loop.
+    """
+
+    def __init__(self, call_soon: Callable[..., None], answer: Callable[[_Record], Coroutine[Any, Any, _Done]]):
+        self._call_soon = call_soon
+        self._answer = answer
+        self._submitted: deque[_Record] = deque()
+        self._woken = False  # the loop will look at `_submitted`
+        self._handed: queue.SimpleQueue[list[_Done]] = queue.SimpleQueue()
+        self._received: deque[_Done] = deque()  # Beam's thread alone
+        self._finished: list[_Done] = []  # the loop's thread alone
+        self._tasks: set[asyncio.Task[_Done]] = set()  # the loop itself keeps only weak references
+
+    def submit(self, record: _Record) -> None:
+        """Start on a record, from Beam's thread."""
+        self._submitted.append(record)
+        if not self._woken:
+            self._woken = True
+            self._call_soon(self._start)
+
+    def has_done(self) -> bool:
+        """Whether `next_done` would not wait."""
+        return bool(self._received) or not self._handed.empty()
+
+    def next_done(self) -> _Done:
+        """The next record that is done; waits for it."""
+        if not self._received:
+            self._received.extend(self._handed.get())
+        return self._received.popleft()
+
+    def cancel(self) -> None:
+        """Give up all that is under way."""
+        self._call_soon(lambda: [task.cancel() for task in list(self._tasks)])
+
+    def _start(self) -> None:
+        self._woken = False  # before looking: a record that comes from here on wakes the loop again
+        while self._submitted:
+            task = asyncio.get_running_loop().create_task(self._answer(self._submitted.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[_Done]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        if not self._finished:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._finished.append(task.result())
+
+    def _hand_over(self) -> None:
+        finished, self._finished = self._finished, []
+        self._handed.put(finished)
+
+
 class _AskingDoFn(beam.DoFn):
-    def __init__(self, name: str, step: AskingStep, transport: Transport):
+    def __init__(self, name: str, step: AskingStep | KeyedStep, transport: Transport):
         self.name = name
-        self.step = step
+        self.given = step
         self.transport = transport
         self.most = RECORDS_PER_SLOT * share(transport.in_flight, transport.processes)
         self.rejected = Metrics.counter("balto", f"rejected_{name}")
@@ -82,6 +160,7 @@ class _AskingDoFn(beam.DoFn):
         from pipeline.llm.service import open_service  # with it comes the openai package, which others need not have
 
         self._service: Service = open_service(self.transport)
+        self.step: AskingStep = self._service.make(self.given) if callable(self.given) else self.given
         self.step.setup()
 
     def teardown(self) -> None:
@@ -91,9 +170,9 @@ class _AskingDoFn(beam.DoFn):
         close_service(self._service)
 
     def start_bundle(self) -> None:
-        self._done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._exchange = _Exchange(self._service.call_soon, self._answer)
         self._under_way = 0
+        self._place: tuple[Any, Any] = (GlobalWindow().max_timestamp(), GlobalWindow())
 
     def process(
         self, element: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
@@ -101,66 +180,59 @@ class _AskingDoFn(beam.DoFn):
         while self._under_way >= self.most:
             yield self._next()
         self._under_way += 1
-        self._service.call_soon(self._start, element, timestamp, window)
-        while not self._done.empty():
+        self._place = (timestamp, window)
+        self._exchange.submit(_Record(element, timestamp, window))
+        while self._exchange.has_done():
             yield self._next()
 
     def finish_bundle(self) -> Iterator[Any]:  # type: ignore[override]  # Beam's stub says None
         while self._under_way:
             yield self._next()
-        self._count_usage()
+        used = self._count_usage()
+        if used and not self.transport.ledger:
+            timestamp, window = self._place  # of a record of this bundle: every output of a stage is windowed alike
+            yield TaggedOutput(USAGE, WindowedValue(used, timestamp, (window,)))
 
     def _next(self) -> Any:
         """The next record that is done, as an output. Raises what ends the run, after the calls under way are kept."""
         try:
-            done = self._done.get()
+            record, result, error = self._exchange.next_done()
         except BaseException:  # interrupted while waiting
-            self._service.call_soon(self._cancel, self._tasks)
+            self._exchange.cancel()
             raise
         self._under_way -= 1
-        if isinstance(done.error, BaltoError) and not isinstance(done.error, RecordError):
-            self._service.call_soon(self._service.asker.stop, done.error)
+        if isinstance(error, BaltoError) and not isinstance(error, RecordError):
+            self._service.call_soon(self._service.asker.stop, error)
             while self._under_way:
-                self._done.get()
+                self._exchange.next_done()
                 self._under_way -= 1
-            raise done.error
-        if done.error is None:
-            return WindowedValue(done.result, done.timestamp, (done.window,))
+            raise error
+        if error is None:
+            return WindowedValue(result, record.timestamp, (record.window,))
         self.rejected.inc()
-        refused = TaggedOutput(REJECTED, WindowedValue(self._reject(done), done.timestamp, (done.window,)))
-        return refused
+        rejected = self._reject(sample_of(record.element), error)
+        return TaggedOutput(REJECTED, WindowedValue(rejected, record.timestamp, (record.window,)))
 
-    def _reject(self, done: _Done) -> Any:
-        sample, err = sample_of(done.element), done.error
+    def _reject(self, sample: Sample, err: Exception) -> Rejected:
         if isinstance(err, RecordError):
             return reject(sample, err.stage, err.reason)
         log.error("stage %s failed on record %s", self.name, sample.id, exc_info=err)
         return reject(sample, self.name, f"internal error: {type(err).__name__}: {err}")
 
-    def _start(self, element: Any, timestamp: Any, window: Any) -> None:
-        task = self._service.loop.create_task(self._answer(element, timestamp, window, self._done))
-        self._tasks.add(task)  # the loop itself keeps only a weak reference
-        task.add_done_callback(self._tasks.discard)
-
-    async def _answer(self, element: Any, timestamp: Any, window: Any, done: queue.SimpleQueue[_Done]) -> None:
+    async def _answer(self, record: _Record) -> _Done:
         try:
-            result = await self.step.ask(element, self._service.asker.ask)
+            return _Done(record, await self.step.ask(record.element, self._service.asker.ask), None)
         except Exception as err:  # looked at on Beam's thread, by its kind
-            done.put(_Done(element, timestamp, window, None, err))
-        else:
-            done.put(_Done(element, timestamp, window, result, None))
+            return _Done(record, None, err)
 
-    @staticmethod
-    def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-        for task in list(tasks):
-            task.cancel()
-
-    def _count_usage(self) -> None:
-        """Hand what was sent and spent since the last bundle to Beam's counters (whole numbers only)."""
+    def _count_usage(self) -> dict[str, float]:
+        """What was sent and spent since the last bundle; handed to Beam's counters too (whole numbers only)."""
         tally = getattr(self.step, "tally", None)
         for name, value in (tally.take() if tally else {}).items():
             Metrics.counter("balto", name).inc(value)
             self._service.call_soon(self._service.asker.ledger.note, name, value)
-        for name, value in self._service.take_usage().items():
+        used = {name: value for name, value in self._service.take_usage().items() if "." in name}
+        for name, value in used.items():
             if name.partition(".")[2] in COUNTERS:
                 Metrics.counter("balto", name).inc(round(value * 1e6) if name.endswith("cost_usd") else int(value))
+        return used

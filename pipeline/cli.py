@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import llm_options as llm
-from pipeline.show_tables import print_estimate, print_json, print_summary
+from pipeline import nli_options as nli
+from pipeline.show_tables import print_estimate, print_job, print_json, print_summary
 from schemas.errors import BaltoError
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the label set to write.", show_default=False)]
@@ -30,8 +31,12 @@ PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def label(
-    corpus: Annotated[list[str], typer.Argument(help="Corpus files or patterns. Unknown options go to Beam.")],
-    out: Out,
+    corpus: Annotated[
+        list[str], typer.Argument(metavar="CORPUS", help="Corpus files or patterns. Unknown options go to Beam.")
+    ],
+    out: Annotated[
+        str, typer.Option("--out", help="Folder of the label set, here or in a bucket.", show_default=False)
+    ],
     format: Annotated[
         str | None, typer.Option("--format", help="balto, ragtruth, factscore, confiqa, plain; default: detected.")
     ] = None,
@@ -39,12 +44,22 @@ def label(
         str, typer.Option("--labels", help="claims: ask the engines; gold: take human spans.")
     ] = "claims",
     extractor: Annotated[str, typer.Option("--extractor", help="Who finds claims: rules, llm.")] = "rules",
-    verifier: Annotated[str, typer.Option("--verifier", help="Who judges them: lexical, llm.")] = "lexical",
+    verifier: Annotated[str, typer.Option("--verifier", help="Who judges them: lexical, llm, nli:MODEL.")] = "lexical",
     tokenizer: Tokenizer = "bytes",
     conflicts: Annotated[
         str,
         typer.Option("--conflicts", help="Characters with both verdicts: neutral, unsupported_wins, supported_wins."),
     ] = "neutral",
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="P(supported) from which a claim is supported; default: the verifier's own."),
+    ] = None,
+    neutral_band: Annotated[
+        str,
+        typer.Option(
+            "--neutral-band", help="P(supported) that labels no token: LOW:HIGH, none, auto: the verifier's own."
+        ),
+    ] = "auto",
     num_shards: Annotated[
         int,
         typer.Option("--num-shards", min=0, help="Shards; 0: by the size of the corpus.", show_default=False),
@@ -54,6 +69,9 @@ def label(
         int, typer.Option("--shards-per-run", min=1, help="Shards per Beam run; more needs more memory.")
     ] = 1,
     overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build and check the job of a --runner; read, ask and send nothing.")
+    ] = False,
     as_json: AsJson = False,
     model: llm.Model = "",
     base_url: llm.BaseUrl = llm.OPENAI,
@@ -68,11 +86,21 @@ def label(
     max_cost: llm.MaxCost = 0,
     cache: llm.Cache = "",
     cache_required: llm.CacheRequired = False,
+    cache_password_env: llm.CachePasswordEnv = "BALTO_REDIS_PASSWORD",  # noqa: S107  # the name of a variable
     request_timeout_s: llm.RequestTimeout = 120,
     answer_form: llm.AnswerForm = "",
+    request_options: llm.RequestOptions = "",
+    thinking_tokens: llm.ThinkingTokens = None,
     prices: llm.Prices = "",
     batch_api: llm.BatchApi = False,
     estimate: llm.Estimate = False,
+    device: nli.Device = "",
+    batch_tokens: nli.BatchTokens = 16_384,
+    precision: nli.Precision = "auto",
+    evidence_windows: nli.EvidenceWindows = 2,
+    retriever: nli.Retriever = "",
+    nli_outputs: nli.NliOutputs = "",
+    refine_spans: nli.RefineSpans = True,
 ) -> None:
     """Label a corpus: claims, verdicts and token labels, written as Parquet shards.
 
@@ -80,12 +108,18 @@ def label(
     """
     from pipeline.config import LabelConfig
     from pipeline.corpora import corpus_size_bytes, open_corpus
+    from pipeline.engines import Compute
     from pipeline.runs.assemble import summary
     from pipeline.runs.beam_options import LOCAL_RUNNER, runner_of, split_beam_args
-    from pipeline.runs.label import Resources, default_shards, run_label, run_label_on_runner
+    from pipeline.runs.label import Resources, default_shards
+    from pipeline.runs.start import beam_args_for, describe_job, start_label
+    from pipeline.storage import use_beam_options
 
-    patterns, beam_args = split_beam_args(corpus)
-    files = open_corpus(patterns, format)
+    patterns, given = split_beam_args(corpus)
+    runner = runner_of(given) or LOCAL_RUNNER
+    beam_args = beam_args_for(runner, given, patterns, out)
+    use_beam_options(beam_args)
+    files = [] if dry_run else open_corpus(patterns, format)
     config = LabelConfig(
         num_shards=num_shards or default_shards(corpus_size_bytes(files)),
         labels=labels,
@@ -93,18 +127,24 @@ def label(
         verifier=verifier,
         tokenizer=tokenizer,
         conflicts=conflicts,
+        threshold=threshold,
+        neutral_band=neutral_band,
         model=model,
         claims_per_call=claims_per_call,
         context_window=context_window,
         canaries=canaries,
+        request_options=request_options,
+        nli_outputs=nli_outputs,
+        evidence_windows=evidence_windows,
+        retriever=retriever,
+        precision=precision,
+        refine_spans=refine_spans,
+        compute=Compute(device, batch_tokens),
     )
     if estimate:
         return _estimate(files, config, prices, as_json)
-    asking = None
+    transport = None
     if config.uses_llm:
-        from pipeline.runs.asking import prepare_asking
-        from pipeline.runs.output_folder import refuse_occupied
-
         transport = llm.transport_of(
             model=model,
             base_url=base_url,
@@ -116,16 +156,23 @@ def label(
             max_cost=max_cost,
             cache=cache,
             cache_required=cache_required,
+            cache_password_env=cache_password_env,
             request_timeout_s=request_timeout_s,
             answer_form=answer_form,
+            request_options=request_options,
+            thinking_tokens=thinking_tokens,
             prices=prices,
         )
-        refuse_occupied(out, overwrite)
-        asking = prepare_asking(transport, out, batch_api)
-    resources = Resources(workers or _cores(), shards_per_run, tuple(beam_args))
-    run = run_label if runner_of(beam_args) in (None, LOCAL_RUNNER) else run_label_on_runner
-    result = summary(run(files, out, config, resources, overwrite, asking), out)
-    _finish(result, out, as_json)
+    if config.nli:
+        config = config.prepared()
+    if dry_run:
+        job = describe_job(patterns, format, out, config, runner, beam_args, transport)
+        return print_json(job) if as_json else print_job(job)
+    resources = Resources(workers or (1 if config.on_gpu else _cores()), shards_per_run, beam_args)
+    manifest = start_label(files, out, config, resources, runner, overwrite, transport, batch_api)
+    if manifest is None:
+        return typer.echo("the job is described; whoever starts it writes the label set", err=True)
+    _finish(summary(manifest, out), out, as_json)
 
 
 def _estimate(files: list[Any], config: Any, prices: str, as_json: bool) -> None:
@@ -139,7 +186,7 @@ def _estimate(files: list[Any], config: Any, prices: str, as_json: bool) -> None
 
 
 def project(
-    labels: Annotated[Path, typer.Argument(help="Label set to project.")],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label set to project.")],
     tokenizer: Tokenizer,
     out: Out,
     workers: Workers = 0,
@@ -154,18 +201,33 @@ def project(
     _finish(result, out, as_json)
 
 
-def _finish(result: dict[str, Any], out: Path, as_json: bool) -> None:
+def _finish(result: dict[str, Any], out: str | Path, as_json: bool) -> None:
     """Print the summary; exit status 1 when not one record was labelled."""
     print_json(result) if as_json else print_summary(result, out)
     if not result["labelled"]:
-        raise BaltoError(f"no record was labelled; {out / 'rejected'} says why")
+        raise BaltoError(f"no record was labelled; {out}/rejected says why")
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def copy(
+    labels: Annotated[str, typer.Argument(help="Label set, here or in a bucket.", show_default=False)],
+    out: Annotated[str, typer.Argument(help="Folder to copy it to, here or in a bucket.", show_default=False)],
+    overwrite: Overwrite = False,
+) -> None:
+    """Copy a label set from or to a bucket; every file is compared with the manifest on the way."""
+    from pipeline.copy_labels import copy_labels
+    from pipeline.runs.parts import show_progress
+
+    with show_progress("copying", None):
+        manifest = copy_labels(labels, out, overwrite)
+    typer.echo(f"label set: {out} ({len(manifest.shards)} shards, {manifest.counts['labelled']:,} responses)")
+
+
 def mount(app: typer.Typer) -> None:
     """Add this package's commands to the `balto` command."""
+    app.command()(copy)
     app.command(context_settings=PASS_THROUGH)(label)
     app.command()(project)

@@ -8,15 +8,18 @@ Evidence is gathered inside the verifiers: what they want of a context, and in w
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
+from pipeline.batched_stages import BatchedStage
+from pipeline.close_label_set import CloseLabelSet, Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, read_corpus_file
-from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, make_extractor, make_verifier
+from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, BatchVerifier, make_extractor, make_verifier
 from pipeline.extract_claims import AskForClaims, ExtractClaims
 from pipeline.gold_labels import gold_claims
 from pipeline.label_tokens import LabelTokens
@@ -26,7 +29,7 @@ from pipeline.runs.split_corpus import read_bucket
 from pipeline.sentences import split_sentences
 from pipeline.stages import ACCEPTED, REJECTED, Draft, PureStep, Stage, Step, reject
 from pipeline.validate import validate_sample
-from pipeline.verify_claims import AskForVerdicts, VerifyClaims
+from pipeline.verify_claims import AskForVerdicts, VerifyClaims, VerifyTogether
 from pipeline.write_shards import WriteShards
 from schemas.records import Sample
 
@@ -44,8 +47,13 @@ def locate_draft(draft: Draft) -> Draft:
     return Draft(sample, locate_claims(response, claims, split_sentences(response)))
 
 
-def label_steps(config: LabelConfig, delimiter_key: bytes = NO_KEY) -> list[tuple[str, Step | AskingStep]]:
-    """The stages from a Sample to a LabelledResponse, named, in order. Run without Beam by `benchmarks/`."""
+def label_steps(
+    config: LabelConfig, delimiter_key: bytes = NO_KEY, tokenizer_file: str = ""
+) -> list[tuple[str, Step | AskingStep]]:
+    """The stages from a Sample to a LabelledResponse, named, in order. Run without Beam by `benchmarks/`.
+
+    tokenizer_file: a copy of the tokenizer's tokenizer.json that every worker can read; empty: load it by its name.
+    """
     claimed: list[tuple[str, Step | AskingStep]]
     if config.labels == "gold":
         claimed = [("gold_labels", PureStep(gold_claims))]
@@ -58,7 +66,10 @@ def label_steps(config: LabelConfig, delimiter_key: bytes = NO_KEY) -> list[tupl
     return [
         ("validate", PureStep(validate_sample)),
         *claimed,
-        ("label_tokens", LabelTokens(config.tokenizer, config.conflicts)),
+        (
+            "label_tokens",
+            LabelTokens(config.tokenizer, config.conflicts, config.threshold, config.band, tokenizer_file),
+        ),
     ]
 
 
@@ -68,36 +79,47 @@ def _extract_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskingSte
 
 
 def _verify_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskingStep:
-    verifier = make_verifier(config.verifier, config.llm, delimiter_key)
+    verifier = make_verifier(config.verifier, config.llm, delimiter_key, config.nli, config.compute)
+    if isinstance(verifier, BatchVerifier):
+        return VerifyTogether(verifier)
     return AskForVerdicts(verifier) if isinstance(verifier, AskingVerifier) else VerifyClaims(verifier)
 
 
 class LabelSamples(beam.PTransform):
-    """In: Sample.   Out: (LabelledResponse, Rejected): every sample leaves by exactly one of the two.
+    """In: Sample.   Out: (LabelledResponse, Rejected, usage): every sample leaves by exactly one of the first two.
 
-    asking: how a language model is asked; None when the config asks none.
+    asking: how a language model is asked; None when the config asks none.   tokenizer_file: as in `label_steps`.
     """
 
-    def __init__(self, config: LabelConfig, asking: Asking | None = None):
+    def __init__(self, config: LabelConfig, asking: Asking | None = None, tokenizer_file: str = ""):
         super().__init__()
         self.config = config
         self.asking = asking
+        self.tokenizer_file = tokenizer_file
 
     def expand(self, input_or_inputs: Any) -> Any:
-        records, rejected = input_or_inputs, []
-        for name, step in label_steps(self.config, self.asking.delimiter_key if self.asking else NO_KEY):
-            outputs = records | name >> self._stage(name, step)
+        records, rejected, usage = input_or_inputs, [], []
+        key = (self.asking.delimiter_key if self.asking else None) or NO_KEY
+        for name, step in label_steps(self.config, key, self.tokenizer_file):
+            if isinstance(step, AskForClaims | AskForVerdicts):
+                outputs = records | name >> self._asking_stage(name, step)
+                usage.append(outputs["usage"])
+            elif isinstance(step, VerifyTogether):
+                outputs = records | name >> BatchedStage(name, step)
+            else:
+                outputs = records | name >> Stage(name, step)  # type: ignore[arg-type]
             records = outputs[ACCEPTED]
             rejected.append(outputs[REJECTED])
-        return records, rejected | "Rejected" >> beam.Flatten()
+        return records, rejected | "Rejected" >> beam.Flatten(), usage
 
-    def _stage(self, name: str, step: Step | AskingStep) -> beam.PTransform:
-        if isinstance(step, AskForClaims | AskForVerdicts):
-            from pipeline.asking_stages import AskingStage
+    def _asking_stage(self, name: str, step: AskingStep) -> beam.PTransform:
+        from pipeline.asking_stages import AskingStage
 
-            assert self.asking is not None, "the config asks a language model, and nobody said how"
+        assert self.asking is not None, "the config asks a language model, and nobody said how"
+        if self.asking.delimiter_key is not None:
             return AskingStage(name, step, self.asking.transport)
-        return Stage(name, step)  # type: ignore[arg-type]
+        make = _extract_step if isinstance(step, AskForClaims) else _verify_step
+        return AskingStage(name, functools.partial(make, self.config), self.asking.transport)  # type: ignore[arg-type]
 
 
 def label_buckets(
@@ -122,20 +144,26 @@ def label_buckets(
 
 
 def label_files(
-    pipeline: beam.Pipeline, files: list[CorpusFile], config: LabelConfig, out: str, asking: Asking | None = None
+    pipeline: beam.Pipeline, files: list[CorpusFile], config: LabelConfig, closing: Closing, tokenizer_file: str = ""
 ) -> Any:
-    """The graph over whole corpus files, for a runner that shuffles by itself.   Out: shard reports."""
+    """The graph over whole corpus files, for a runner that shuffles by itself; it ends with the manifest.
+
+    closing: where the label set goes, and what its manifest says.   tokenizer_file: as in `label_steps`.
+    """
     read = (
         pipeline
         | "Files" >> beam.Create(files)
         | "Read file" >> beam.ParDo(_ReadFile()).with_outputs(REJECTED, main=ACCEPTED)
     )
     samples = read[ACCEPTED] | "Reject duplicates" >> RejectDuplicates()
-    return _label_and_write(samples[ACCEPTED], [read[REJECTED], samples[REJECTED]], config, out, asking)
+    labelled, refused, usage = samples[ACCEPTED] | "Label" >> LabelSamples(config, closing.asking, tokenizer_file)
+    rejected = [read[REJECTED], samples[REJECTED], refused] | "All rejected" >> beam.Flatten()
+    reports = (labelled, rejected) | "Write shards" >> WriteShards(closing.out, config.num_shards, closing.token)
+    return (reports, read[ACCEPTED], read[REJECTED], *usage) | "Close" >> CloseLabelSet(closing)
 
 
 def _label_and_write(samples: Any, rejected: list[Any], config: LabelConfig, out: str, asking: Asking | None) -> Any:
-    labelled, refused = samples | "Label" >> LabelSamples(config, asking)
+    labelled, refused, _ = samples | "Label" >> LabelSamples(config, asking)
     all_rejected = [*rejected, refused] | "All rejected" >> beam.Flatten()
     return (labelled, all_rejected) | "Write shards" >> WriteShards(out, config.num_shards)
 

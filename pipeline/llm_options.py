@@ -59,6 +59,14 @@ CacheRequired = Annotated[
     bool,
     typer.Option("--cache-required", help="Stop when the cache fails; else go on without.", rich_help_panel=_PANEL),
 ]
+CachePasswordEnv = Annotated[
+    str,
+    typer.Option(
+        "--cache-password-env",
+        help="NAME of the environment variable with the password of Redis, or gcp-secret:…",
+        rich_help_panel=_PANEL,
+    ),
+]
 RequestTimeout = Annotated[
     float, typer.Option("--request-timeout-s", help="Seconds until a request is given up.", rich_help_panel=_PANEL)
 ]
@@ -67,6 +75,24 @@ AnswerForm = Annotated[
     typer.Option(
         "--answer-form",
         help="json_schema, json_object or text; default: what the endpoint honours.",
+        rich_help_panel=_PANEL,
+    ),
+]
+RequestOptions = Annotated[
+    str,
+    typer.Option(
+        "--request-options",
+        help='JSON object of further fields of every request, such as {"reasoning_effort": "low"}; no secrets.',
+        rich_help_panel=_PANEL,
+    ),
+]
+ThinkingTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--thinking-tokens",
+        min=0,
+        help="Room in every answer for what the model thinks first; default: found out.",
+        show_default=False,
         rich_help_panel=_PANEL,
     ),
 ]
@@ -112,8 +138,11 @@ def transport_of(
     max_cost: float,
     cache: str,
     cache_required: bool,
+    cache_password_env: str,
     request_timeout_s: float,
     answer_form: str,
+    request_options: str,
+    thinking_tokens: int | None,
     prices: str,
 ) -> Transport:
     """The options that change no row. Raises ConfigError for what cannot be."""
@@ -121,7 +150,13 @@ def transport_of(
     from pipeline.llm.transport import Transport
 
     endpoint = Endpoint(
-        base_url=base_url, model=model, api_key=api_key_env, answer_form=answer_form, timeout_s=request_timeout_s
+        base_url=base_url,
+        model=model,
+        api_key=api_key_env,
+        answer_form=answer_form,
+        options=request_options,
+        thinking_tokens=thinking_tokens,
+        timeout_s=request_timeout_s,
     )
     return Transport(
         endpoint=endpoint,
@@ -133,4 +168,5 @@ def transport_of(
         prices=prices,
         cache=cache,
         cache_required=cache_required,
+        cache_password=cache_password_env,
     )

@@ -11,8 +11,10 @@ def configure_logging() -> None:
     """Our news and others' warnings on standard error, without what Beam says about clouds that nobody uses."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     level = os.environ.get("BALTO_LOG", "").upper()
-    for ours in ("pipeline", "trainer", "rounds"):
+    for ours in ("schemas", "pipeline", "trainer", "rounds"):
         logging.getLogger(ours).setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
+    if level != "DEBUG":  # it sets its own level when it is imported, and tells every one of its retries twice
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     # Beam logs a failing record's traceback and raises it too; the command says it in one line.
     for name in ("apache_beam.runners.common", "huggingface_hub"):
         logging.getLogger(name).setLevel(level if level == "DEBUG" else logging.CRITICAL)

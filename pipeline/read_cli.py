@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-Labels = Annotated[Path, typer.Argument(help="Label set.", show_default=False)]
+Labels = Annotated[Path, typer.Argument(metavar="LABELS", help="Label set: a folder.", show_default=False)]
 
 
 def show(
     labels: Labels,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Records by id; without one: by filter.")
+        list[str] | None, typer.Argument(metavar="ID", help="Records by id; without one: by filter.")
     ] = None,
     condition: Annotated[
         str | None,
@@ -50,7 +50,7 @@ def show(
 
 
 def report(
-    labels: Annotated[list[str], typer.Argument(help="Label sets.", show_default=False)],
+    labels: Annotated[list[str], typer.Argument(metavar="LABELS", help="Label sets: folders.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="HTML file to write.", show_default=False)],
     records: Annotated[int, typer.Option("--records", min=0, max=5_000, help="Records in the reader at most.")] = 200,
     megabytes: Annotated[
@@ -61,9 +61,11 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: figures with their tables, and a reader of records. It needs no network."""
     from pipeline.report.build import build_report
+    from pipeline.runs.parts import show_progress
     from pipeline.show_tables import print_json
 
-    result = build_report(labels, out, records, int(megabytes * 1_000_000), seed)
+    with show_progress("counting", None):
+        result = build_report(labels, out, records, int(megabytes * 1_000_000), seed)
     if as_json:
         print_json({"out": str(out), **result})
         return

@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -120,7 +121,7 @@ def _total(table: pa.Table, column: str) -> int:
 
 def claim_tallies(table: pa.Table) -> dict[str, dict[str, int]]:
     """How many claims have which verdict, status and alignment, and how they were projected: found how, or in conflict
-    with the opposite verdict besides."""
+    with the opposite verdict besides, or too doubtful for a label."""
     claims = pa.chunked_array(
         [chunk.flatten() for chunk in table["claims"].chunks], table.schema.field("claims").type.value_type
     )
@@ -130,7 +131,8 @@ def claim_tallies(table: pa.Table) -> dict[str, dict[str, int]]:
         counted = pa.chunked_array(values, pa.string()).value_counts()
         tallies[column] = {str(one["values"].as_py()): one["counts"].as_py() for one in counted}
     found = {alignment: tallies["alignment"].get(alignment, 0) for alignment in ALIGNMENTS}
-    return tallies | {"projection": found | {"conflicted": _total(table, "n_conflicts")}}
+    decided = {"conflicted": _total(table, "n_conflicts"), "doubtful": _total(table, "n_doubtful")}
+    return tallies | {"projection": found | decided}
 
 
 def reasons(table: pa.Table) -> dict[str, int]:
@@ -157,6 +159,19 @@ def shard_report(
         report["rejected_by"] = reasons(rejects)
     write_file(done_path(out, name), json.dumps(report, sort_keys=True).encode())
     return report
+
+
+def is_finished(out: Path, name: str) -> bool:
+    """Whether the shard `name` of a local run has its report, and files that are what the report says."""
+    report = out / WORK_FOLDER / DONE_FOLDER / f"{name}.json"
+    if not report.is_file():
+        return False
+    try:
+        written = json.loads(report.read_bytes())
+        files = [entry for entry in (written["shard"], written["rejected"]) if entry]
+        return all(hashlib.sha256((out / one["path"]).read_bytes()).hexdigest() == one["sha256"] for one in files)
+    except (OSError, ValueError, KeyError, TypeError):  # removed or damaged since: the shard is written again
+        return False
 
 
 def done_path(out: str, name: str) -> str:

@@ -29,7 +29,7 @@ READING_WIDTH: Final = 110  # characters per line
 class Choice:
     """Which records to show.
 
-    ids: these, in this order; the rest is ignored then.   where: a condition on the columns (`pipeline.where`).
+    ids: these, in this order; no filter may stand beside them.   where: a condition on the columns (`pipeline.where`).
     verdict: at least one claim has it (`unverified`: none yet).   worst: most wrong claims first, then least
     faithful; otherwise in the label set's order.   skip, limit: the page of what is left.
     """
@@ -51,6 +51,7 @@ def chosen_rows(folder: Path, choice: Choice) -> tuple[list[int], int]:
 
 def _choose(records: pl.LazyFrame, choice: Choice, folder: Path) -> tuple[list[int], int]:
     if choice.ids:
+        _refuse_filters(choice)
         return rows_of_ids(records, choice.ids, str(folder)), len(choice.ids)
     kept = _filtered(records, choice)
     total = kept.select(pl.len()).collect(engine="streaming").item()
@@ -64,6 +65,18 @@ def _choose(records: pl.LazyFrame, choice: Choice, folder: Path) -> tuple[list[i
     else:
         rows = kept.select("row").head(choice.skip + choice.limit)
     return rows.collect(engine="streaming")["row"].to_list()[choice.skip :], total
+
+
+def _refuse_filters(choice: Choice) -> None:
+    given = {
+        "--where": choice.where, "--policy": choice.policy, "--verdict": choice.verdict, "--worst": choice.worst,
+        "--skip": choice.skip,
+    }  # fmt: skip
+    for option, value in given.items():
+        if value:
+            raise ConfigError(
+                f"{option}: chooses records, and {choice.ids[0]!r} is chosen already; give ids or filters"
+            )
 
 
 def _filtered(records: pl.LazyFrame, choice: Choice) -> pl.LazyFrame:

@@ -139,7 +139,10 @@ def _claims_table(record: LabelledResponse) -> Table:
 def _claim_lines(claim: Claim, response: str, texts: dict[str, str]) -> Text:
     lines = [Text(terminal_text(claim.text))]
     place = _quoted(response, claim.spans)
-    lines.append(Text(f"{claim.alignment}: {place}" if place else claim.alignment, style="dim"))
+    if place and place != _quoted(claim.text, (Span(0, len(claim.text)),)):  # else the claim is its own quote
+        lines.append(Text(f"{claim.alignment}: {place}", style="dim"))
+    elif not place:
+        lines.append(Text(claim.alignment, style="dim"))
     if claim.error_spans:
         lines.append(Text(f"wrong words: {_quoted(response, claim.error_spans)}"))
     for evidence in claim.evidence:

@@ -1,14 +1,42 @@
 """Whole files on local disks or any filesystem that Beam knows (gs://, s3://): a reader sees all of one, or none.
 
-Beam, which takes seconds to import, is asked only about the others.
+Beam, which takes seconds to import, is asked only about the others. Whatever its filesystems and the clients below them
+raise becomes an OSError that names the file, so that callers treat a bucket as they treat a disk.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import glob
+import importlib.util
+import io
 import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any, Final
 
+from schemas.errors import ConfigError
 from schemas.manifest import write_atomically
+
+EXTRA_OF: Final = {"gs": "gcp", "s3": "s3"}  # scheme -> extra with the client that Beam needs for it
+BUFFER_BYTES: Final = 1 << 20
+MAX_REASON: Final = 200  # characters of a client's message
+_options_given = False
+_WILDCARD: Final = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file that is there. modified_ns: since the epoch, 0 where the filesystem does not say."""
+
+    path: str
+    size_bytes: int
+    modified_ns: int
 
 
 def is_local(path: str) -> bool:
@@ -18,21 +46,220 @@ def is_local(path: str) -> bool:
 
 def join(folder: str, *names: str) -> str:
     """Path of a file under `folder`, in the folder's own filesystem."""
-    if is_local(folder):
-        return os.path.join(folder, *names)
-    from apache_beam.io.filesystems import FileSystems
+    return os.path.join(folder, *names) if is_local(folder) else "/".join((folder.rstrip("/"), *names))
 
-    return FileSystems.join(folder, *names)
+
+def file_facts(path: str) -> FileFacts | None:
+    """Size and age of a file; None when there is no file of that very name."""
+    if is_local(path):
+        if not os.path.isfile(path):
+            return None
+        stat = os.stat(path)
+        return FileFacts(path, stat.st_size, stat.st_mtime_ns)
+    with _beam(path) as (filesystems, filesystem):
+        return _facts(filesystem.metadata(path)) if filesystems.exists(path) else None
+
+
+def find_files(pattern: str) -> list[FileFacts]:
+    """The files that a pattern with wildcards matches, sorted by path; those below a folder when it ends with `/`."""
+    if is_local(pattern):
+        pattern = os.path.join(pattern, "**") if pattern.endswith("/") else pattern
+        found = (file_facts(path) for path in glob.glob(pattern, recursive=True))
+        return sorted((one for one in found if one is not None), key=lambda one: one.path)
+    with _beam(pattern) as (filesystems, _):
+        (result,) = filesystems.match([f"{pattern}**" if pattern.endswith("/") else pattern])
+        return sorted(map(_facts, result.metadata_list), key=lambda one: one.path)
+
+
+def has_wildcard(path: str) -> bool:
+    """Whether a path is a pattern."""
+    return _WILDCARD.search(path) is not None
+
+
+@contextlib.contextmanager
+def open_file(path: str) -> Iterator[IO[bytes]]:
+    """The file's bytes as they lie there, buffered and seekable."""
+    if is_local(path):
+        with open(path, "rb") as file:
+            yield file
+        return
+    with _beam(path) as (filesystems, _):
+        remote = _RemoteFile(path, filesystems.open(path, compression_type=_as_it_is()))
+    with io.BufferedReader(remote, BUFFER_BYTES) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def parquet_source(path: str) -> Iterator[str | IO[bytes]]:
+    """What pyarrow reads a Parquet file from: a local one by its path, which is faster."""
+    if is_local(path):
+        yield path
+    else:
+        with open_file(path) as file:
+            yield file
+
+
+def use_beam_options(beam_args: Sequence[str]) -> None:
+    """Let Beam's filesystems have the options of the command line (another endpoint for s3://, say)."""
+    global _options_given
+    if beam_args:
+        from apache_beam.io.filesystems import FileSystems
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+        FileSystems.set_options(PipelineOptions(list(beam_args)))
+        _options_given = True
+
+
+def read_file(path: str, max_bytes: int) -> bytes:
+    """A whole file. Raises OSError when it is not there or larger than `max_bytes`."""
+    with open_file(path) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise OSError(errno.EFBIG, f"more than {max_bytes} bytes", path)
+    return data
 
 
 def write_file(path: str, data: bytes) -> None:
-    """Write a whole file atomically, making its folders. Object stores publish an object when it is closed."""
+    """Write a whole file atomically, making its folders.
+
+    A filesystem with folders gets a file of another name that is then renamed; an object store publishes an object when
+    it is complete, and never before.
+    """
     if is_local(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), data)
         return
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
+    with _beam(path) as (filesystems, filesystem):
+        if not filesystem.has_dirs():
+            _write(filesystems, path, data)
+            return
+        folder, name = filesystem.split(path)
+        with contextlib.suppress(OSError):  # it is there already
+            filesystem.mkdirs(folder)
+        partial = filesystem.join(folder, f".{name}.{uuid.uuid4().hex}.partial")
+        try:
+            _write(filesystems, partial, data)
+            _replace(filesystem, partial, path)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the failure that brought us here is the one to tell
+                filesystem.delete([partial])
+            raise
 
-    with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+
+def _write(filesystems: Any, path: str, data: bytes) -> None:
+    file = filesystems.create(path, compression_type=_as_it_is())
+    try:
         file.write(data)
+    except BaseException:
+        # Closing would publish the part that was written; a client that can drop an upload is told to.
+        getattr(file, "terminate", lambda: None)()
+        raise
+    file.close()
+
+
+def _replace(filesystem: Any, source: str, target: str) -> None:
+    """Rename; some filesystems (HDFS) do so only where there is no target yet."""
+    try:
+        filesystem.rename([source], [target])
+    except OSError:
+        if not filesystem.exists(target):
+            raise
+        filesystem.delete([target])
+        filesystem.rename([source], [target])
+
+
+def remove_files(*paths: str) -> None:
+    """Remove files and whole folders; what is not there is passed over."""
+    for path in paths:
+        if is_local(path):
+            shutil.rmtree(path) if os.path.isdir(path) else Path(path).unlink(missing_ok=True)
+            continue
+        files = [path] if file_facts(path) else [one.path for one in find_files(f"{path.rstrip('/')}/")]
+        with _beam(path) as (filesystems, _):
+            if files:
+                filesystems.delete(files)
+
+
+class _RemoteFile(io.RawIOBase):
+    """A file of Beam's under Python's own buffer. What its client raises is an OSError with the path."""
+
+    def __init__(self, path: str, file: Any):
+        self.path = path
+        self.file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _as_os_error(self.path):
+            data = self.file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with _as_os_error(self.path):
+            self.file.seek(offset, whence)
+            return self.file.tell()
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.file.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def _beam(path: str) -> Iterator[tuple[Any, Any]]:
+    """Beam's FileSystems and the one of `path`. Raises ConfigError when none is registered for its scheme."""
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.options.value_provider import RuntimeValueProvider
+
+    if not _options_given and RuntimeValueProvider.runtime_options is None:
+        FileSystems.set_options(PipelineOptions([]))  # outside of a run Beam has none, and some filesystems need some
+    scheme = path.partition("://")[0]
+    try:
+        filesystem = FileSystems.get_filesystem(path)
+        if scheme == "s3" and importlib.util.find_spec("boto3") is None:  # Beam finds that out later, and less clearly
+            raise ValueError("no boto3")
+    except ValueError as err:
+        remedy = f"install 'balto[{EXTRA_OF[scheme]}]'" if scheme in EXTRA_OF else "use gs://, s3:// or a local path"
+        raise ConfigError(f"{path}: nothing here reads {scheme}://; {remedy}") from err
+    with _as_os_error(path):
+        yield FileSystems, filesystem
+
+
+@contextlib.contextmanager
+def _as_os_error(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, KeyboardInterrupt):
+        raise
+    except Exception as err:  # google-cloud-storage, google-auth, botocore and Beam raise families of their own
+        raise OSError(errno.EIO, reason_of(err), path) from err
+
+
+def reason_of(err: BaseException) -> str:
+    """One line for what a storage client raised: Beam wraps the cause in a table of paths."""
+    details = getattr(err, "exception_details", None)
+    if isinstance(details, dict):
+        cause = next((one for one in details.values() if isinstance(one, BaseException)), None)
+        if cause is not None:
+            return reason_of(cause)
+    text = " ".join(str(err).split()) or "no reason given"
+    return f"{type(err).__name__}: {text}"[:MAX_REASON]
+
+
+def _facts(metadata: Any) -> FileFacts:
+    return FileFacts(metadata.path, int(metadata.size_in_bytes), int((metadata.last_updated_in_seconds or 0) * 1e9))
+
+
+def _as_it_is() -> str:
+    from apache_beam.io.filesystem import CompressionTypes
+
+    return CompressionTypes.UNCOMPRESSED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.engines import AskingVerifier, Verifier
+from pipeline.engines import AskingVerifier, BatchVerifier, Verifier
 from pipeline.llm.chat import Ask
 from pipeline.stages import Draft
 from schemas.records import Claim
@@ -25,6 +25,29 @@ class VerifyClaims:
     def __call__(self, draft: Draft) -> Draft:
         sample, claims = draft
         return Draft(sample, _checked(self.verifier.name, claims, self.verifier.verify(sample, claims)))
+
+
+class VerifyTogether:
+    """The same with a verifier that answers for many records at once."""
+
+    def __init__(self, verifier: BatchVerifier):
+        self.verifier = verifier
+
+    def setup(self) -> None:
+        self.verifier.setup()
+
+    def teardown(self) -> None:
+        self.verifier.teardown()
+
+    def __call__(self, draft: Draft) -> Draft:
+        return self.many([draft])[0]
+
+    def many(self, drafts: Sequence[Draft]) -> list[Draft]:
+        answers = self.verifier.verify_many([(draft.sample, draft.claims) for draft in drafts])
+        return [
+            Draft(draft.sample, _checked(self.verifier.name, draft.claims, verified))
+            for draft, verified in zip(drafts, answers, strict=True)
+        ]
 
 
 class AskForVerdicts:

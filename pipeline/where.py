@@ -14,14 +14,18 @@ from typing import Final
 import polars as pl
 from polars.exceptions import PolarsError
 
+from pipeline.stats.columns import META, by_columns
 from schemas.errors import ConfigError
 
 MAX_CONDITION_CHARS: Final = 2_000
 # Also inside quotes: telling a quoted word from a bare one would take the parser that this guards.
 _QUERY: Final = re.compile(r"\b(select|from|values|table|with|into)\b|;", re.IGNORECASE)
 
+# meta.KEY, or "meta.ANY KEY"; first of all a text in single quotes, inside which nothing is a name
+_META_KEY: Final = re.compile(r"""('(?:[^']|'')*')|"meta\.([^"]+)"|\bmeta\.(\w+)""")
+
 # Columns of a shard that a condition names as they are ...
-PLAIN: Final = ("id", "group_id", "policy", "source", "source_row", "status")
+PLAIN: Final = ("id", "group_id", "policy", "source", "source_row", "status", "response")
 # ... and its counts, which go with and without their `n_`.
 COUNTS: Final = (
     "n_claims",
@@ -31,6 +35,7 @@ COUNTS: Final = (
     "n_unverified",
     "n_unmatched",
     "n_conflicts",
+    "n_doubtful",
     "n_tokens",
     "n_tokens_supported",
     "n_tokens_unsupported",
@@ -49,8 +54,9 @@ def faithfulness() -> pl.Expr:
 
 
 def record_columns(labels: pl.LazyFrame) -> pl.LazyFrame:
-    """What a condition may name, one row per record: ids, counts with and without `n_`, `wrong`, `faithfulness`,
-    `characters` of the response, and `row`, the record's place in the label set. Only what is used is read.
+    """What a condition may name, one row per record: ids, the response, counts with and without `n_`, `wrong`,
+    `faithfulness`, `characters` of the response, `meta`, and `row`, the record's place in the label set. Only what is
+    used is read.
     """
     return labels.with_row_index("row").select(
         "row",
@@ -60,6 +66,7 @@ def record_columns(labels: pl.LazyFrame) -> pl.LazyFrame:
         wrong_claims().alias("wrong"),
         faithfulness().alias("faithfulness"),
         pl.col("response").str.len_chars().alias("characters"),
+        "meta",
     )
 
 
@@ -68,9 +75,12 @@ def where(records: pl.LazyFrame, condition: str) -> pl.LazyFrame:
 
     Raises ConfigError for text that is no condition, and for an unknown column, naming the near ones.
     """
+    keys = {match[2] or match[3] for match in _META_KEY.finditer(condition) if not match[1]}
+    meta = by_columns(records, [META + key for key in sorted(keys)], option="--where")
+    records = records.with_columns(value.alias(name) for name, value in meta.items())
     schema = records.collect_schema()
-    expression = _parse(condition)
-    _check_names(expression.meta.root_names(), list(schema))
+    expression = _parse(_META_KEY.sub(lambda match: match[1] or f'"{META}{match[2] or match[3]}"', condition))
+    _check_names(expression.meta.root_names(), [name for name in schema if name != "meta"])
     try:  # on no rows: a wrong type is found before anything is read
         answer = pl.DataFrame(schema=schema).select(expression.alias("holds"))["holds"].dtype
     except PolarsError as err:
@@ -100,7 +110,10 @@ def _no_condition(condition: str, err: PolarsError) -> ConfigError:
 def _check_names(names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[1:8]
-            raise ConfigError(
-                f"--where: no column {name!r}; near: {', '.join(near)} (a text stands in single quotes: policy = 'a')"
-            )
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            there = f"near: {', '.join(near)}" if near else f"there are {', '.join(_short(known))}, meta.KEY"
+            raise ConfigError(f"--where: no column {name!r}; {there} (a text stands in single quotes: policy = 'a')")
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name not in COUNTS]

@@ -17,6 +17,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import progress
 from pipeline.shard_files import shard_name, shard_of, shard_report
+from pipeline.turns import check_turn
 from schemas.records import LabelledResponse, Rejected
 from schemas.rows import to_rejected_table, to_table
 
@@ -28,10 +29,12 @@ PACK_ROWS: Final = 256  # rows per Arrow batch on their way to a shard
 class WriteShards(beam.PTransform):
     """In: (labelled rows, rejected records).   Out: one report (dict) per shard that received anything."""
 
-    def __init__(self, out: str, num_shards: int):
+    def __init__(self, out: str, num_shards: int, token: str = ""):
+        """token: of the run that may write into `out` (`pipeline.turns`); empty where a lock sees to that."""
         super().__init__()
         self.out = out
         self.num_shards = num_shards
+        self.token = token
 
     def expand(self, input_or_inputs: Any) -> Any:
         labelled, rejected = input_or_inputs
@@ -43,7 +46,7 @@ class WriteShards(beam.PTransform):
             packed
             | "Join" >> beam.Flatten()
             | "Group by shard" >> beam.GroupByKey()
-            | "Write shard" >> beam.ParDo(_WriteShard(self.out, self.num_shards))
+            | "Write shard" >> beam.ParDo(_WriteShard(self.out, self.num_shards, self.token))
         )
 
 
@@ -80,15 +83,17 @@ class _Pack(beam.DoFn):
 
 
 class _WriteShard(beam.DoFn):
-    def __init__(self, out: str, num_shards: int):
+    def __init__(self, out: str, num_shards: int, token: str):
         self.out = out
         self.num_shards = num_shards
+        self.token = token
 
     def process(self, element: tuple[int, Iterable[tuple[str, bytes]]]) -> Iterator[dict[str, Any]]:
         shard, packed = element
         tables: dict[str, list[pa.Table]] = {ROWS: [to_table([])], REJECTS: [to_rejected_table([])]}
         for kind, stream in packed:
             tables[kind].append(pa.ipc.open_stream(stream).read_all())
+        check_turn(self.out, self.token)
         rows, rejects = pa.concat_tables(tables[ROWS]), pa.concat_tables(tables[REJECTS])
         yield shard_report(rows, rejects, self.out, shard_name(shard, self.num_shards))
 

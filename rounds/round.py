@@ -28,12 +28,15 @@ from typing import Any
 from pipeline.corpora import open_corpus
 from rounds.read_prompts import read_prompts
 from schemas.errors import BaltoError, ConfigError
-from schemas.manifest import MANIFEST, write_atomically
+from schemas.lock import only_run
+from schemas.manifest import MANIFEST, remove_partials, write_atomically
 from schemas.records import Rejected, Sample
 from schemas.samples import sample_to_json
 from trainer.generation.write_corpus import write_rejected
 
 REJECTED = "rejected.jsonl"
+NOTE = "round.json"
+LOCK = ".lock"
 log = logging.getLogger(__name__)
 
 
@@ -76,14 +79,18 @@ class Stage:
 def run_round(config: RoundConfig, out: Path) -> list[dict[str, Any]]:
     """Run or resume all rounds; the scores of each (see `score_round`). Raises BaltoError when a stage fails."""
     open_corpus(config.prompts, config.format)  # wrong paths are told before anything is written
-    _hold(out, config)
-    _split_prompts(config, out / "prompts")
-    for stage in stages(config, out):
-        if stage.product.exists():
-            log.info("%s: done", stage.name)
-        else:
-            _run(stage)
-    return [score_round(out, number) for number in range(1, config.rounds + 1)]
+    with only_run(out, out / LOCK):
+        remove_partials(out, NOTE)
+        _hold(out, config)
+        for folder in (out / "prompts", *out.glob("round-*")):
+            remove_partials(folder)
+        _split_prompts(config, out / "prompts")
+        for stage in stages(config, out):
+            if stage.product.exists():
+                log.info("%s: done", stage.name)
+            else:
+                _run(stage)
+        return [score_round(out, number) for number in range(1, config.rounds + 1)]
 
 
 def stages(config: RoundConfig, out: Path) -> Iterator[Stage]:
@@ -138,7 +145,7 @@ def _hold(out: Path, config: RoundConfig) -> None:
     """Note down what is asked; refuse to go on with something else. More rounds may be asked for later."""
     asked = {name: value for name, value in dataclasses.asdict(config).items() if name != "rounds"}
     asked = json.loads(json.dumps(asked))
-    note = out / "round.json"
+    note = out / NOTE
     if note.is_file():
         before = json.loads(note.read_bytes())
         for name in sorted({*asked, *before}):
@@ -148,9 +155,8 @@ def _hold(out: Path, config: RoundConfig) -> None:
                     f"{json.dumps(asked.get(name))}; repeat that command to resume it, or name another folder"
                 )
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if {path.name for path in out.iterdir()} - {LOCK}:
         raise ConfigError(f"--out {out}: is there already and holds no round; name a new folder")
-    out.mkdir(parents=True, exist_ok=True)
     write_atomically(note, json.dumps(asked, indent=1).encode())
 
 

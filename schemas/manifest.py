@@ -7,9 +7,11 @@ The manifest is written last and atomically. A folder without one is an unfinish
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,8 @@ from schemas.shards import SCHEMA_VERSION
 MANIFEST: Final = "manifest.json"
 SHARD_FOLDER: Final = "shards"
 REJECTED_FOLDER: Final = "rejected"
+MAX_MANIFEST_BYTES: Final = 256 << 20  # a hundred thousand shards take a fifth of it
+_ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")  # of a bucket; a Path has lost its second slash
 WORK_FOLDER: Final = ".work"  # what an unfinished run needs to go on; gone when the manifest is written
 
 
@@ -90,8 +94,13 @@ class Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json into the label set `folder`, atomically."""
+    write_atomically(folder / MANIFEST, manifest_bytes(manifest))
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """What manifest.json holds."""
     text = json.dumps(dataclasses.asdict(manifest), indent=2, sort_keys=True, ensure_ascii=False)
-    write_atomically(folder / MANIFEST, (text + "\n").encode())
+    return (text + "\n").encode()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -103,6 +112,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+        sync_folder(path.parent)
     except OSError as err:  # of a full disk, say: writing to an open file does not name it
         partial.unlink(missing_ok=True)
         raise OSError(err.errno, err.strerror, str(path)) from err
@@ -111,17 +121,48 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk: else a crash of the machine may keep a later file and lose this one."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:  # a file system that cannot, such as a bucket mounted as a folder
+        return
+    finally:
+        os.close(descriptor)
+
+
+def remove_partials(folder: Path, name: str = "") -> None:
+    """Remove what writers left in `folder` that were killed in `write_atomically`. The caller is the only one who
+    writes there.   name: of the file that was to be written; empty: of any."""
+    for partial in folder.glob(f".{glob.escape(name) if name else '*'}.*.partial"):
+        if partial.is_file():
+            partial.unlink(missing_ok=True)
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the label set in `folder`. Raises ShardError, naming what is wrong and the remedy."""
     path = folder / MANIFEST
+    if _ADDRESS.match(str(folder)):
+        address = str(folder).replace(":/", "://", 1) if "://" not in str(folder) else str(folder)
+        raise ShardError(
+            f"{address}: label sets are read from local folders; copy it here first: balto copy {address} FOLDER"
+        )
     if not folder.is_dir():
         raise ShardError(f"{folder}: no such label set (it must be a folder that `balto label` wrote)")
     if not path.is_file():
         if (folder / WORK_FOLDER).is_dir():
             raise ShardError(f"{folder}: an unfinished run; the command that started it resumes it")
         raise ShardError(f"{folder}: not a label set (no {MANIFEST})")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise ShardError(f"{path}: {path.stat().st_size} bytes are no manifest; label the corpus again")
+    return parse_manifest(path.read_bytes(), str(path))
+
+
+def parse_manifest(data: bytes, path: str) -> Manifest:
+    """The manifest in the bytes of a manifest.json.   path: for messages. Raises ShardError when it cannot be one."""
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(data)
         version = values["schema_version"]
         if version != SCHEMA_VERSION:
             raise ShardError(f"{path}: schema version {version}; this balto reads version {SCHEMA_VERSION}")
@@ -129,10 +170,15 @@ def read_manifest(folder: Path) -> Manifest:
         values["inputs"] = tuple(values["inputs"])
         values["rejected"] = tuple(RejectedEntry(**entry) for entry in values["rejected"])
         for entry in (*values["shards"], *values["rejected"]):
-            if Path(entry.path).is_absolute() or ".." in Path(entry.path).parts:
+            if not _is_inside(entry.path):
                 raise ShardError(f"{path}: names a file outside the label set ({entry.path})")
         return Manifest(**values)
     except ShardError:
         raise
-    except (ValueError, KeyError, TypeError) as err:
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
         raise ShardError(f"{path}: not a readable manifest ({err}); label the corpus again") from err
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a manifest's path stays in its label set, on disks and in buckets."""
+    return not (Path(path).is_absolute() or ".." in Path(path).parts or "://" in path or "\\" in path)

@@ -1,8 +1,8 @@
 """The Parquet schema of a label set's shards. `schemas.rows` turns records into its columns and back.
 
 One row is one LabelledResponse. Rows of a prompt group stand together, sorted by (group_id, id), and never cross
-a row group, so a reader that takes row groups takes whole prompt groups. `MEANING` says what every column holds;
-the same words are stored in the file as field metadata.
+a row group, so a reader that takes row groups takes whole prompt groups. `MEANING` and `CLAIM_MEANING` say what every
+column and every field of a claim hold; the same words are stored in the file as field metadata.
 """
 
 from __future__ import annotations
@@ -13,31 +13,49 @@ import pyarrow as pa
 
 SCHEMA_VERSION: Final = 1
 
-_SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
-_GOLD_SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())])
-_LABEL_SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.int8())])
-_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
-_PASSAGE = pa.struct([("passage_id", pa.string()), ("text", pa.string())])
-_EVIDENCE = pa.struct([("passage_id", pa.string()), ("start", pa.int32()), ("end", pa.int32())])
-_CLAIM = pa.struct(
-    [
-        ("claim_id", pa.string()),
-        ("text", pa.string()),
-        ("quotes", pa.list_(pa.string())),
-        ("sentence_ids", pa.list_(pa.int32())),
-        ("spans", pa.list_(_SPAN)),
-        ("alignment", pa.string()),
-        ("verdict", pa.string()),
-        ("status", pa.string()),
-        ("score", pa.float64()),
-        ("error_spans", pa.list_(_SPAN)),
-        ("evidence", pa.list_(_EVIDENCE)),
-        ("reason", pa.string()),
-        ("extractor", pa.string()),
-        ("verifier", pa.string()),
-        ("prompt_version", pa.string()),
-    ]
-)
+# The fields of a claim, each with its meaning; `schemas.records.Claim` says more.
+CLAIM_MEANING: Final = {
+    "claim_id": "unique within the response",
+    "text": "the claim on its own, decontextualised",
+    "quotes": "pieces of the response that it was taken from",
+    "sentence_ids": "0-based sentences of the response that it was taken from",
+    "spans": "characters of the response where it stands; none: it was not found",
+    "alignment": "how it was found: exact | folded | fuzzy | unmatched",
+    "verdict": "supported | contradicted | unsupported; null exactly when status is not ok",
+    "status": "ok | unverified: REASON",
+    "score": "P(supported) in [0, 1]; null: the verifier gives none",
+    "error_spans": "the wrong words inside spans, when the verifier could name them",
+    "evidence": "characters of passages that the verdict rests on",
+    "reason": "why, in the verifier's words",
+    "extractor": "engine and version that found the claim",
+    "verifier": "engine and version that judged it",
+    "prompt_version": "of the prompts that a language model was asked with; empty: none was",
+}
+
+
+def _struct(*fields: tuple[str, pa.DataType, str]) -> pa.StructType:
+    """A struct of (name, type, meaning); the meaning is stored with the field."""
+    return pa.struct([pa.field(name, type_, metadata={"description": meaning}) for name, type_, meaning in fields])
+
+
+_START = ("start", pa.int32(), "first character, counted in Unicode code points")
+_END = ("end", pa.int32(), "the character after the last one")
+_PASSAGE_ID = ("passage_id", pa.string(), "names the passage within its record")
+_SPAN = _struct(_START, _END)
+_GOLD_SPAN = _struct(_START, _END, ("label", pa.string(), "what the person called it"))
+_LABEL_SPAN = _struct(_START, _END, ("label", pa.int8(), "+1 supported, -1 unsupported or contradicted"))
+_MESSAGE = _struct(("role", pa.string(), "who speaks: system, user, assistant"), ("content", pa.string(), "the text"))
+_PASSAGE = _struct(_PASSAGE_ID, ("text", pa.string(), "the text"))
+_EVIDENCE = _struct(_PASSAGE_ID, _START, _END)
+_CLAIM_TYPES: Final = {
+    "quotes": pa.list_(pa.string()),
+    "sentence_ids": pa.list_(pa.int32()),
+    "spans": pa.list_(_SPAN),
+    "score": pa.float64(),
+    "error_spans": pa.list_(_SPAN),
+    "evidence": pa.list_(_EVIDENCE),
+}
+_CLAIM = _struct(*((name, _CLAIM_TYPES.get(name, pa.string()), meaning) for name, meaning in CLAIM_MEANING.items()))
 
 # (name, type, may be null, meaning)
 _COLUMNS: Final[tuple[tuple[str, pa.DataType, bool, str], ...]] = (
@@ -69,6 +87,7 @@ _COLUMNS: Final[tuple[tuple[str, pa.DataType, bool, str], ...]] = (
     ("n_unverified", pa.int32(), False, "claims without a verdict"),
     ("n_unmatched", pa.int32(), False, "claims that were not found in the response"),
     ("n_conflicts", pa.int32(), False, "claims whose characters the opposite verdict claims too"),
+    ("n_doubtful", pa.int32(), False, "claims with a verdict whose score is too uncertain to label tokens"),
     ("n_tokens", pa.int32(), False, "tokens"),
     ("n_tokens_supported", pa.int32(), False, "tokens with label +1"),
     ("n_tokens_unsupported", pa.int32(), False, "tokens with label -1"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from schemas.records import NEGATIVE, POSITIVE, LabelSpan, TokenLabels
 
 BYTES: Final = "bytes"  # the built-in tokenizer: one token per UTF-8 byte, lossless on any text
 STAGE: Final = "label_tokens"
+log = logging.getLogger(__name__)
 _PROBE: Final = "Balto ran 674 miles."
 _FINGERPRINTED: Final = ("normalizer", "pre_tokenizer", "model", "added_tokens")
 
@@ -134,7 +136,20 @@ def load_tokenizer(name: str) -> ResponseTokenizer:
     """
     if name == BYTES:
         return ByteTokenizer()
-    tokenizer = ResponseTokenizer(name, _read_tokenizer(name))
+    return _checked(name, _read_tokenizer(name))
+
+
+def tokenizer_from_json(name: str, data: bytes) -> ResponseTokenizer:
+    """The tokenizer in the bytes of a tokenizer.json.   name: what the label set calls it."""
+    try:
+        loaded = Tokenizer.from_buffer(data)
+    except Exception as err:  # tokenizers raises bare Exception
+        raise ConfigError(f"tokenizer {name}: not a readable tokenizer.json ({_first_line(err)})") from err
+    return _checked(name, loaded)
+
+
+def _checked(name: str, loaded: Tokenizer) -> ResponseTokenizer:
+    tokenizer = ResponseTokenizer(name, loaded)
     try:
         offsets = tokenizer.tokenizer.encode(_PROBE, add_special_tokens=False).offsets
     except Exception as err:  # tokenizers raises bare Exception
@@ -160,6 +175,7 @@ def _read_tokenizer(name: str) -> Tokenizer:
             raise ConfigError(f"tokenizer {file}: not a readable tokenizer.json ({_first_line(err)})") from err
     if path.is_absolute() or name.startswith((".", "~")) or path.suffix == ".json" or name.count("/") > 1:
         raise ConfigError(f"tokenizer {name}: no such file or folder")
+    log.info("no file or folder %s here: asking the Hugging Face hub for a tokenizer of that name", name)
     try:
         return Tokenizer.from_pretrained(name)
     except Exception as err:  # the hub client and the parser raise many kinds

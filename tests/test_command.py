@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ def labels(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("labels") / "labels"
     balto("label", SAMPLE / "corpus.jsonl", "--tokenizer", SAMPLE / "tokenizer.json", "--out", out)
     return out
+
+
+def test_version_is_the_package_s():
+    assert balto("--version") == f"balto {version('balto')}\n"
 
 
 def test_label_ends_with_a_summary_that_adds_up(tmp_path):
@@ -87,10 +92,13 @@ BAD = [
     (("label", "{corpus}", "--out", "{out}", "--labels", "silver"), "--labels silver: must be one of"),
     (("label", "{corpus}", "--out", "{out}", "--frobnicate"), "--frobnicate: neither an option"),
     (("label", "{corpus}", "--out", "{out}", "--runner", "NoSuchRunner"), "--runner NoSuchRunner: Unexpected pipeline"),
-    (("label", "{corpus}", "--out", "{out}", "--runner=x.DaskRunner"), "--runner x.DaskRunner: it loses"),
-    (("label", "{corpus}", "--out", "gs://bucket/labels"), "local folders only"),
+    (
+        ("label", "{corpus}", "--out", "{out}", "--runner=x.DaskRunner"),
+        "--runner x.DaskRunner: it mixes up tagged outputs",
+    ),
+    (("label", "{corpus}", "--out", "ftp://bucket/labels"), "nothing here reads ftp://"),
     (("label", "{corpus}", "--out", "{tmp}/odd.jsonl"), "is a file"),
-    (("label", "{corpus}", "--out", "{corpus}"), "is read from there"),
+    (("label", "{corpus}", "--out", "{corpus}"), "is a file; name a new folder"),
     (("project", "{tmp}/none", "--tokenizer", "bytes", "--out", "{out}"), "no such label set"),
     (("stats", "{tmp}"), "not a label set"),
     (("stats", "{tmp}/none"), "no such label set"),

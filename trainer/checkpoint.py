@@ -34,7 +34,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from schemas.errors import BaltoError
-from schemas.manifest import write_atomically
+from schemas.manifest import sync_folder, write_atomically
 from trainer.distributed import Ranks
 
 FOLDER: Final = "checkpoints"
@@ -76,10 +76,10 @@ def save_checkpoint(
         write_atomically(partial / "state.json", json.dumps(described, indent=2).encode())
         _sync_files(partial)
         if final.exists():  # the same step again, after resuming
-            shutil.rmtree(final)
+            _remove(final)
         os.replace(partial, final)
-        _sync_folder(final.parent)
-        _prune(run / FOLDER, keep)
+        sync_folder(final.parent)
+        prune(run, keep)
     ranks.barrier()
 
 
@@ -150,25 +150,29 @@ def _random_states() -> dict[str, torch.Tensor]:
     return states
 
 
-def _prune(folder: Path, keep: int) -> None:
+def prune(run: Path, keep: int) -> None:
+    """Remove the oldest checkpoints beyond `keep`, and what a run left that was killed while it wrote or pruned."""
+    folder = run / FOLDER
     whole = sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
-    for path in (*whole[:-keep], *folder.glob(".step-*.partial")):
+    for path in whole[:-keep]:
+        _remove(path)
+    for path in folder.glob(".step-*.partial"):
         shutil.rmtree(path)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Under another name first: a run that is killed meanwhile leaves no half of a checkpoint under its own."""
+    doomed = checkpoint.with_name(f".{checkpoint.name}.old.partial")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.replace(checkpoint, doomed)
+    shutil.rmtree(doomed)
 
 
 def _sync_files(folder: Path) -> None:
     for path in folder.iterdir():
         with open(path, "rb") as file:
             os.fsync(file.fileno())
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder)
 
 
 def _damaged(checkpoint: Path, err: Exception) -> BaltoError:

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from schemas.errors import BaltoError, ConfigError
-from schemas.manifest import write_atomically
+from schemas.lock import only_run
+from schemas.manifest import remove_partials, write_atomically
 from trainer.checkpoint import FOLDER, TrainState, latest_checkpoint, read_state
 from trainer.config import MAY_CHANGE, TrainConfig, flag, to_yaml
+from trainer.data.index import GroupIndex, save_index
 from trainer.data.label_sets import LabelSet
+from trainer.distributed import Ranks
 
 CONFIG: Final = "config.yaml"
+INDEX: Final = "index.npz"
+LOCK: Final = ".lock"
+# What a run may have written when it is killed before it stores its config.
+_EARLY: Final = re.compile(r"\.lock|index\.npz|reference-[0-9a-f]+\.safetensors|\..*\.partial")
 
 
 def check_run_folder(run: Path) -> None:
     """Refuse, before any work, a folder that is something else than a run."""
     if run.is_file():
         raise ConfigError(f"--out {run}: is a file")
-    if run.is_dir() and any(run.iterdir()) and not (run / CONFIG).is_file():
+    if not run.is_dir() or (run / CONFIG).is_file():
+        return
+    if not all(_EARLY.fullmatch(path.name) for path in run.iterdir()):
         raise ConfigError(f"--out {run}: holds other files and no run; name a new folder")
+
+
+@contextlib.contextmanager
+def hold_run_folder(run: Path, ranks: Ranks) -> Iterator[None]:
+    """Keep other runs out of the folder. Raises ConfigError when one is writing there."""
+    if not ranks.is_first:
+        yield
+        return
+    with only_run(run, run / LOCK):
+        remove_partials(run)
+        yield
 
 
 def identity(config: TrainConfig, model: str, rendering: str, label_sets: Sequence[LabelSet]) -> dict[str, Any]:
@@ -47,7 +69,8 @@ def start_or_resume(run: Path, identity: Mapping[str, Any]) -> tuple[Path | None
     return checkpoint, state
 
 
-def store_config(run: Path, config: TrainConfig) -> None:
-    """Write the resolved config into the run."""
+def store_run(run: Path, config: TrainConfig, index: GroupIndex) -> None:
+    """Write the resolved config into the run, and the index that every later start plans with."""
     run.mkdir(parents=True, exist_ok=True)
     write_atomically(run / CONFIG, to_yaml(config).encode())
+    save_index(run / INDEX, index)

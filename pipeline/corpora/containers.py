@@ -18,6 +18,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.storage import open_file, parquet_source
 from schemas.errors import ConfigError
 
 JSONL: Final = "jsonl"
@@ -77,8 +78,8 @@ def read_records(path: str, container: str, max_record_bytes: int = MAX_RECORD_B
 def open_bytes(path: str) -> Iterator[IO[bytes]]:
     """The file's bytes, decompressed when it is gzip by content. A read that fails is a ConfigError with the path."""
     try:
-        with open(path, "rb") as file:
-            if file.peek(2)[:2] != b"\x1f\x8b":
+        with open_file(path) as file:
+            if file.peek(2)[:2] != b"\x1f\x8b":  # type: ignore[attr-defined]  # both kinds are BufferedReaders
                 yield file
                 return
             with gzip.GzipFile(fileobj=file) as unzipped:
@@ -204,7 +205,8 @@ class _ArrayText:
 def _read_parquet(path: str) -> Iterator[RawRecord]:
     row = 0
     try:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_CHUNK_BYTES) as file:  # else whole row groups
+        # pre_buffer would hold whole row groups
+        with parquet_source(path) as source, pq.ParquetFile(source, pre_buffer=False, buffer_size=_CHUNK_BYTES) as file:
             for batch in file.iter_batches(batch_size=_batch_rows(file.metadata)):
                 for value, reason in _rows(batch):
                     row += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +12,16 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
+from pipeline.storage import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
 from schemas.errors import ConfigError
+from schemas.samples import describe_value
 
 FORMATS: Final = ("balto", "ragtruth", "factscore", "confiqa", "plain")
 _RAGTRUTH_SOURCES: Final = "ragtruth sources"  # source_info.jsonl: read beside response.jsonl, no corpus of its own
 _SNIFFED_RECORDS: Final = 20
 _GZIP_OVERHEAD: Final = 1024  # header, trailer and blocks of text that does not compress
 _GZIP_RATIO: Final = 3  # of JSON text; used only where the gzip trailer cannot be right
+_CONTAINERS: Final = "a corpus is one JSON object per line, one JSON array of objects, or Parquet; gzip is taken too"
 _ENDINGS: Final = (".gz", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
@@ -59,6 +61,24 @@ def open_corpus(patterns: Sequence[str], format: str | None = None) -> list[Corp
     return _without_companions(files)
 
 
+def assumed_corpus(patterns: Sequence[str], format: str | None) -> list[CorpusFile]:
+    """Files of that name and format, without a look at them: for a dry run, which reads nothing."""
+    known = format or "balto"
+    names = _names(patterns)
+    return [
+        CorpusFile(
+            path,
+            known,
+            containers.PARQUET if path.endswith(".parquet") else containers.JSONL,
+            0,
+            name,
+            _stem(name),
+            (join(os.path.dirname(path), ragtruth.SOURCES_NAME),) if known == "ragtruth" else (),
+        )
+        for path, name in zip(patterns, names, strict=True)
+    ]
+
+
 def corpus_size_bytes(files: Sequence[CorpusFile]) -> int:
     """About how many bytes the corpus has when decompressed, companions included."""
     return sum(_plain_size(file.path, file.container) for file in files) + sum(
@@ -69,23 +89,37 @@ def corpus_size_bytes(files: Sequence[CorpusFile]) -> int:
 def _matching_paths(patterns: Sequence[str]) -> list[str]:
     found: dict[str, str] = {}
     for pattern in patterns:
-        for path in _expand(pattern):
-            found.setdefault(os.path.realpath(path), path)
+        try:
+            paths = _expand(pattern)
+        except OSError as err:
+            raise ConfigError(
+                f"{pattern}: cannot be reached ({err.strerror}); check {_what_to_check(pattern)}"
+            ) from err
+        for path in paths:
+            found.setdefault(_same_file(path), path)
     return sorted(found.values())
 
 
 def _expand(pattern: str) -> list[str]:
-    if os.path.isdir(pattern):
-        raise ConfigError(
-            f"{pattern}: is a directory; name its files, for example '{os.path.join(pattern, '*.jsonl')}'"
-        )
-    if os.path.exists(pattern):
+    if is_local(pattern) and os.path.isdir(pattern):
+        raise ConfigError(f"{pattern}: is a directory; name its files, for example '{join(pattern, '*.jsonl')}'")
+    if is_local(pattern) and os.path.exists(pattern) and not os.path.isfile(pattern):
+        raise ConfigError(f"{pattern}: is a pipe or a device, and a corpus is read twice; write it to a file first")
+    if file_facts(pattern) is not None:
         return [pattern]
-    paths = [path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path)]
+    paths = [one.path for one in find_files(pattern)] if has_wildcard(pattern) else []
     if not paths:
-        hint = "copy remote files to a local folder first" if "://" in pattern else "check the path and the wildcards"
-        raise ConfigError(f"{pattern}: no such file; {hint}")
+        raise ConfigError(f"{pattern}: no such file; check {_what_to_check(pattern)}")
     return paths
+
+
+def _what_to_check(pattern: str) -> str:
+    return "the path and the wildcards" if is_local(pattern) else "the address, the wildcards and your access to it"
+
+
+def _same_file(path: str) -> str:
+    """What two names of one file have in common."""
+    return os.path.realpath(path) if is_local(path) else path
 
 
 def _open_file(path: str, name: str, id_prefix: str, format: str | None) -> CorpusFile:
@@ -94,11 +128,18 @@ def _open_file(path: str, name: str, id_prefix: str, format: str | None) -> Corp
         raise ConfigError(f"{path}: has no records; remove it from the corpus or write it again")
     found = format or _detect_format(path, container)
     companions = (ragtruth.sources_path(path),) if found == "ragtruth" else ()
-    return CorpusFile(path, found, container, os.path.getsize(path), name, id_prefix, companions)
+    return CorpusFile(path, found, container, _size_bytes(path), name, id_prefix, companions)
+
+
+def _size_bytes(path: str) -> int:
+    facts = file_facts(path)
+    if facts is None:
+        raise ConfigError(f"{path}: was there a moment ago and is gone; start again")
+    return facts.size_bytes
 
 
 def _detect_format(path: str, container: str) -> str:
-    records = islice(containers.read_records(path, container), _SNIFFED_RECORDS)
+    records = list(islice(containers.read_records(path, container), _SNIFFED_RECORDS))
     objects = [record.value for record in records if type(record.value) is dict]
     formats = {name for obj in objects if (name := _format_of(obj)) is not None}
     if formats == {"balto", "plain"}:
@@ -109,6 +150,8 @@ def _detect_format(path: str, container: str) -> str:
         raise ConfigError(
             f"{path}: mixes the formats {', '.join(sorted(formats))}; split it, or name one with --format"
         )
+    if not objects:
+        raise ConfigError(f"{path}: {_no_object(records)}; {_CONTAINERS}")
     raise ConfigError(f"{path}: no known format in its first records ({_keys(objects)}); {_remedy()}")
 
 
@@ -130,9 +173,15 @@ _DETECTORS: Final[tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...]] =
 )
 
 
+def _no_object(records: Sequence[containers.RawRecord]) -> str:
+    if not records:
+        return "an empty JSON array"
+    first = records[0]
+    found = first.reason or f"not an object but {describe_value(first.value)}"
+    return f"no JSON object in its first records (record {first.row}: {found})"
+
+
 def _keys(objects: Sequence[Mapping[str, Any]]) -> str:
-    if not objects:
-        return "no JSON object among them; JSON must be one object per line, or one array of objects"
     return "fields " + ", ".join(repr(name)[1:-1][:40] for name in list(objects[0])[:8])
 
 
@@ -142,8 +191,8 @@ def _remedy() -> str:
 
 def _without_companions(files: list[CorpusFile]) -> list[CorpusFile]:
     """A pattern such as `ragtruth/*.jsonl` matches the sources too; they are read with their responses."""
-    companions = {os.path.realpath(path) for file in files for path in file.companions}
-    kept = [file for file in files if os.path.realpath(file.path) not in companions]
+    companions = {_same_file(path) for file in files for path in file.companions}
+    kept = [file for file in files if _same_file(file.path) not in companions]
     stray = [file for file in kept if file.format == _RAGTRUTH_SOURCES] or ([] if kept else files)
     if stray:
         raise ConfigError(f"{stray[0].path}: holds the sources of RAGTruth; name the response.jsonl beside it instead")
@@ -152,7 +201,7 @@ def _without_companions(files: list[CorpusFile]) -> list[CorpusFile]:
 
 def _names(paths: Sequence[str]) -> list[str]:
     """The shortest ends of the paths, in whole folders, that tell them apart: mostly just the base names."""
-    parts = [os.path.normpath(path).split(os.sep) for path in paths]
+    parts = [(os.path.normpath(path) if is_local(path) else path).split("/") for path in paths]
     depths = [1] * len(paths)
     while True:
         names = ["/".join(part[-depth:]) for part, depth in zip(parts, depths, strict=True)]
@@ -179,9 +228,10 @@ def _stem(name: str) -> str:
 
 def _plain_size(path: str, container: str) -> int:
     if container == containers.PARQUET:
-        return containers.parquet_bytes(pq.read_metadata(path))
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
+        with parquet_source(path) as source:
+            return containers.parquet_bytes(pq.read_metadata(source))
+    size = _size_bytes(path)
+    with open_file(path) as file:
         if file.read(2) != b"\x1f\x8b":
             return size
         file.seek(-4, os.SEEK_END)
@@ -191,6 +241,7 @@ def _plain_size(path: str, container: str) -> int:
 
 def _parquet_rows(path: str) -> int:
     try:
-        return pq.read_metadata(path).num_rows
+        with parquet_source(path) as source:
+            return pq.read_metadata(source).num_rows
     except (OSError, ValueError) as err:  # pyarrow's ArrowInvalid is a ValueError
         raise ConfigError(f"{path}: damaged Parquet file ({' '.join(str(err).split())[:200]}); write it again") from err

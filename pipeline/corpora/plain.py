@@ -1,6 +1,7 @@
 """The format "plain": prompt, context and response under the names that retrieval data commonly gives them.
 
 The first name present counts. All other fields of our own format may stand beside them; further fields are ignored.
+A chat log under `messages` that ends with the assistant's turn holds prompt and response in one.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from schemas.errors import RecordError
 from schemas.records import Sample
 from schemas.samples import FIELDS
 
-PROMPT_NAMES: Final = ("prompt", "question", "query", "instruction")
+PROMPT_NAMES: Final = ("prompt", "question", "query", "instruction", "messages")
 CONTEXT_NAMES: Final = ("context", "passages", "documents", "contexts")
 RESPONSE_NAMES: Final = ("response", "answer", "output", "completion")
+_ANSWERS: Final = "assistant"
 _TEXT_NAMES: Final = ("text", "content", "page_content")
 
 
@@ -32,10 +34,15 @@ def convert(obj: Any, place: Place) -> tuple[Sample]:
     """The Sample of one record; without an id it is `<file>:<row>`."""
     obj = require_object(obj, "record")
     ours = {name: obj[name] for name in FIELDS if name in obj}
-    ours["prompt"] = obj[_required_name(obj, PROMPT_NAMES)]
-    ours["context"] = _passages(obj[_required_name(obj, CONTEXT_NAMES)])
-    ours["response"] = obj.get(_first_name(obj, RESPONSE_NAMES) or "")
+    prompt, response = obj[_required_name(obj, PROMPT_NAMES)], obj.get(response_name(obj) or "")
+    if response is None and _ends_with_answer(prompt):
+        prompt, response = prompt[:-1], prompt[-1].get("content")
+    ours |= {"prompt": prompt, "context": _passages(obj[_required_name(obj, CONTEXT_NAMES)]), "response": response}
     return (to_sample(ours, place),)
+
+
+def _ends_with_answer(prompt: Any) -> bool:
+    return type(prompt) is list and len(prompt) > 1 and type(prompt[-1]) is dict and prompt[-1].get("role") == _ANSWERS
 
 
 def _passages(value: Any) -> Any:

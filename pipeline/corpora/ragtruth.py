@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from pipeline.corpora.containers import JSONL, read_records
+from pipeline.corpora.flatten_object import flatten_object
 from pipeline.corpora.place import Converter, Place, json_text, require_list, require_object, require_text, to_sample
+from pipeline.storage import file_facts, join
 from schemas.errors import ConfigError, RecordError
 from schemas.records import Sample
 from schemas.samples import checked_integer, describe_value
@@ -44,11 +46,11 @@ def is_source(obj: Mapping[str, Any]) -> bool:
 
 def sources_path(responses_path: str) -> str:
     """The source_info.jsonl beside a response.jsonl."""
-    folder = os.path.dirname(responses_path)
+    folder = os.path.dirname(responses_path)  # of an address too
     for name in (SOURCES_NAME, f"{SOURCES_NAME}.gz"):
-        if os.path.isfile(os.path.join(folder, name)):
-            return os.path.join(folder, name)
-    missing = os.path.join(folder, SOURCES_NAME)
+        if file_facts(join(folder, name)) is not None:
+            return join(folder, name)
+    missing = join(folder, SOURCES_NAME)
     raise ConfigError(
         f"{responses_path}: RAGTruth responses need their sources, but {missing} is missing; put it there"
     )
@@ -121,7 +123,7 @@ def _source(obj: Mapping[str, Any]) -> _Source:
     elif type(info) is dict and "passages" in info:
         prompt, context = require_text(info, "question"), _split_passages(require_text(info, "passages"))
     elif type(info) is dict:
-        prompt, context = _DATA2TXT_PROMPT, list(_flatten(info))
+        prompt, context = _DATA2TXT_PROMPT, list(flatten_object(info))
     else:
         raise RecordError("read", f"source_info: expected a string or an object, found {describe_value(info)}")
     return _Source(task, prompt, context, require_text(obj, "prompt") if obj.get("prompt") else None)
@@ -139,42 +141,6 @@ def _split_passages(text: str) -> list[dict[str, str]]:
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     pieces = [(mark[1], text[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)]
     return [{"passage_id": f"passage {number}", "text": piece} for number, piece in pieces]
-
-
-def _flatten(info: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """A JSON object as text that engines can match: one passage of "hours.Monday: ..." lines, one per listed object."""
-    lines: list[str] = []
-    listed: list[tuple[str, Mapping[str, Any]]] = []
-    _collect_lines(info, "", lines, listed)
-    yield {"passage_id": "data", "text": "\n".join(lines)}
-    for passage_id, item in listed:  # grows while objects inside listed objects are found
-        inner: list[str] = []
-        _collect_lines(item, "", inner, listed, inside=f"{passage_id}.")
-        yield {"passage_id": passage_id, "text": "\n".join(inner)}
-
-
-def _collect_lines(
-    value: Any, name: str, lines: list[str], listed: list[tuple[str, Mapping[str, Any]]], inside: str = ""
-) -> None:
-    if type(value) is dict:
-        for key, item in value.items():
-            _collect_lines(item, f"{name}.{key}" if name else key, lines, listed, inside)
-    elif type(value) is list:
-        listed += [(f"{inside}{name} {number}", item) for number, item in enumerate(value, 1) if type(item) is dict]
-        scalars = [_scalar(item) for item in value if type(item) is not dict]
-        if scalars or not value:
-            lines.append(f"{name}: {', '.join(scalars) or 'none'}")
-    else:
-        lines.append(f"{name}: {_scalar(value)}")
-
-
-def _scalar(value: object) -> str:
-    """null is said in words: a response that fills it in is wrong, and "null" would mean nothing to an engine."""
-    if value is None:
-        return "not stated"
-    if type(value) is bool:
-        return "yes" if value else "no"
-    return value if type(value) is str else json_text(value, "source_info")
 
 
 def _id_text(obj: Mapping[str, Any], name: str) -> str:

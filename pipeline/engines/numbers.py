@@ -1,7 +1,8 @@
 """Numbers of a text as values (digits, number words, scales), and whether a context bears a claimed number.
 
 "1.2 million" is borne by "1,234,567" (equal after rounding to the claim's two significant digits), "fifteen" by "15".
-"15" is not borne by "14", and a claim that is more precise than the context is not borne either.
+"15" is not borne by "14", and a claim that is more precise than the context is not borne either. "26 °C" is borne by
+"79 °F", "5 PM" by "17:00", and "at the age of 14" by two years that lie 14 apart.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
+from pipeline.engines.clock import other_half, read_time
 from pipeline.engines.words import NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, stem, word_set
 
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
@@ -32,19 +34,25 @@ _CONVERSIONS: dict[str, tuple[float, float]] = {
     )
     for unit in units.split()
 }  # fmt: skip
-_DEGREES, _CENTURY = stem("degrees"), stem("century")
+_DEGREES, _CENTURY, _YEARS = stem("degrees"), stem("century"), stem("years")
+_AGES = frozenset(map(stem, ("age", "aged")))
+_MAX_YEARS = 12  # with more years in a context, some two of them lie any number apart
 _MAX_COMPARED = 500  # context numbers tried for a conversion: bounds the time per claim
 _MAX_DIGITS = 30  # longer digit strings are identifiers: compared as text
 
 
 class Number(NamedTuple):
-    """A number at tokens [first, last] of a text. `digits`: its significant digits; `approximate`: "about 300"."""
+    """A number at tokens [first, last] of a text. `digits`: its significant digits; `approximate`: "about 300".
+
+    clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
+    """
 
     first: int
     last: int
     value: float | str
     digits: int
     approximate: bool = False
+    clock: bool = False
 
 
 @lru_cache(maxsize=1 << 14)
@@ -59,8 +67,8 @@ def _parse_digits(text: str) -> tuple[float | str, int]:
     return float(plain), max(1, len(significant))
 
 
-def find_numbers(tokens: Tokens) -> list[Number]:
-    """Every number of a text in order; number words and scales are joined ("twenty-five", "1.2 million")."""
+def find_numbers(text: str, tokens: Tokens) -> list[Number]:
+    """Every number of a text in order; number words and scales are joined ("twenty-five", "1.2 million", "5:30 pm")."""
     if NUMBER not in tokens.kinds:
         return []
     found: list[Number] = []
@@ -70,14 +78,17 @@ def find_numbers(tokens: Tokens) -> list[Number]:
             at = kinds.index(NUMBER, at)
         except ValueError:
             return found
-        number = _read_number(tokens, at)
+        number = _read_number(text, tokens, at)
         found.append(number)
         at = number.last + 1
 
 
-def _read_number(tokens: Tokens, first: int) -> Number:
+def _read_number(text: str, tokens: Tokens, first: int) -> Number:
     word = tokens.words[first]
     if word[0].isdigit():
+        time = read_time(text, tokens, first)
+        if time is not None:
+            return Number(first, time.last, float(time.minutes), 4, time.ambiguous, clock=True)
         value, digits = _parse_digits(word)
     else:
         stem = tokens.stems[first]
@@ -113,15 +124,38 @@ class NumberIndex:
     def __init__(self, numbers: Iterable[Number]) -> None:
         self.exact: set[float | str] = set()
         self.values: list[float] = []
+        self.times: set[float | str] = set()
         self._rounded: set[tuple[int, float]] = set()
+        self._hours: set[float | str] = set()
+        clock: list[Number] = []
         for number in numbers:
-            if number.value in self.exact:
-                continue
-            self.exact.add(number.value)
-            if isinstance(number.value, float):
-                self.values.append(number.value)
-                for digits in range(1, min(number.digits, 5)):
-                    self._rounded.add((digits, _round_to(number.value, digits)))
+            if number.clock:
+                clock.append(number)
+            elif number.value not in self.exact:
+                self._add(number)
+        if clock:
+            self._add_times(clock)
+        years = [value for value in self.values if 1000 <= value <= 2100 and value.is_integer()]
+        self._years = years if len(years) <= _MAX_YEARS else []
+
+    def _add(self, number: Number) -> None:
+        self.exact.add(number.value)
+        if isinstance(number.value, float):
+            self.values.append(number.value)
+            for digits in range(1, min(number.digits, 5)):
+                self._rounded.add((digits, _round_to(number.value, digits)))
+
+    def _add_times(self, clock: list[Number]) -> None:
+        """Times, and their hours as plain numbers ("open till 10"). One hour past 12 says that the clock has 24."""
+        minutes = [float(number.value) for number in clock]
+        has_24 = any(value >= 13 * 60 for number, value in zip(clock, minutes, strict=True) if not number.approximate)
+        self.times.update(minutes)
+        if not has_24:
+            self.times.update(
+                other_half(int(value)) for number, value in zip(clock, minutes, strict=True) if number.approximate
+            )
+        self._hours.update(value // 60 for value in self.times if isinstance(value, float))
+        self._hours.update(other_half(int(value)) // 60 for value in self.times if isinstance(value, float))
 
     def bears_converted(self, claimed: Number, tokens: Tokens) -> bool:
         """True when the context has the number in another unit, within 3 % or one degree: "26 °C" for "79 °F"."""
@@ -135,9 +169,28 @@ class NumberIndex:
         tolerance = 1.0 if offset else 0.03 * abs(target)
         return any(abs(value - target) <= tolerance for value in islice(self.values, _MAX_COMPARED))
 
+    def bears_elapsed(self, claimed: Number, tokens: Tokens) -> bool:
+        """True for an age or a number of years that lies between two years of the context, birthday passed or not."""
+        before = tokens.stems[max(0, claimed.first - 2) : claimed.first]
+        after = tokens.stems[claimed.last + 1 : claimed.last + 2]
+        asked = claimed.value
+        if not self._years or isinstance(asked, str) or not (after == [_YEARS] or _AGES & set(before)):
+            return False
+        return any(late - early - asked in (0, 1) for late in self._years for early in self._years)
+
+    def bears_time(self, claimed: Number) -> bool:
+        """True when the context has the time of day, or its full hour as a plain number."""
+        minutes = int(claimed.value)
+        asked = {minutes, other_half(minutes)} if claimed.approximate else {minutes}
+        if not self.times.isdisjoint(asked):
+            return True
+        return minutes % 60 == 0 and not self.exact.isdisjoint({minutes // 60, other_half(minutes) // 60})
+
     def bears(self, claimed: Number) -> bool:
         """True when the context has the number itself, or a more precise one that rounds to it."""
-        if claimed.value in self.exact:
+        if claimed.clock:
+            return self.bears_time(claimed)
+        if claimed.value in self.exact or claimed.value in self._hours:
             return True
         if isinstance(claimed.value, str) or (claimed.digits < 2 and not claimed.approximate):
             return False
@@ -148,7 +201,7 @@ def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:
     """The numbers a text states: not list markers, "passages 1 and 3", "20th century", or digits inside names."""
     stated: list[Number] = []
     referring = -9  # the last word of a reference such as "passages 1, 2 and 3"
-    for number in find_numbers(tokens):
+    for number in find_numbers(text, tokens):
         start, end = tokens.starts[number.first], tokens.ends[number.last]
         before = tokens.stems[number.first - 1] if number.first else ""
         after = tokens.stems[number.last + 1 : number.last + 3]
@@ -171,5 +224,12 @@ def _is_inside_name(text: str, start: int, end: int) -> bool:
 
 
 def missing_numbers(numbers: Sequence[Number], tokens: Tokens, index: NumberIndex) -> list[Number]:
-    """The stated numbers that the context does not bear, neither as they stand nor converted from another unit."""
-    return [number for number in numbers if not index.bears(number) and not index.bears_converted(number, tokens)]
+    """The stated numbers that the context bears neither as they stand, nor in another unit, nor as time elapsed."""
+    return [number for number in numbers if not is_borne(number, tokens, index)]
+
+
+def is_borne(number: Number, tokens: Tokens, index: NumberIndex) -> bool:
+    """Whether a context bears a stated number."""
+    if index.bears(number):
+        return True
+    return not number.clock and (index.bears_converted(number, tokens) or index.bears_elapsed(number, tokens))

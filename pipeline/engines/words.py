@@ -21,14 +21,18 @@ CONTENT: Final = 2
 NUMBER: Final = 3  # digits or a number word
 
 _IDEOGRAPH = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_UPPER, _LOWER = "A-Z\u00c0-\u00d6\u00d8-\u00de", "a-z\u00df-\u00f6\u00f8-\u024f"
+# Latin words first: the common case, and cheaper than \w. A word ends before a capital inside it ("OutdoorSeating" of a
+# JSON key is two words, "WiFi" the same two as "Wi-Fi", "PhD" as "Ph.D."), but capitals in a row stay together.
 _TOKEN = re.compile(
-    r"([A-Za-z\u00c0-\u024f]+(?:['\u2019][A-Za-z]+)?"  # Latin words first: the common case, and cheaper than \w
-    rf"|\d+(?:[.,]\d+)*|[{_IDEOGRAPH}]|[^\W\dA-Za-z_\u00c0-\u024f{_IDEOGRAPH}]+)"
+    rf"((?:[{_UPPER}]+[{_LOWER}]*|[{_LOWER}]+)(?:['\u2019][A-Za-z]+)?"
+    rf"|\d+(?:[.,]\d+)*|[{_IDEOGRAPH}]|[^\W\d_{_UPPER}{_LOWER}{_IDEOGRAPH}]+)"
 )
 # The same for text without other letters. It begins with one character class and never goes back, so that the regex
 # engine skips to the next word at full speed: half the time of the plain `word|number`.
 _ASCII_TOKEN = re.compile(
-    r"([A-Za-z0-9](?:(?<=[A-Za-z])[A-Za-z]*+(?:'[A-Za-z]++)?+|(?<=[0-9])[0-9]*+(?:[.,][0-9]++)*+))"
+    r"([A-Za-z0-9](?:(?<=[a-z])[a-z]*+(?:'[A-Za-z]++)?+|(?<=[A-Z])[A-Z]*+[a-z]*+(?:'[A-Za-z]++)?+"
+    r"|(?<=[0-9])[0-9]*+(?:[.,][0-9]++)*+))"
 )
 
 _FUNCTION_WORDS = """

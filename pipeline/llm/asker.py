@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from pipeline.llm.cache import ReplyCache, open_cache
 from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
@@ -13,11 +14,13 @@ from pipeline.llm.limits import Pace, share
 from pipeline.llm.prices import price_of
 from pipeline.llm.reply_key import reply_key
 from pipeline.llm.transport import Transport
+from pipeline.llm.window_check import is_cut
 from schemas.errors import BaltoError, ConfigError
 
 CHARS_PER_TOKEN = 4  # of a prompt, to book tokens before the endpoint has counted them
 # Questions in a row, beyond those under way together, that failed after all attempts: then it is not about them.
 DEAD_AFTER = 10
+log = logging.getLogger(__name__)
 
 
 class Asker:
@@ -35,6 +38,7 @@ class Asker:
         self._tokens = Pace(transport.tokens_per_minute / transport.processes)
         self._running: dict[str, asyncio.Future[ChatReply]] = {}
         self._failed_in_a_row = 0
+        self._is_cutting = False
         self._stopped = asyncio.Event()
         self.fatal: BaltoError | None = None
 
@@ -100,8 +104,20 @@ class Asker:
         else:
             self._failed_in_a_row = 0
             self.ledger.answered(request.purpose, reply.usage)
+            if is_cut(request, reply):
+                self._note_cut(reply.usage.prompt_tokens)
             self._tokens.correct(reply.usage.prompt_tokens + reply.usage.completion_tokens - booked)
         return reply
+
+    def _note_cut(self, tokens: int) -> None:
+        if not self._is_cutting:
+            self._is_cutting = True
+            log.warning(
+                "%s says it read %d tokens of a prompt of more words: it seems to drop what is too long for it; start "
+                "it with a larger window (Ollama: num_ctx) or set --context-window to what it reads",
+                *(self.transport.endpoint.base_url, tokens),
+            )
+        self.ledger.note("prompts_cut", 1)
 
     def _note_failure(self, reason: str) -> None:
         if not reason.startswith("HTTP 4"):  # a refused request says that the endpoint is there
@@ -141,7 +157,7 @@ async def open_asker(transport: Transport) -> Asker:
         raise ConfigError(f"--max-cost: no price is known for {transport.endpoint.model}; give one with --prices FILE")
     client = ChatClient(transport.endpoint, share(transport.in_flight, transport.processes))
     try:
-        cache = await open_cache(transport.cache, transport.cache_required)
+        cache = await open_cache(transport.cache, transport.cache_required, transport.cache_password, in_mid_run=True)
         ledger = Ledger(transport.ledger, price, transport.max_requests, transport.max_cost)
     except BaseException:
         await client.close()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import os
+import secrets
 import sqlite3
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from pipeline.llm.chat import API_ERROR, ChatReply, Usage
+from pipeline.llm.chat import API_ERROR, OK, ChatReply, Usage
+from pipeline.llm.endpoint import read_secret
 from schemas.errors import BaltoError, ConfigError
 
 SQLITE: Final = "sqlite:"
@@ -30,13 +31,14 @@ NONE: Final = "none"
 REDIS_PASSWORD: Final = "BALTO_REDIS_PASSWORD"  # noqa: S105  # the variable's name
 REDIS_TIMEOUT_S: Final = 5.0
 BUSY_S: Final = 60.0
+KEY_BYTES: Final = 32
 log = logging.getLogger(__name__)
 
 
 def to_stored(reply: ChatReply) -> bytes:
     """A reply as it lies in a store."""
     usage = reply.usage
-    tokens = (usage.prompt_tokens, usage.cached_prompt_tokens, usage.completion_tokens)
+    tokens = (usage.prompt_tokens, usage.cached_prompt_tokens, usage.completion_tokens, usage.thinking_tokens)
     return orjson.dumps((reply.status, reply.text, reply.reason, tokens))
 
 
@@ -56,6 +58,10 @@ class Store(Protocol):
 
     async def get(self, key: str) -> bytes | None: ...
     async def put(self, key: str, data: bytes) -> None: ...
+    async def put_first(self, key: str, data: bytes) -> None:
+        """Like `put`, but what is there already stays."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -75,7 +81,7 @@ class ReplyCache:
         try:
             data = await store.get(key)
         except store.failures as err:
-            self._give_up(err)
+            self.give_up(err)
             return None
         return None if data is None else from_stored(data)
 
@@ -87,9 +93,20 @@ class ReplyCache:
         try:
             await store.put(key, to_stored(reply))
         except store.failures as err:
-            self._give_up(err)
+            self.give_up(err)
 
-    def _give_up(self, err: Exception) -> None:
+    async def keep_first(self, key: str, reply: ChatReply) -> ChatReply:
+        """Keep a reply unless there is one already; the one that stays, of all runs that do this at the same time."""
+        store = self._store
+        if store is not None:
+            try:
+                await store.put_first(key, to_stored(reply))
+            except store.failures as err:
+                self.give_up(err)
+        return await self.get(key) or reply
+
+    def give_up(self, err: Exception) -> None:
+        """Go on without the store, and say so once; raises BaltoError where it is required."""
         if self.required:
             raise BaltoError(
                 f"the reply cache {self.name} is gone ({type(err).__name__}); once it is back, the same command "
@@ -105,23 +122,42 @@ class ReplyCache:
             try:
                 await self._opened.close()
             except self._opened.failures as err:
-                self._give_up(err)
+                self.give_up(err)
 
 
-async def open_cache(name: str, required: bool = False) -> ReplyCache:
-    """The cache that `name` stands for. Raises ConfigError when it cannot be opened: now, not in mid-run."""
+async def open_cache(
+    name: str, required: bool = False, password: str = REDIS_PASSWORD, in_mid_run: bool = False
+) -> ReplyCache:
+    """The cache that `name` stands for. Raises ConfigError when it cannot be opened.
+
+    password: of Redis, as a reference (`read_secret`).   in_mid_run: the run has opened it before, so that a store
+    that cannot be reached now is one that went away.
+    """
     if name == NONE:
         return ReplyCache(None, name)
     if name.startswith(SQLITE):
         return ReplyCache(_SqliteStore(name.removeprefix(SQLITE)), name, required)
     if name.startswith(REDIS):
-        store = _RedisStore(name)
+        store = _RedisStore(name, password)
+        cache = ReplyCache(store, name, required)
         try:
             await store.ping()
         except store.failures as err:
-            raise ConfigError(f"--cache {name}: cannot be reached ({err})") from err
-        return ReplyCache(store, name, required)
+            if not in_mid_run:
+                raise ConfigError(f"--cache {name}: cannot be reached ({err})") from err
+            cache.give_up(err)
+        return cache
     raise ConfigError(f"--cache {name}: must be {SQLITE}PATH, redis://HOST:PORT/DB or {NONE}")
+
+
+async def kept_key(cache: ReplyCache) -> bytes:
+    """The secret of this cache, made by the first run that uses it; without a cache, one of this process's own.
+
+    The data tags of prompts are made with it (`pipeline.engines.llm.sealed_data`).
+    """
+    fresh = secrets.token_bytes(KEY_BYTES)
+    kept = await cache.keep_first("delimiter key", ChatReply(OK, fresh.hex()))
+    return bytes.fromhex(kept.text)
 
 
 class _SqliteStore:
@@ -154,6 +190,9 @@ class _SqliteStore:
             loop.call_soon(self._write)
         await asyncio.shield(self._written)
 
+    async def put_first(self, key: str, data: bytes) -> None:
+        self._file.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, data))
+
     def _write(self) -> None:
         written, self._written = self._written, None
         rows, self._waiting = list(self._waiting.items()), {}
@@ -176,7 +215,7 @@ class _SqliteStore:
 
 
 class _RedisStore:
-    def __init__(self, url: str):
+    def __init__(self, url: str, password: str):
         if urlsplit(url).password:
             raise ConfigError(f"--cache: put the password into the variable {REDIS_PASSWORD}, not into the address")
         try:
@@ -185,9 +224,8 @@ class _RedisStore:
             raise ConfigError(f"--cache {url}: needs `pip install 'balto[llm]'`") from err
         self.failures: tuple[type[Exception], ...] = (importlib.import_module("redis").RedisError, OSError)
         timeouts = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
-        password = os.environ.get(REDIS_PASSWORD) or None
         try:
-            self._client: Any = redis.from_url(url, password=password, **timeouts)
+            self._client: Any = redis.from_url(url, password=read_secret(password) or None, **timeouts)
         except ValueError as err:
             raise ConfigError(f"--cache {url}: {err}") from err
 
@@ -199,6 +237,9 @@ class _RedisStore:
 
     async def put(self, key: str, data: bytes) -> None:
         await self._client.set(f"balto:reply:{key}", data)
+
+    async def put_first(self, key: str, data: bytes) -> None:
+        await self._client.set(f"balto:reply:{key}", data, nx=True)
 
     async def close(self) -> None:
         await self._client.aclose()

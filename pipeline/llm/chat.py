@@ -40,11 +40,16 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer as the endpoint counted them; zeros when it did not say."""
+    """Tokens of one answer as the endpoint counted them; zeros when it did not say.
+
+    thinking_tokens: of the completion's, what the model thought before it answered; where the thinking was sent and
+    not counted, a quarter of its characters.
+    """
 
     prompt_tokens: int = 0
     cached_prompt_tokens: int = 0
     completion_tokens: int = 0
+    thinking_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
-"""One model behind an OpenAI-compatible endpoint: the openai package's client and connections, retries of our own.
+"""One model behind an OpenAI-compatible endpoint: the openai package's client, completions by aiohttp, our own retries.
 
-Models, files and batches are asked for through `AsyncOpenAI`. Completions take its address, its headers and the HTTP
-client that it would use, and leave out what is built on top of these for every call: on the way through
-`chat.completions.create` a request costs several times the processor time (benchmarks/llm_throughput.py). We read the
-raw reply ourselves in any case, so that one that is not what was asked for keeps its text and its usage.
+Models, files and batches are asked for through `AsyncOpenAI`. Completions take its address and its headers and are
+posted by aiohttp, which the package itself uses underneath: on the way through `chat.completions.create` a request
+costs several times the processor time (benchmarks/llm_throughput.py). We read the raw reply ourselves in any case, so
+that one that is not what was asked for keeps its text and its usage.
 """
 
 from __future__ import annotations
@@ -11,20 +11,32 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import aiohttp
 import httpx2
 import openai
 import orjson
 
 from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
-from pipeline.llm.endpoint import JSON_OBJECT, JSON_SCHEMA, Endpoint, EndpointError, resolve_key
+from pipeline.llm.endpoint import (
+    JSON_OBJECT,
+    JSON_SCHEMA,
+    NO_KEY,
+    Endpoint,
+    EndpointError,
+    request_options,
+    resolve_key,
+)
 from pipeline.llm.replies import Failure, read_completion, read_refused
 
 FIRST_WAIT_S: Final = 0.5  # before the second attempt; doubles with every further one
 LONGEST_WAIT_S: Final = 60.0
 LONGEST_RETRY_AFTER_S: Final = 900.0  # a server that asks for more will not answer this run
+MAX_REPLY_BYTES: Final = 16 << 20  # of a server that sends without end
 CONNECT_S: Final = 20.0
 
 
@@ -32,7 +44,8 @@ def completion_body(endpoint: Endpoint, request: ChatRequest) -> dict[str, Any]:
     """The body of a chat completion: JSON is asked for in the form that the endpoint honours, in words where it
     takes no schema."""
     system, form = request.system, endpoint.answer_form or JSON_SCHEMA
-    body: dict[str, Any] = {"model": endpoint.model, endpoint.token_field: request.max_tokens}
+    limit = request.max_tokens + (endpoint.thinking_tokens or 0)
+    body: dict[str, Any] = {"model": endpoint.model, endpoint.token_field: limit}
     if endpoint.temperature is not None:
         body["temperature"] = endpoint.temperature
     if form == JSON_SCHEMA:
@@ -43,8 +56,11 @@ def completion_body(endpoint: Endpoint, request: ChatRequest) -> dict[str, Any]:
         system += f"\n\nAnswer with one JSON object and nothing else. It must follow this JSON schema:\n{schema_text}"
     if form == JSON_OBJECT:
         body["response_format"] = {"type": JSON_OBJECT}
-    body["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": request.user}]
-    return body
+    if endpoint.system_role:
+        body["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": request.user}]
+    else:
+        body["messages"] = [{"role": "user", "content": f"{system}\n\n{request.user}"}]
+    return body | request_options(endpoint.options)
 
 
 class ChatClient:
@@ -55,38 +71,62 @@ class ChatClient:
 
     def __init__(self, endpoint: Endpoint, in_flight: int):
         self.endpoint = endpoint
-        limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
-        timeout = httpx2.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s))
-        self._http = openai.DefaultAioHttpClient(limits=limits, timeout=timeout, follow_redirects=False)
+        self._key = resolve_key(endpoint)
         self.openai = openai.AsyncOpenAI(
-            base_url=endpoint.base_url, api_key=resolve_key(endpoint), max_retries=0, http_client=self._http
+            base_url=endpoint.base_url,
+            api_key=self._key,
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(timeout=endpoint.timeout_s, follow_redirects=False),
         )
         self._url = f"{str(self.openai.base_url).rstrip('/')}/chat/completions"
         headers = {**self.openai.default_headers, **self.openai.auth_headers}
-        # Without the package's telemetry: nine headers that would be built, sent and parsed every time.
-        self._headers = {
-            name: value
-            for name, value in headers.items()
-            if isinstance(value, str) and not name.lower().startswith("x-stainless")
-        }
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=in_flight, ssl=httpx2.create_ssl_context()),
+            timeout=aiohttp.ClientTimeout(endpoint.timeout_s, sock_connect=min(CONNECT_S, endpoint.timeout_s)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=_proxy_of(self._url),
+            # Without the package's telemetry: nine headers that would be built, sent and parsed every time.
+            headers={
+                name: value
+                for name, value in headers.items()
+                if isinstance(value, str) and not name.lower().startswith("x-stainless")
+            },
+        )
 
     async def send(self, body: bytes) -> ChatReply | Failure:
         """Send a body once. Never raises for what the network or the server did."""
         try:
-            async with asyncio.timeout(self.endpoint.timeout_s):
-                response = await self._http.post(self._url, content=body, headers=self._headers)
-        except (httpx2.HTTPError, OSError) as err:
+            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+                content = await _read_bounded(response)
+        except (aiohttp.ClientError, OSError) as err:  # a TimeoutError is an OSError
             return self._no_reply(err)
-        if response.status_code == 200:
-            return read_completion(response.content)
-        return read_refused(response.status_code, response.headers, response.content, time.time())
+        if content is None:
+            return Failure(f"the reply has more than {MAX_REPLY_BYTES} bytes", again=False)
+        if response.status == 200:
+            return read_completion(content)
+        # Servers that repeat the key that they refuse are known; what they say goes into logs and label sets.
+        content = content.replace(self._key.encode(), b"[the key]") if self._key != NO_KEY else content
+        return read_refused(response.status, response.headers, content, time.time())
+
+    async def get_json(self, path: str) -> dict[str, Any]:
+        """The object that the server tells under `path` beside its `/v1`; {} when it tells none."""
+        root = self._url.removesuffix("/chat/completions").removesuffix("/v1")
+        try:
+            async with self._session.get(root + path, allow_redirects=False) as response:
+                content = await _read_bounded(response)
+                value = orjson.loads(content) if content and response.status == 200 else None
+        except (aiohttp.ClientError, OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
 
     def _no_reply(self, err: BaseException) -> Failure:
-        """The innermost cause tells a slow server from one that is not there: the layers above call both a timeout."""
+        """The innermost cause names what is wrong best."""
+        if isinstance(err, aiohttp.ConnectionTimeoutError):
+            return Failure(f"no connection within {CONNECT_S:g} s", again=True, code="connection")
+        if isinstance(err, TimeoutError):
+            return Failure(f"no reply within {self.endpoint.timeout_s:g} s", again=True)
         while err.__cause__ is not None:
             err = err.__cause__
-        if isinstance(err, TimeoutError | httpx2.TimeoutException | asyncio.CancelledError):
-            return Failure(f"no reply within {self.endpoint.timeout_s:g} s", again=True)
         return Failure(f"the connection failed ({type(err).__name__})", again=True, code="connection")
 
     async def ask(
@@ -130,16 +170,36 @@ class ChatClient:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._session.close()
         await self.openai.close()
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY and so on)."""
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body, decompressed; None as soon as it is longer than any reply of a model."""
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > MAX_REPLY_BYTES:
+            return None
+    return bytes(content)
 
 
 def explain(endpoint: Endpoint, failure: Failure) -> str:
     """One line for a failure that ends the run: what, where, what to do."""
     what = failure.reason
-    if what.startswith(("HTTP 401", "HTTP 403")):
+    if failure.status in (401, 403):
         return f"{endpoint.base_url} refused the key in {endpoint.api_key} ({what}); set a valid one"
-    if failure.code == "insufficient_quota" or what.startswith("HTTP 402"):
+    if failure.code == "insufficient_quota" or failure.status == 402:
         return f"{endpoint.base_url}: the account's quota is spent ({what}); the same command resumes once it is raised"
-    if what.startswith("HTTP 404"):
+    if failure.status == 404:
         return f"{endpoint.base_url}: no model {endpoint.model!r} there ({what}); see --model and --base-url"
     return f"{endpoint.base_url}: {what}"

@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from pipeline.llm.chat import CONTENT_FILTER, LENGTH, OK, REFUSAL, ChatReply, Usage
+from pipeline.llm.find_json import END_OF_THINKING
 
 RETRIED: Final = frozenset({408, 409, 425, 429})  # and every 5xx
 MAX_REASON_CHARS: Final = 300
@@ -18,13 +19,15 @@ MAX_REASON_CHARS: Final = 300
 @dataclass(frozen=True)
 class Failure:
     """A call without an answer. again: whether the same request may succeed later.   fatal: no other request of the
-    run will succeed either.   retry_after_s: what the server asked for.   code: the server's name for it."""
+    run will succeed either.   retry_after_s: what the server asked for.   code: the server's name for it.
+    status: of HTTP; 0 when there was none."""
 
     reason: str
     again: bool
     fatal: bool = False
     retry_after_s: float | None = None
     code: str = ""
+    status: int = 0
 
 
 def read_completion(body: bytes) -> ChatReply | Failure:
@@ -33,12 +36,9 @@ def read_completion(body: bytes) -> ChatReply | Failure:
         value = orjson.loads(body)
         choice = value["choices"][0]
         message = choice["message"]
-        usage = _usage(value.get("usage") or {})
         finish, refusal = choice.get("finish_reason"), message.get("refusal")
-        # A server that splits off reasoning may put a schema-bound answer there and leave the content empty.
-        text = message.get("content") or message.get("reasoning_content") or message.get("reasoning") or ""
-        if not isinstance(text, str):
-            raise TypeError("content is no text")
+        text, thinking = _text_and_thinking(message)
+        usage = _usage(value.get("usage") or {}, thinking)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as err:
         return Failure(f"the endpoint sent no chat completion ({type(err).__name__})", again=True)
     if refusal:
@@ -50,12 +50,29 @@ def read_completion(body: bytes) -> ChatReply | Failure:
     return ChatReply(OK, text, "", usage)
 
 
-def _usage(value: Mapping[str, Any]) -> Usage:
-    details = value.get("prompt_tokens_details") or {}
+def _text_and_thinking(message: Mapping[str, Any]) -> tuple[str, str]:
+    """(answer, what was thought before it as far as the server sent it). Raises TypeError when one is no text."""
+    text = message.get("content") or ""
+    thinking = message.get("reasoning_content") or message.get("reasoning") or ""
+    if isinstance(text, list):  # in parts, as some servers send it
+        text = "".join(part.get("text") or "" for part in text)
+    if not isinstance(text, str) or not isinstance(thinking, str):
+        raise TypeError("content is no text")
+    if not text.strip() and thinking.lstrip().startswith(("{", "```")):
+        return thinking, ""  # a server that takes a schema-bound answer for thinking
+    if not thinking and (end := END_OF_THINKING.search(text)):
+        thinking = text[: end.start()]
+    return text, thinking
+
+
+def _usage(value: Mapping[str, Any], thinking: str) -> Usage:
+    prompt, completion = value.get("prompt_tokens_details") or {}, value.get("completion_tokens_details") or {}
+    cached = prompt.get("cached_tokens") or value.get("prompt_cache_hit_tokens")  # the second is DeepSeek's
     return Usage(
         int(value.get("prompt_tokens") or 0),
-        int(details.get("cached_tokens") or 0),
+        int(cached or 0),
         int(value.get("completion_tokens") or 0),
+        int(completion.get("reasoning_tokens") or len(thinking) // 4),
     )
 
 
@@ -66,22 +83,24 @@ def read_refused(status: int, headers: Mapping[str, str], body: bytes, now: floa
     if status == 400 and "content_filter" in code:
         return ChatReply(CONTENT_FILTER, "", reason)
     if status == 429 and code == "insufficient_quota":
-        return Failure(reason, again=False, fatal=True, code=code)
+        return Failure(reason, again=False, fatal=True, code=code, status=status)
     if status in RETRIED or status >= 500:
-        return Failure(reason, again=True, retry_after_s=retry_after(headers.get("retry-after"), now), code=code)
-    return Failure(reason, again=False, fatal=status in (401, 402, 403, 404), code=code)
+        wait = retry_after(headers.get("retry-after"), now)
+        return Failure(reason, again=True, retry_after_s=wait, code=code, status=status)
+    return Failure(reason, again=False, fatal=status in (401, 402, 403, 404), code=code, status=status)
 
 
 def _error(body: bytes) -> tuple[str, str]:
     """(code, message) of an error body in any of the forms that servers send."""
     try:
         error = orjson.loads(body)
+        error = error[0] if isinstance(error, list) else error  # Google's form
         error = error.get("error", error)
         if isinstance(error, str):
             return "", error
         message = error.get("message") or error.get("detail") or ""
         return str(error.get("code") or ""), str(message)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, IndexError):
         return "", body[:MAX_REASON_CHARS].decode(errors="replace")
 
 

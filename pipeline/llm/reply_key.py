@@ -7,9 +7,9 @@ import hashlib
 import orjson
 
 from pipeline.llm.chat import ChatRequest
-from pipeline.llm.endpoint import Endpoint
+from pipeline.llm.endpoint import Endpoint, request_options
 
-KEY_VERSION = 1  # raise when the meaning of a stored reply changes
+KEY_VERSION = 2  # raise when the meaning of a stored reply changes
 
 
 def reply_key(endpoint: Endpoint, request: ChatRequest) -> str:
@@ -19,11 +19,12 @@ def reply_key(endpoint: Endpoint, request: ChatRequest) -> str:
         KEY_VERSION,
         endpoint.model,
         endpoint.temperature,
+        request_options(endpoint.options),
         request.system,
         request.user,
         request.schema_name,
         request.schema,
-        request.max_tokens,
+        request.max_tokens + (endpoint.thinking_tokens or 0),
         request.prompt_version,
         request.attempt,
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pipeline.llm.asker import Asker, open_asker
+from pipeline.llm.cache import kept_key
 from pipeline.llm.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,10 @@ class Service:
     def call_soon(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function on the loop's thread."""
         self.loop.call_soon_threadsafe(function, *args)
+
+    def make(self, with_key: Callable[[bytes], Any]) -> Any:
+        """What `with_key` makes with the secret of this cache."""
+        return with_key(self.run(kept_key(self.asker.cache)))
 
     def take_usage(self) -> dict[str, float]:
         """What was counted since the last call, `purpose.name` -> amount, for counters that live on other threads."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.llm.cache import NONE, SQLITE
-from pipeline.llm.endpoint import Endpoint
+from pipeline.llm.cache import NONE, REDIS_PASSWORD, SQLITE
+from pipeline.llm.endpoint import Endpoint, check_reference
 from schemas.errors import ConfigError
 
 CACHE_FILE = "llm-cache.sqlite"
@@ -23,6 +23,7 @@ class Transport:
     in_flight: requests at a time, requests_per_minute, tokens_per_minute: of the whole run, divided evenly over
     `processes`; 0 per minute: no limit.   max_requests, max_cost (US dollars): of the whole run with its resumptions;
     0: no limit.   prices: a file like `prices.json`; empty: the package's.   cache: as `open_cache` takes it.
+    cache_password: a reference, like the endpoint's key.
     ledger: path of the file with the run's counts; empty: they are kept per process and in Beam's counters only.
     """
 
@@ -36,9 +37,11 @@ class Transport:
     prices: str = ""
     cache: str = NONE
     cache_required: bool = False
+    cache_password: str = REDIS_PASSWORD
     ledger: str = ""
 
     def __post_init__(self) -> None:
+        check_reference(self.cache_password, "--cache-password-env")
         for option, value in (("--concurrency", self.in_flight), ("processes", self.processes)):
             if value < 1:
                 raise ConfigError(f"{option} {value}: must be at least 1")

@@ -92,9 +92,10 @@ def _values(folders: Sequence[str], tables: Mapping[str, pl.DataFrame], sample: 
     return {
         "title": title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…",
         "lead": _lead(manifests),
-        "tiles": _tiles(whole),
+        "tiles": _tiles(whole, tables["prompt groups"]),
         "label_sets": [{"name": name, "made": _made(manifest)} for name, manifest in manifests.items()],
         "figures": page_figures(tables),
+        "any_records": bool(sample.texts),
         "sample_note": _sample_note(sample, whole["records"]),
         "kinds": [
             {"key": key, "name": name, "count": sample.kinds[key]} for key, name in KINDS.items() if sample.kinds[key]
@@ -110,18 +111,32 @@ def _lead(manifests: Mapping[str, Manifest]) -> str:
     return f"{read:,} records read: {labelled:,} labelled, {rejected:,} rejected."
 
 
-def _tiles(whole: Mapping[str, Any]) -> list[dict[str, str]]:
-    judged = whole["n_supported"] + whole["n_contradicted"] + whole["n_unsupported"]
-    shares = {
-        "claims supported": whole["n_supported"] / judged if judged else None,
-        "tokens +1": whole["share_supported"],
-        "tokens −1": whole["share_unsupported"],
-    }
-    counts = {"responses": whole["records"], "prompt groups": whole["groups"], "claims": whole["n_claims"]}
-    counts |= {"claims without a verdict": whole["n_unverified"]}
-    shown = {name: f"{count:,}" for name, count in counts.items()}
-    shown |= {name: "–" if share is None else f"{share:.1%}" for name, share in shares.items()}
-    return [{"name": name, "value": value} for name, value in shown.items()]
+def _tiles(whole: Mapping[str, Any], groups: pl.DataFrame) -> list[dict[str, str]]:
+    """What a reader wants to know first: {name, value, note: what the value is of}."""
+    supported, wrong = whole["n_supported"], whole["n_contradicted"] + whole["n_unsupported"]
+    judged = supported + wrong
+    both = groups.filter(pl.col("signal") == "both labels")["groups"].sum()
+    tiles = (
+        ("claims supported", _share(supported, judged), f"{supported:,} of {judged:,} with a verdict"),
+        (
+            "claims wrong",
+            _share(wrong, judged),
+            f"{whole['n_unsupported']:,} unsupported, {whole['n_contradicted']:,} contradicted",
+        ),
+        ("without a verdict", f"{whole['n_unverified']:,}", f"of {whole['n_claims']:,} claims"),
+        ("tokens −1", _share(whole["n_tokens_unsupported"], whole["n_tokens"]), f"of {whole['n_tokens']:,} tokens"),
+        ("groups that teach", f"{both:,}", f"of {whole['groups']:,} prompt groups: both labels"),
+        ("responses", f"{whole['records']:,}", f"{_ratio(whole['n_claims'], whole['records'])} claims each"),
+    )
+    return [{"name": name, "value": value, "note": note} for name, value, note in tiles]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "–"
+
+
+def _ratio(many: int, whole: int) -> str:
+    return f"{many / whole:.1f}" if whole else "–"
 
 
 def _made(manifest: Manifest) -> str:
@@ -139,6 +154,8 @@ def _made(manifest: Manifest) -> str:
 
 def _sample_note(sample: Sample, total: int) -> str:
     shown = len(sample.texts)
+    if not shown:
+        return "No record is on this page: `balto report --records N` puts some there, `balto show` prints any."
     if shown == total:
         return f"All {total:,} labelled responses."
     note = f"{shown:,} of {total:,} labelled responses: every outcome of every policy in turn, the rest by lot."

@@ -1,7 +1,8 @@
 """Which records of a label set the page shows: every kind of outcome of every policy in turn, the rest by lot.
 
 Records with the same outcome (which verdicts occur, whether anything is unverified, unmatched or in conflict, whether
-any token is labelled) are alike to a reader; each outcome gets an equal share of the page, and within it each policy.
+any token is labelled, whether people saw it otherwise) are alike to a reader; each outcome gets an equal share of the
+page, and within it each policy.
 The lot is a hash of the record's place and a seed: the same label set and seed give the same page.
 """
 
@@ -21,6 +22,8 @@ _FLAGS: Final = {
     "some_supported": pl.col("n_supported") > 0,
     "no_claims": pl.col("n_claims") == 0,
     "no_labels": pl.col("n_tokens_supported") + pl.col("n_tokens_unsupported") == 0,
+    "missed": (pl.col("gold_spans").list.len() > 0).fill_null(False) & (pl.col("n_tokens_unsupported") == 0),
+    "false_alarm": (pl.col("gold_spans").list.len() == 0).fill_null(False) & (pl.col("n_tokens_unsupported") > 0),
 }
 # Outcomes that the page can be filtered by, in the reader's words.
 KINDS: Final = {
@@ -32,6 +35,8 @@ KINDS: Final = {
     "conflicts": "with conflicting claims",
     "no_claims": "without claims",
     "no_labels": "no token labelled",
+    "missed": "people found an error, the labels none",
+    "false_alarm": "the labels found an error, people none",
 }
 _BATCH_ROWS: Final = 200_000
 _MAX_PER_OUTCOME: Final = 10_000  # candidates kept between batches, where a label set has very many policies
@@ -86,5 +91,7 @@ def kinds_of(record: dict[str, Any]) -> list[str]:
         "conflicts": record["n_conflicts"] > 0,
         "no_claims": not claims,
         "no_labels": record["n_tokens_supported"] + record["n_tokens_unsupported"] == 0,
+        "missed": bool(record["gold_spans"]) and not record["n_tokens_unsupported"],
+        "false_alarm": record["gold_spans"] == [] and record["n_tokens_unsupported"] > 0,
     }
     return [kind for kind in KINDS if holds[kind]]

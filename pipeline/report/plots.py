@@ -111,7 +111,7 @@ def group_balance(signal: pl.DataFrame, balance: pl.DataFrame) -> str:
 @mpl.rc_context(STYLE)
 def projection(alignment: pl.DataFrame, tokens: pl.DataFrame) -> str:
     """Claims by how they were found in the response, and tokens by label: two bars of shares."""
-    figure, (above, below) = _figure(3.3, rows=2, ratios=(1, 1))
+    figure, (above, below) = _figure(2.6, rows=2, ratios=(1, 1))
     found = dict.fromkeys(_ALIGNMENT_LOOK, 0) | dict(alignment.select("alignment", "claims").iter_rows())
     labels = dict(tokens.select("label", "tokens").iter_rows())
     _one_bar(above, "claims, by how they were found", found, _ALIGNMENT_LOOK)

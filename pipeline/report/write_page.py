@@ -19,7 +19,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from schemas.errors import ConfigError
-from schemas.manifest import MANIFEST, SHARD_FOLDER, write_atomically
+from schemas.manifest import MANIFEST, SHARD_FOLDER, remove_partials, write_atomically
 
 _SCRIPTS: Final = ("text.js", "record_list.js", "record.js", "attention.js")
 # What could end the tag, or change how the file reads in an editor: direction controls, line separators, C1 controls.
@@ -76,4 +76,5 @@ def _is_report(path: Path) -> bool:
 
 def write_page(out: Path, page: str) -> None:
     """Write the page atomically: a reader of `out` sees the old page or all of the new one."""
+    remove_partials(out.parent, out.name)  # of a command that was killed
     write_atomically(out, page.encode("utf-8"))

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile
+from pipeline.engines import NO_KEY
 from pipeline.extract_claims import AskForClaims
 from pipeline.graph import label_steps
 from pipeline.llm.batch import fill_cache
@@ -24,7 +25,7 @@ BATCH_FOLDER: Final = "batches"  # in the run's work folder: a killed run goes o
 
 def ask_in_batches(files: Sequence[CorpusFile], config: LabelConfig, asking: Asking, out: Path) -> None:
     """Fill the reply cache with all that labelling `files` will ask; returns when nothing is missing."""
-    asked = [step for name, step in label_steps(config, asking.delimiter_key) if name in _ASKING_STAGES]
+    asked = [step for name, step in label_steps(config, asking.delimiter_key or NO_KEY) if name in _ASKING_STAGES]
     for step in asked:
         step.setup()
 

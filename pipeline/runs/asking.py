@@ -9,35 +9,39 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from pipeline.llm.cache import NONE, SQLITE, ReplyCache, open_cache
+from pipeline.llm.cache import NONE, SQLITE, ReplyCache, kept_key, open_cache
 from pipeline.llm.chat import OK, ChatReply
 from pipeline.llm.endpoint import Endpoint, resolve_key
-from pipeline.llm.ledger import NOTED, read_usage
+from pipeline.llm.ledger import NOTED, read_usage, usage_by_purpose
 from pipeline.llm.prices import price_of
 from pipeline.llm.probe import probe
 from pipeline.llm.transport import USAGE_FILE, Transport, beside
+from pipeline.llm.window_check import check_window
 from schemas.errors import ConfigError
 from schemas.manifest import WORK_FOLDER
 
-KEY_BYTES: Final = 32
 OFF: Final = "off"
-_LEARNT: Final = ("answer_form", "token_field", "temperature")
+_LEARNT: Final = ("answer_form", "token_field", "temperature", "system_role", "thinking_tokens")
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How this run asks. delimiter_key: the secret of `pipeline.engines.llm.sealed_data`; of no use to anybody who
-    cannot read the cache anyway.   batch_api: questions go out as batches first, and the run finds their answers."""
+    """How this run asks.
+
+    delimiter_key: the secret of `pipeline.engines.llm.sealed_data`; of no use to anybody who cannot read the cache
+    anyway; None: every worker takes it from there.   batch_api: questions go out as batches first, and the run finds
+    their answers.
+    """
 
     transport: Transport
-    delimiter_key: bytes = dataclasses.field(repr=False)
+    delimiter_key: bytes | None = dataclasses.field(repr=False)
     batch_api: bool = False
 
     def over(self, processes: int, out: Path) -> Asking:
@@ -45,20 +49,27 @@ class Asking:
         transport = dataclasses.replace(self.transport, processes=processes, ledger=str(out / WORK_FOLDER / USAGE_FILE))
         return dataclasses.replace(self, transport=transport)
 
-    def usage(self) -> dict[str, Any]:
-        """What was sent and spent so far, for the manifest."""
+    def on_workers(self, processes: int) -> Asking:
+        """The same, divided over so many processes that share no disk: they count for themselves, and hold no secret
+        before they have opened the cache."""
+        transport = dataclasses.replace(self.transport, processes=processes, ledger="")
+        return dataclasses.replace(self, transport=transport, delimiter_key=None)
+
+    def usage(self, counted: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """What was sent and spent so far, for the manifest.   counted: where no ledger counts, `purpose.name` ->
+        amount."""
         endpoint = self.transport.endpoint
-        found = read_usage(self.transport.ledger)
+        found = read_usage(self.transport.ledger) if self.transport.ledger else usage_by_purpose(counted or {})
         noticed = found.get(NOTED, {})
         if noticed.get("canaries"):
             noticed["canary_failure_rate"] = round(noticed.get("canaries_failed", 0) / noticed["canaries"], 4)
         return {"model": endpoint.model, "endpoint": endpoint.base_url, "answer_form": endpoint.answer_form, **found}
 
 
-def prepare_asking(transport: Transport, out: Path, batch_api: bool = False) -> Asking:
+def prepare_asking(transport: Transport, out: Path, context_window: int, batch_api: bool = False) -> Asking:
     """Open the cache, resolve the key, try the endpoint. Raises ConfigError, in one line, for whatever cannot work.
 
-    transport.cache: empty for a file beside `out`, `off` for none.
+    transport.cache: empty for a file beside `out`, `off` for none.   context_window: in tokens, of all that is asked.
     """
     cache = {"": beside(out)["cache"], OFF: NONE}.get(transport.cache, transport.cache)
     transport = dataclasses.replace(transport, cache=cache)
@@ -66,39 +77,38 @@ def prepare_asking(transport: Transport, out: Path, batch_api: bool = False) -> 
     price = price_of(transport.endpoint.model, transport.prices)
     if transport.max_cost and price is None:
         raise ConfigError(f"--max-cost: no price is known for {transport.endpoint.model}; give one with --prices FILE")
-    return dataclasses.replace(asyncio.run(_prepare(transport)), batch_api=batch_api)
+    return dataclasses.replace(asyncio.run(_prepare(transport, context_window)), batch_api=batch_api)
 
 
-async def _prepare(transport: Transport) -> Asking:
+async def _prepare(transport: Transport, context_window: int) -> Asking:
     found = None
     if transport.cache.startswith(SQLITE) and not Path(transport.cache.removeprefix(SQLITE)).exists():
-        found = await asyncio.to_thread(probe, transport.endpoint)  # an endpoint that will not do leaves no file behind
-    cache = await open_cache(transport.cache, transport.cache_required)
+        found = await _tried(transport.endpoint, context_window)  # an endpoint that will not do leaves no file behind
+    cache = await open_cache(transport.cache, transport.cache_required, transport.cache_password)
     try:
-        endpoint = await _known_endpoint(cache, transport.endpoint, found)
-        key = await _kept_key(cache)
+        endpoint = await _known_endpoint(cache, transport.endpoint, context_window, found)
+        key = await kept_key(cache)
     finally:
         await cache.close()
     return Asking(dataclasses.replace(transport, endpoint=endpoint), key)
 
 
-async def _known_endpoint(cache: ReplyCache, endpoint: Endpoint, found: Endpoint | None) -> Endpoint:
-    """The endpoint with what it honours: as `found` just now or in an earlier run, else by asking it."""
-    name = f"endpoint {endpoint.base_url} {endpoint.model} {endpoint.answer_form}"
-    kept = await cache.get(name)
-    if kept is not None:
-        return dataclasses.replace(endpoint, **orjson.loads(kept.text))
-    found = found or await asyncio.to_thread(probe, endpoint)
-    learnt = {field: getattr(found, field) for field in _LEARNT}
-    await cache.put(name, ChatReply(OK, orjson.dumps(learnt).decode()))
+async def _tried(endpoint: Endpoint, context_window: int) -> Endpoint:
+    found = await asyncio.to_thread(probe, endpoint)
+    await check_window(found, context_window)
     return found
 
 
-async def _kept_key(cache: ReplyCache) -> bytes:
-    """The secret of this cache, made by the first run that uses it; without a cache, one of this run's own."""
-    name = "delimiter key"
-    fresh = secrets.token_bytes(KEY_BYTES)
-    if await cache.get(name) is None:
-        await cache.put(name, ChatReply(OK, fresh.hex()))
-    kept = await cache.get(name)  # of two runs that make one at the same time, both take the one that stayed
-    return fresh if kept is None else bytes.fromhex(kept.text)
+async def _known_endpoint(
+    cache: ReplyCache, endpoint: Endpoint, context_window: int, found: Endpoint | None
+) -> Endpoint:
+    """The endpoint with what it honours: as `found` just now or in an earlier run, else by asking it."""
+    given = [getattr(endpoint, field) for field in ("base_url", "model", "options", *_LEARNT)]
+    name = f"endpoint {orjson.dumps([*given, context_window]).decode()}"
+    kept = await cache.get(name)
+    if kept is not None:
+        return dataclasses.replace(endpoint, **orjson.loads(kept.text))
+    found = found or await _tried(endpoint, context_window)
+    learnt = {field: getattr(found, field) for field in _LEARNT}
+    await cache.put(name, ChatReply(OK, orjson.dumps(learnt).decode()))
+    return found

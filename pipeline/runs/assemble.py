@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline.config import LabelConfig
+from pipeline.storage import join, parquet_source
 from schemas.manifest import Manifest, RejectedEntry, ShardEntry
 from schemas.tokens import load_tokenizer
 
@@ -79,23 +80,25 @@ def _added(tallies: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return kept | ({"other": rest} if rest else {})
 
 
-def first_rejected(manifest: Manifest, out: Path) -> list[str]:
+def first_rejected(manifest: Manifest, out: str | Path) -> list[str]:
     """The first few rejected records as "file:row: stage: reason"."""
     lines: list[str] = []
     for entry in manifest.rejected:
-        for batch in pq.ParquetFile(out / entry.path).iter_batches(MAX_REJECTED_SHOWN):
-            rows = batch.to_pylist()[: MAX_REJECTED_SHOWN - len(lines)]
-            lines += [f"{row['source']}:{row['source_row']}: {row['stage']}: {row['reason']}" for row in rows]
-            if len(lines) == MAX_REJECTED_SHOWN:
-                return lines
+        with parquet_source(join(str(out), entry.path)) as source:
+            for batch in pq.ParquetFile(source).iter_batches(MAX_REJECTED_SHOWN):
+                rows = batch.to_pylist()[: MAX_REJECTED_SHOWN - len(lines)]
+                lines += [f"{row['source']}:{row['source_row']}: {row['stage']}: {row['reason']}" for row in rows]
+                if len(lines) == MAX_REJECTED_SHOWN:
+                    return lines
     return lines
 
 
-def summary(manifest: Manifest, out: Path) -> dict[str, Any]:
+def summary(manifest: Manifest, out: str | Path) -> dict[str, Any]:
     """What a finished run in `out` prints: sums that add up, and where the first rejected records stand."""
     return {
         **manifest.counts,
         "claims": manifest.claims.get("verdict", {}),
+        "doubtful": manifest.claims.get("projection", {}).get("doubtful", 0),
         "tokens": {
             "supported": sum(shard.tokens_supported for shard in manifest.shards),
             "unsupported": sum(shard.tokens_unsupported for shard in manifest.shards),

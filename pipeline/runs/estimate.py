@@ -28,7 +28,7 @@ def run_estimate(
     from pipeline.engines.llm.estimate import estimate
 
     extractor = make_extractor(config.extractor, config.llm)
-    verifier = make_verifier(config.verifier, config.llm)
+    verifier = make_verifier(config.verifier, config.llm, nli=config.nli)
     with show_progress("estimating", None):
         found = estimate(samples_to_label(files), extractor, verifier if isinstance(verifier, AskingVerifier) else None)
     return found.summary(config.model, cost_of)

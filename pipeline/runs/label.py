@@ -1,4 +1,4 @@
-"""`balto label`: corpus files -> a label set, in bounded memory, resumable, on this machine or on a Beam runner.
+"""`balto label` on this machine: corpus files -> a label set, in bounded memory, resumable.
 
 Beam is imported where it runs: with several workers not here, where it would only delay them by seconds.
 """
@@ -20,7 +20,9 @@ from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.parts import run_parts, show_progress, worker_pool
 from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
-from pipeline.shard_files import DONE_FOLDER, shard_name
+from pipeline.shard_files import DONE_FOLDER, is_finished, shard_name
+from pipeline.storage import file_facts
+from schemas.errors import ConfigError
 from schemas.manifest import WORK_FOLDER, Manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -45,10 +47,12 @@ class Resources:
 def default_shards(corpus_bytes: int) -> int:
     """How many shards a corpus of that size gets; known before a record is read, and no option of speed changes it.
 
-    Several are a multiple of four: with two or four workers, none is left with a shard while the others are done.
+    One as long as a second process would not pay. Several are a multiple of four: with two or four workers, none is
+    left with a shard while the others are done.
     """
-    shards = max(1, -(-corpus_bytes // SHARD_BYTES))
-    return shards if shards == 1 else -(-shards // 4) * 4
+    if corpus_bytes < PARALLEL_BYTES:
+        return 1
+    return -(-corpus_bytes // (4 * SHARD_BYTES)) * 4
 
 
 def run_label(
@@ -63,18 +67,20 @@ def run_label(
 
     asking: how the language model is asked, when the config asks one.
     """
-    run = {"inputs": [_identity(file) for file in files], **described(config)}
+    run = {"inputs": [file_identity(file) for file in files], **described(config)}
     refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
     with open_output(out, run, overwrite) as resuming:
         if resuming:
             log.info("resuming the unfinished run in %s", out)
         workers = _parallel_workers(files, config.num_shards, resources)
+        config = config.shared_by(workers)
         asking = asking.over(workers, out) if asking else None
-        _ask_in_batches(files, config, asking, out)
+        ask_first(files, config, asking, out)
         with worker_pool(workers, ["pipeline.runs.run_graph"]) as pool:
             with show_progress("reading", None):
                 split = split_corpus(files, out, config.num_shards)
-            pending = [one for one in sorted(split.buckets) if not _done(out, one, config.num_shards).is_file()]
+            names = {one: shard_name(one, config.num_shards) for one in sorted(split.buckets)}
+            pending = [one for one, name in names.items() if not is_finished(out, name)]
             size = resources.buckets_per_run
             groups = [pending[start : start + size] for start in range(0, len(pending), size)]
             work = functools.partial(
@@ -84,14 +90,15 @@ def run_label(
                 run_parts(groups, work, pool)
         reports = [json.loads(_done(out, bucket, config.num_shards).read_bytes()) for bucket in sorted(split.buckets)]
         usage = asking.usage() if asking else None
-        named = _named(files, config)
-        manifest = assemble(reports, split.read, split.rejected, split.rejected_by, named, usage)
+        of_run = named(files, config)
+        manifest = assemble(reports, split.read, split.rejected, split.rejected_by, of_run, usage)
         write_manifest(out, manifest)
         close_output(out)
     return manifest
 
 
-def _ask_in_batches(files: Sequence[CorpusFile], config: LabelConfig, asking: Asking | None, out: Path) -> None:
+def ask_first(files: Sequence[CorpusFile], config: LabelConfig, asking: Asking | None, out: Path) -> None:
+    """With --batch-api: everything that the run will ask goes out as batches before it begins."""
     if asking is not None and asking.batch_api:
         from pipeline.runs.ask_in_batches import ask_in_batches
 
@@ -103,36 +110,6 @@ def _parallel_workers(files: Sequence[CorpusFile], num_shards: int, resources: R
     if corpus_size_bytes(files) < PARALLEL_BYTES:
         return 1
     return min(resources.workers, -(-num_shards // resources.buckets_per_run))
-
-
-def run_label_on_runner(
-    files: Sequence[CorpusFile],
-    out: Path,
-    config: LabelConfig,
-    resources: Resources,
-    overwrite: bool,
-    asking: Asking | None = None,
-) -> Manifest:
-    """Label `files` in one run of the Beam runner named in `beam_args`; the runner shuffles, nothing is split first."""
-    from pipeline.graph import label_files
-    from pipeline.runs.run_graph import new_pipeline, run_pipeline
-
-    run = {"inputs": [_identity(file) for file in files], **described(config)}
-    refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
-    pipeline = new_pipeline(None, resources.beam_args)
-    with open_output(out, run, overwrite):
-        for stale in (out / WORK_FOLDER / DONE_FOLDER).glob("*.json"):
-            stale.unlink()
-        asking = asking.over(1, out) if asking else None
-        _ask_in_batches(files, config, asking, out)
-        label_files(pipeline, list(files), config, str(out), asking)
-        run_pipeline(pipeline)
-        reports = [json.loads(path.read_bytes()) for path in sorted((out / WORK_FOLDER / DONE_FOLDER).glob("*.json"))]
-        usage = asking.usage() if asking else None
-        manifest = assemble(reports, None, [], {}, _named(files, config), usage)
-        write_manifest(out, manifest)
-        close_output(out)
-    return manifest
 
 
 def _label_group(
@@ -155,12 +132,15 @@ def _done(out: Path, bucket: int, num_shards: int) -> Path:
     return out / WORK_FOLDER / DONE_FOLDER / f"{shard_name(bucket, num_shards)}.json"
 
 
-def _named(files: Sequence[CorpusFile], config: LabelConfig) -> dict[str, Any]:
+def named(files: Sequence[CorpusFile], config: LabelConfig) -> dict[str, Any]:
     """What the manifest says of the run: config, engines, tokenizer, and the corpus files."""
     inputs = tuple({"path": file.path, "format": file.format, "bytes": file.size_bytes} for file in files)
     return {**described(config), "inputs": inputs}
 
 
-def _identity(file: CorpusFile) -> dict[str, Any]:
-    stat = Path(file.path).stat()
-    return {"path": file.path, "format": file.format, "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
+def file_identity(file: CorpusFile) -> dict[str, Any]:
+    """What tells whether a resumed run reads the same file."""
+    facts = file_facts(file.path)
+    if facts is None:
+        raise ConfigError(f"{file.path}: was there a moment ago and is gone; start again")
+    return {"path": file.path, "format": file.format, "bytes": facts.size_bytes, "modified_ns": facts.modified_ns}

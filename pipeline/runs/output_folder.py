@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.shard_files import DONE_FOLDER
+from pipeline.storage import is_local
 from schemas.errors import ConfigError
-from schemas.manifest import MANIFEST, REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER, write_atomically
+from schemas.manifest import MANIFEST, REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER, remove_partials, write_atomically
 
 RUN_FILE = "run.json"  # what the run was asked to do; equal for the run that resumes it
 LOCK_FILE = "lock"
-_OURS = {MANIFEST, SHARD_FOLDER, REJECTED_FOLDER, WORK_FOLDER}
+OURS = {MANIFEST, SHARD_FOLDER, REJECTED_FOLDER, WORK_FOLDER}
 
 
 @contextlib.contextmanager
@@ -25,9 +28,10 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
     run: everything that decides the result, as JSON values.
     Raises ConfigError when `out` holds something else, and says what to do.
     """
-    if str(out).startswith(("gs:", "s3:")):
-        raise ConfigError(f"--out {out}: label sets are written to local folders only; name one")
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(out)):
+        raise ConfigError(f"--out {out}: this command writes to local folders; `balto copy` takes the result there")
     try:
+        _tidy_up(out)
         if overwrite and not _is_unfinished(out, run):
             _clear(out)
         _check(out, run)
@@ -36,6 +40,14 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
         raise ConfigError(f"--out {out}: cannot write there ({err.strerror})") from err
     with _locked(out):
         resuming = _check(out, run)  # again: another run may have finished before the lock was ours
+        for folder in (
+            out,
+            out / SHARD_FOLDER,
+            out / REJECTED_FOLDER,
+            out / WORK_FOLDER,
+            out / WORK_FOLDER / DONE_FOLDER,
+        ):
+            remove_partials(folder)
         if not resuming:
             write_atomically(out / WORK_FOLDER / RUN_FILE, json.dumps(run, sort_keys=True, indent=1).encode())
         yield resuming
@@ -46,17 +58,29 @@ def close_output(out: Path) -> None:
     shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
 
 
-def refuse_own_input(out: Path, inputs: Sequence[str | Path]) -> None:
+def _tidy_up(out: Path) -> None:
+    """What a run still had to do that was killed after it had written its manifest."""
+    if (out / MANIFEST).is_file() and (out / WORK_FOLDER).is_dir():
+        with _locked(out):
+            close_output(out)
+
+
+def refuse_own_input(out: str | Path, inputs: Sequence[str | Path]) -> None:
     """Raises ConfigError when an input is `out` or lies inside it: replacing the one would destroy the other."""
-    target = out.resolve()
+    target = _absolute(out)
     for path in inputs:
-        if Path(path).resolve().is_relative_to(target):
+        if _absolute(path).is_relative_to(target):
             raise ConfigError(f"--out {out}: {path} is read from there; name another folder")
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(path).resolve() if is_local(str(path)) else Path("/", str(path))
 
 
 def refuse_occupied(out: Path, overwrite: bool) -> None:
     """Raises ConfigError when `out` holds what no run may replace; asked before anything costs time or money."""
     if not overwrite and out.exists():
+        _tidy_up(out)
         _refuse_occupied(out)
 
 
@@ -82,32 +106,42 @@ def _check(out: Path, run: Mapping[str, Any]) -> bool:
         return False
     _refuse_occupied(out)
     before = _read_run(out)
-    return before is not None and _same_run(out, before, json.loads(json.dumps(run)))
+    if before is None:
+        _refuse_stray_shards(out)
+        return False
+    refuse_other_run(str(out), before, run)
+    return True
+
+
+def _refuse_stray_shards(out: Path) -> None:
+    """Of a run that was killed while --overwrite removed them: readers would take them for shards of the new one."""
+    for name in (SHARD_FOLDER, REJECTED_FOLDER):
+        if (out / name).is_dir() and any((out / name).iterdir()):
+            raise ConfigError(
+                f"--out {out}: holds {name} of no run that can be resumed; add --overwrite to remove them"
+            )
 
 
 def _refuse_occupied(out: Path) -> None:
     if not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; name a new folder")
-    names = {path.name for path in out.iterdir()}
-    if MANIFEST in names:
+    if (out / MANIFEST).exists():
         raise ConfigError(
             f"--out {out}: already holds a finished label set; add --overwrite to replace it, or name another folder"
         )
-    if names - _OURS:
-        raise ConfigError(
-            f"--out {out}: holds other files ({sorted(names - _OURS)[0]}, ...); name a new or empty folder"
-        )
+    if foreign := _foreign(out):
+        raise ConfigError(f"--out {out}: holds other files ({foreign[0]}, ...); name a new or empty folder")
 
 
-def _same_run(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    changed = _first_change(before, now)
+def refuse_other_run(out: str, before: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """Raises ConfigError when the unfinished run in `out` was asked something else (`before`) than this one."""
+    changed = _first_change(before, json.loads(json.dumps(run)))
     if changed is not None:
         name, old, new = changed
         raise ConfigError(
             f"--out {out}: holds an unfinished run with {name} {_short(old)}, not {_short(new)}; "
             "repeat that command to resume it, or add --overwrite to start anew"
         )
-    return True
 
 
 def _first_change(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
@@ -134,17 +168,20 @@ def _clear(out: Path) -> None:
     """Remove a label set or an unfinished run. A folder that holds anything else is refused."""
     if not out.is_dir():
         return
-    names = {path.name for path in out.iterdir()}
-    if names - _OURS:
-        raise ConfigError(
-            f"--out {out}: --overwrite only replaces a label set, and this holds {sorted(names - _OURS)[0]}"
-        )
-    if not names:
+    if foreign := _foreign(out):
+        raise ConfigError(f"--out {out}: --overwrite only replaces a label set, and this holds {foreign[0]}")
+    if not any(out.iterdir()):
         return
     with _locked(out):
         (out / MANIFEST).unlink(missing_ok=True)  # first: from here on it is no label set any more
         for name in (SHARD_FOLDER, REJECTED_FOLDER, WORK_FOLDER):
             shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _foreign(out: Path) -> list[str]:
+    """Names in `out` that are none of a label set's, sorted. A killed run may have left a part of its manifest."""
+    names = {path.name for path in out.iterdir()} - OURS
+    return sorted(name for name in names if not (name.startswith(f".{MANIFEST}.") and name.endswith(".partial")))
 
 
 @contextlib.contextmanager

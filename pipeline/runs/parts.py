@@ -24,6 +24,7 @@ from pipeline.logs import configure_logging
 from schemas.errors import BaltoError
 
 Part = TypeVar("Part")
+SHOW_AFTER_S = 1.0  # what is done by then needs no bar
 LOG_EVERY_S = 30.0  # where there is no terminal, a line so often
 log = logging.getLogger(__name__)
 
@@ -75,21 +76,25 @@ def run_parts(parts: Sequence[Part], work: Callable[[Part], None], pool: Process
 
 @contextlib.contextmanager
 def _noted_interrupt() -> Iterator[list[int]]:
-    """Gets the signal's number when Ctrl-C is pressed: a library that swallows the exception does not swallow that."""
+    """Gets the number of a signal that interrupts: a library that swallows the exception does not swallow that."""
     noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = {number: handler for number, handler in before.items() if callable(handler)}  # not ignored, not the default
+    if threading.current_thread() is not threading.main_thread():
         yield noted
         return
 
-    def note(number: int, _: Any) -> None:
+    def note(number: int, frame: Any) -> None:
         noted.append(number)
-        raise KeyboardInterrupt
+        ours[signal.Signals(number)](number, frame)
 
-    before = signal.signal(signal.SIGINT, note)
+    for number in ours:
+        signal.signal(number, note)
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
 def _start_worker(counter: Any, modules: Sequence[str]) -> None:
@@ -125,11 +130,14 @@ def show_progress(what: str, total: int | None) -> Iterator[None]:
 
 
 def _draw(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    if stop.wait(SHOW_AFTER_S):
+        return
+    counted = (TextColumn("{task.fields[seen]}"),) if total is None else (MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), *counted)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(what, total=total, seen="")
         while not stop.wait(0.2):
-            bar.update(task, completed=counter.value)
+            bar.update(task, completed=counter.value, seen=f"{counter.value:,}" if counter.value else "")
 
 
 def _log(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:

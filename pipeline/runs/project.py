@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import hashlib
 import json
@@ -19,7 +20,7 @@ from pipeline.label_tokens import sampled_ids
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.parts import run_parts, show_progress, worker_pool
-from pipeline.shard_files import done_path, shard_report
+from pipeline.shard_files import done_path, is_finished, shard_report
 from pipeline.stages import reject
 from schemas.errors import RecordError, ShardError
 from schemas.manifest import REJECTED_FOLDER, Manifest, ShardEntry, read_manifest, write_manifest
@@ -42,7 +43,7 @@ def run_project(labels: Path, out: Path, tokenizer: str, workers: int, overwrite
     description = {**described(config), "engines": dict(source.engines)}
     run = {"inputs": [{"path": str(labels), "content": source.content_hash()}], **description}
     with open_output(out, run, overwrite):
-        pending = [shard for shard in source.shards if not Path(done_path(str(out), _name(shard))).is_file()]
+        pending = [shard for shard in source.shards if not is_finished(out, _name(shard))]
         work = functools.partial(_project_shard, labels=labels, out=out, tokenizer=tokenizer)
         rows = sum(shard.rows for shard in pending)
         parallel = min(workers, len(pending)) if rows >= 2 * BATCH_ROWS else 1
@@ -83,6 +84,8 @@ def read_shard(labels: Path, shard: ShardEntry) -> pa.Table:
     """One shard's rows, checked against the manifest. Raises ShardError when it is missing or altered."""
     path = labels / shard.path
     try:
+        if path.stat().st_size > shard.bytes:
+            raise OSError(errno.EFBIG, f"more than the {shard.bytes} bytes that were written")
         data = path.read_bytes()
     except OSError as err:
         raise ShardError(f"{path}: the manifest names this shard, but it cannot be read ({err.strerror})") from err

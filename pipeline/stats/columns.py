@@ -14,8 +14,11 @@ _GROUPABLE = (pl.String, pl.Int64, pl.Int32)
 _LOOK_ROWS = 10_000  # rows in which a meta key is looked for before all of them are
 
 
-def by_columns(labels: pl.LazyFrame, by: Sequence[str]) -> dict[str, pl.Expr]:
-    """Name -> expression over a row, in the order of `by`. Raises ConfigError for an unknown one, naming near ones."""
+def by_columns(labels: pl.LazyFrame, by: Sequence[str], option: str = "--by") -> dict[str, pl.Expr]:
+    """Name -> expression over a row, in the order of `by`. Raises ConfigError for an unknown one, naming near ones.
+
+    option: of the command, for the message.
+    """
     schema = labels.collect_schema()
     usable = [name for name, type_ in schema.items() if type_ in _GROUPABLE]
     chosen = {}
@@ -23,11 +26,11 @@ def by_columns(labels: pl.LazyFrame, by: Sequence[str]) -> dict[str, pl.Expr]:
         if name in usable:
             chosen[name] = pl.col(name)
         elif name.startswith(META) and "meta" in schema:
-            _check_meta_key(labels, name)
+            _check_meta_key(labels, name, option)
             chosen[name] = meta_value(name.removeprefix(META))
         else:
             keys = [META + key for key in meta_keys(labels.head(_LOOK_ROWS))] if "meta" in schema else []
-            raise _unknown(name, usable + keys)
+            raise _unknown(name, usable + keys, option)
     return chosen
 
 
@@ -42,14 +45,15 @@ def meta_keys(labels: pl.LazyFrame) -> list[str]:
     return keys.collect(engine="streaming")["key"].sort().to_list()
 
 
-def _check_meta_key(labels: pl.LazyFrame, name: str) -> None:
+def _check_meta_key(labels: pl.LazyFrame, name: str, option: str) -> None:
     for rows in (labels.head(_LOOK_ROWS), labels):
         keys = meta_keys(rows)
         if name.removeprefix(META) in keys:
             return
-    raise _unknown(name, [META + key for key in keys])
+    raise _unknown(name, [META + key for key in keys], option)
 
 
-def _unknown(name: str, usable: Sequence[str]) -> ConfigError:
+def _unknown(name: str, usable: Sequence[str], option: str) -> ConfigError:
     near = difflib.get_close_matches(name, usable, n=3, cutoff=0.4) or usable[:6]
-    return ConfigError(f"--by {name}: no such column to group by; near: {', '.join(near)}")
+    near_ones = f"near: {', '.join(near)}" if near else "no record has any meta"
+    return ConfigError(f"{option} {name}: no such column; {near_ones}")

@@ -40,7 +40,10 @@ def _check(folders: Sequence[str], manifests: dict[str, Manifest]) -> None:
         raise ConfigError(f"{', '.join(folders)}: the same label set is named twice; its rows would count double")
     tokenizers = {m.tokenizer["fingerprint"]: f"{folder} ({m.tokenizer['name']})" for folder, m in manifests.items()}
     if len(tokenizers) > 1:
-        raise ConfigError(f"label sets of different tokenizers do not add up: {', '.join(tokenizers.values())}")
+        raise ConfigError(
+            f"label sets of different tokenizers do not add up: {', '.join(tokenizers.values())}; "
+            "look at one at a time, or project them onto one tokenizer with `balto project`"
+        )
 
 
 def _checked(folder: Path, shard: ShardEntry) -> Path:
@@ -50,6 +53,11 @@ def _checked(folder: Path, shard: ShardEntry) -> Path:
     if path.stat().st_size != shard.bytes:
         raise ShardError(f"{path}: {path.stat().st_size} bytes, but {shard.bytes} were written; label the corpus again")
     return path
+
+
+def count_rows(folders: Sequence[str]) -> int:
+    """Rows of the label sets by their manifests. Raises ShardError as `read_manifest` does."""
+    return sum(read_manifest(Path(folder)).counts["labelled"] for folder in folders)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import contextlib
 import importlib
 import threading
 
-from tests.llm_server.behaviour import FAULTS, Behaviour
+from tests.llm_server.behaviour import FAULTS, SPELLINGS, THINKING, WINDOW_PLACES, Behaviour
 from tests.llm_server.server import LlmServer
 
 DEFAULT_ANSWER = "tests.llm_server.answers:smallest_answer"
@@ -27,6 +27,15 @@ def main() -> None:
     parser.add_argument("--api-key", default="", help="refuse requests without this key")
     parser.add_argument("--formats", default="json_schema,json_object,text", help="response formats that are accepted")
     parser.add_argument("--ignores-format", action="store_true", help="answer in prose with a code fence")
+    parser.add_argument("--format-status", type=int, default=400, help="of a refused response format")
+    parser.add_argument("--token-field", default="any", help="max_tokens, max_completion_tokens: refuse the other")
+    parser.add_argument("--no-temperature", action="store_true", help="refuse a temperature other than 1")
+    parser.add_argument("--no-system", action="store_true", help="refuse system messages")
+    parser.add_argument("--thinking", default="", choices=THINKING, help="where the model's thinking goes")
+    parser.add_argument("--spelling", default="json", choices=SPELLINGS, help="of the answer's JSON")
+    parser.add_argument("--window", type=int, default=0, help="tokens that the server says it reads")
+    parser.add_argument("--window-place", default="models", choices=WINDOW_PLACES, help="where it says so")
+    parser.add_argument("--reads-tokens", type=int, default=0, help="silently drop the beginning of what is longer")
     parser.add_argument("--answer", default=DEFAULT_ANSWER, metavar="MODULE:FUNCTION", help="request body -> text")
     parser.add_argument("--forget", action="store_true", help="do not keep the requests")
     options = parser.parse_args()
@@ -41,6 +50,15 @@ def main() -> None:
         api_key=options.api_key,
         formats=tuple(options.formats.split(",")),
         ignores_format=options.ignores_format,
+        format_status=options.format_status,
+        token_field=options.token_field,
+        takes_temperature=not options.no_temperature,
+        takes_system=not options.no_system,
+        thinking=options.thinking,
+        spelling=options.spelling,
+        window=options.window,
+        window_place=options.window_place,
+        reads_tokens=options.reads_tokens,
     )
     module, _, function = options.answer.partition(":")
     server = LlmServer(behaviour, getattr(importlib.import_module(module), function), keep=not options.forget)

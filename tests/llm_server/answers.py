@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,6 +38,19 @@ def spoil(fault: str, text: str) -> str:
     return json.dumps(_SPOIL[fault](value), ensure_ascii=False)
 
 
+def spell(spelling: str, text: str) -> str:
+    """The JSON `text` as models spell it that were not held to a schema; see SPELLINGS."""
+    if spelling == "raw_breaks":
+        return re.sub(r"(?<=[.!?]) (?=[A-Z])", "\n", text)
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if spelling == "bare_list" and len(value) == 1:
+        (value,) = value.values()
+    return repr(value) if spelling == "python" else json.dumps(value, ensure_ascii=False)
+
+
 def _without_last(value: Any) -> Any:
     """Every list of objects loses its last one."""
     if isinstance(value, dict):
@@ -56,13 +71,13 @@ def _with_invented(value: Any) -> Any:
     return value
 
 
-def _with_reworded_quotes(value: Any, name: str = "") -> Any:
-    """Every text under a key with `quote` in it has its words turned round."""
+def _with_reworded(value: Any, part: str, name: str = "") -> Any:
+    """Every text under a key with `part` in it has its words turned round."""
     if isinstance(value, dict):
-        return {key: _with_reworded_quotes(one, key) for key, one in value.items()}
+        return {key: _with_reworded(one, part, key) for key, one in value.items()}
     if isinstance(value, list):
-        return [_with_reworded_quotes(one, name) for one in value]
-    return " ".join(reversed(value.split())) if isinstance(value, str) and "quote" in name else value
+        return [_with_reworded(one, part, name) for one in value]
+    return " ".join(reversed(value.split())) if isinstance(value, str) and part in name else value
 
 
 def _with_wrong_sentences(value: Any, name: str = "") -> Any:
@@ -77,6 +92,7 @@ def _with_wrong_sentences(value: Any, name: str = "") -> Any:
 _SPOIL: Mapping[str, Callable[[Any], Any]] = {
     "missing_ids": _without_last,
     "invented_ids": _with_invented,
-    "reworded_quotes": _with_reworded_quotes,
+    "reworded_quotes": functools.partial(_with_reworded, part="quote"),
+    "reworded_evidence": functools.partial(_with_reworded, part="evidence"),
     "wrong_sentences": _with_wrong_sentences,
 }

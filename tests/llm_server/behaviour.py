@@ -19,7 +19,15 @@ ANSWER_FAULTS: Final = (
     "invented_ids",
     "reworded_quotes",
     "wrong_sentences",
+    "reworded_evidence",
 )
+# Where a model's thinking goes: into the content, into a field of its own, nowhere but into the count; or the answer
+# itself is taken for thinking, and the content stays empty.
+THINKING: Final = ("", "inline", "field", "counted", "misplaced")
+# How the answer's JSON is spelt: well, like Python, without the object around the list, with line breaks in strings.
+SPELLINGS: Final = ("json", "python", "bare_list", "raw_breaks")
+# Where the window is told: in the list of models (vLLM), at /props (llama.cpp), at /api/ps (Ollama).
+WINDOW_PLACES: Final = ("models", "props", "ps")
 FAULTS: Final = (*TRANSPORT_FAULTS, *ANSWER_FAULTS)
 
 
@@ -31,8 +39,11 @@ class Behaviour:
     faults: share of requests per fault, drawn independently; of several the first in FAULTS wins. The draw is made of
     `seed`, the request's body and how often that body came: order and timing change nothing, a repetition draws anew.
     models: the known ones.   api_key: required when not empty.   context_tokens: longer prompts get a 400; 0: any.
-    formats: the response formats that are accepted; another one gets a 400.   ignores_format: answers in prose with a
-    code fence whatever was asked.   token_field: `max_tokens`, `max_completion_tokens` or `any`; another gets a 400.
+    formats: the response formats that are accepted; another one gets a `format_status`.   ignores_format: answers in
+    prose with a code fence whatever was asked.   token_field: `max_tokens`, `max_completion_tokens` or `any`; another
+    gets a 400.   takes_temperature, takes_system: a temperature other than 1, a system message get a 400 where False.
+    thinking, spelling: one of THINKING, SPELLINGS.   window: in tokens, told at `window_place`; 0: nowhere.
+    reads_tokens: what is longer is silently cut at its beginning; 0: never.
     batch_s: until a batch is done.   batch_expired: share of a batch's lines that expire unanswered.
     batch_failed: share of a batch's lines that fail with a 500.
     """
@@ -47,7 +58,15 @@ class Behaviour:
     context_tokens: int = 0
     formats: tuple[str, ...] = ("json_schema", "json_object", "text")
     ignores_format: bool = False
+    format_status: int = 400
     token_field: str = "any"
+    takes_temperature: bool = True
+    takes_system: bool = True
+    thinking: str = ""
+    spelling: str = "json"
+    window: int = 0
+    window_place: str = "models"
+    reads_tokens: int = 0
     batch_s: float = 0.0
     batch_expired: float = 0.0
     batch_failed: float = 0.0
@@ -56,6 +75,10 @@ class Behaviour:
         unknown = set(self.faults) - set(FAULTS)
         if unknown:
             raise ValueError(f"no such fault: {', '.join(sorted(unknown))}; known: {', '.join(FAULTS)}")
+        choices = ((self.thinking, THINKING), (self.spelling, SPELLINGS), (self.window_place, WINDOW_PLACES))
+        for value, known in choices:
+            if value not in known:
+                raise ValueError(f"{value}: must be one of {', '.join(known)}")
 
     def fault_of(self, body: bytes, repetition: int) -> str:
         """The fault that befalls this request, or an empty string."""

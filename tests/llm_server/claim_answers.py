@@ -39,6 +39,8 @@ def read_blocks(user: str) -> dict[str, list[dict[str, Any]]]:
 def answer_by_rule(body: Mapping[str, Any]) -> str:
     """The answer to a chat-completions request of the engine, as JSON text."""
     user = next(message["content"] for message in body["messages"] if message["role"] == "user")
+    if len(body["messages"]) == 1:  # instructions and data in one: no line of data is empty, nor begins with BEGIN
+        user = user[user.rfind("\n\nBEGIN ") + 2 :]
     if not user.startswith("BEGIN "):
         return json.dumps({"colour": "red", "letters": 3})  # the question that is asked before a run
     blocks = read_blocks(user)

@@ -13,11 +13,13 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.llm_server.answers import Answer, smallest_answer, spoil
+from tests.llm_server.answers import Answer, smallest_answer, spell, spoil
 from tests.llm_server.batches import Batches
 from tests.llm_server.behaviour import Behaviour
 
 JSON = "application/json"
+# Drafts, a bracket that nobody closes and a wrong answer: nothing that a reader of answers should stumble over.
+_THOUGHT = 'Let me see. Perhaps {"claims": []}, or {"answers": []}? {"answers": [{"id": No, I shall answer now.'
 
 
 @dataclass(frozen=True)
@@ -98,19 +100,33 @@ class LlmServer:
         if self.keep:
             self.received.append(Received(request.method, request.path, dict(request.headers), body))
         key = self.behaviour.api_key
-        if key and request.headers.get("Authorization") != f"Bearer {key}":
-            return error(401, "Incorrect API key provided", "invalid_api_key")
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if key and given != key:
+            return error(401, f"Incorrect API key provided: {given}", "invalid_api_key")
+        if request.path in ("/props", "/api/ps"):
+            return self._told_window(request.path)
         path = request.path.removeprefix("/v1")
         if path == "/chat/completions" and request.method == "POST":
             return await self._chat(request, body)
         if path == "/models":
-            models = [{"id": model, "object": "model", "owned_by": "test"} for model in self.behaviour.models]
+            window, told = self.behaviour.window, self.behaviour.window_place == "models"
+            more = {"max_model_len": window} if window and told else {}
+            models = [{"id": model, "object": "model", "owned_by": "test", **more} for model in self.behaviour.models]
             return reply({"object": "list", "data": models})
         if path == "/counts":
             return reply(dict(self.counts))
         if path.startswith(("/files", "/batches")):
             return await self._batches.handle(request.method, path, body, request.headers.get("Content-Type", ""))
         return error(404, f"Invalid URL ({request.method} {request.path})", None)
+
+    def _told_window(self, path: str) -> web.StreamResponse:
+        """What llama.cpp and Ollama tell beside OpenAI's paths."""
+        window, place = self.behaviour.window, self.behaviour.window_place
+        if not window or path != {"props": "/props", "ps": "/api/ps"}.get(place):
+            return error(404, f"Invalid URL (GET {path})", None)
+        if place == "props":
+            return reply({"default_generation_settings": {"n_ctx": window}})
+        return reply({"models": [{"name": name, "context_length": window} for name in self.behaviour.models]})
 
     async def _chat(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         self.counts["sent"] += 1
@@ -158,9 +174,11 @@ class LlmServer:
             text, finish = text[: len(text) // 2], fault
         elif fault not in ("", "slow"):
             text = spoil(fault, text)
+        if self.behaviour.spelling != "json":
+            text = spell(self.behaviour.spelling, text)
         if self.behaviour.ignores_format:
             text = f"Here is what you asked for:\n```json\n{text}\n```\nI hope this helps."
-        return 200, _completion(body, text, finish, refusal)
+        return 200, _completion(body, text, finish, refusal, self.behaviour)
 
     def _refused(self, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
         """The 4xx that this request deserves, if any."""
@@ -169,7 +187,12 @@ class LlmServer:
             return 404, _error(f"The model `{model}` does not exist", "model_not_found")
         kind = (body.get("response_format") or {"type": "text"})["type"]
         if kind not in behaviour.formats:
-            return 400, _error(f"'response_format' of type {kind} is not supported", "unsupported_parameter")
+            message = f"'response_format' of type {kind} is not supported"
+            return behaviour.format_status, _error(message, "unsupported_parameter")
+        if not behaviour.takes_temperature and body.get("temperature", 1) != 1:
+            return 400, _error("'temperature' does not support 0 with this model", "unsupported_value")
+        if not behaviour.takes_system and any(message["role"] == "system" for message in body["messages"]):
+            return 400, _error("System role not supported", None)
         wanted = behaviour.token_field
         if wanted != "any" and any(name in body and name != wanted for name in ("max_tokens", "max_completion_tokens")):
             return 400, _error(f"Unsupported parameter: use '{wanted}' instead", "unsupported_parameter")
@@ -188,9 +211,22 @@ def _tokens(text: str) -> int:
     return len(text) // 4 + 1
 
 
-def _completion(body: Mapping[str, Any], text: str, finish: str, refusal: str | None) -> dict[str, Any]:
+def _completion(
+    body: Mapping[str, Any], text: str, finish: str, refusal: str | None, behaviour: Behaviour
+) -> dict[str, Any]:
     prompt, answer = _tokens(_prompt(body)), _tokens(text)
+    if behaviour.reads_tokens:
+        prompt = min(prompt, behaviour.reads_tokens)
     message = {"role": "assistant", "content": None if refusal else text, "refusal": refusal}
+    thought: dict[str, Any] = {}
+    if behaviour.thinking == "inline" and not refusal:
+        message["content"] = f"<think>\n{_THOUGHT}\n</think>\n\n{text}"
+    elif behaviour.thinking == "field":
+        message["reasoning_content"] = _THOUGHT
+    elif behaviour.thinking == "counted":
+        thought = {"completion_tokens_details": {"reasoning_tokens": 40}}
+    elif behaviour.thinking == "misplaced" and not refusal:
+        message |= {"content": None, "reasoning_content": text}
     return {
         "id": "chatcmpl-test",
         "object": "chat.completion",
@@ -205,6 +241,7 @@ def _completion(body: Mapping[str, Any], text: str, finish: str, refusal: str | 
             "completion_tokens": answer,
             "total_tokens": prompt + answer,
             "prompt_tokens_details": {"cached_tokens": 0},
+            **thought,
         },
     }
 

@@ -61,7 +61,12 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
         (b" \n\n\t", "has no records; remove it from the corpus or write it again"),
         (b"PAR1 broken", "damaged Parquet file"),
         (b'{"prompt": "Who?"}\n', "no known format in its first records (fields prompt); rename its fields"),
-        (b"id,prompt\n1,Who?\n", "no JSON object among them; JSON must be one object per line, or one array"),
+        (b"id,prompt\n1,Who?\n", "no JSON object in its first records (record 1: not valid JSON"),
+        (
+            '{"id": "x"}'.encode("utf-16"),
+            "(record 1: not UTF-8: byte 0xFF at byte 0 of the line); a corpus is one JSON",
+        ),
+        (b"5\n", "(record 1: not an object but the number 5)"),
         (b"\x1f\x8bxx", "damaged gzip data"),
         (b'[{"prompt": "Who?"}, {]', "not a readable JSON array: element 2 cannot be parsed"),
         (b'[{"prompt": "Who?"}] x', "not a readable JSON array: more text after its 1 elements"),
@@ -78,7 +83,8 @@ def test_unusable_file_is_refused_with_its_name(tmp_path: Path, content: bytes, 
 def test_pattern_without_a_match_is_refused(tmp_path: Path):
     assert refusal(f"{tmp_path}/*.jsonl") == f"{tmp_path}/*.jsonl: no such file; check the path and the wildcards"
     assert (
-        refusal("gs://bucket/x.jsonl") == "gs://bucket/x.jsonl: no such file; copy remote files to a local folder first"
+        refusal("ftp://host/x.jsonl")
+        == "ftp://host/x.jsonl: nothing here reads ftp://; use gs://, s3:// or a local path"
     )
 
 
@@ -243,8 +249,15 @@ def test_json_array_is_read_element_by_element(tmp_path: Path):
     assert items[2].context[0].text == "é" * 700_000
 
 
+def test_pipe_is_refused_without_waiting_for_it(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    write(tmp_path / "a.jsonl", BALTO)
+    assert "is a pipe or a device, and a corpus is read twice" in refusal(str(tmp_path / "pipe.jsonl"))
+    assert [file.name for file in open_corpus([str(tmp_path / "*.jsonl")])] == ["a.jsonl"]
+
+
 def test_empty_json_array_has_no_known_format(tmp_path: Path):
-    assert "no JSON object among them" in refusal(write(tmp_path / "c.json", b"[ ]"))
+    assert "an empty JSON array; a corpus is" in refusal(write(tmp_path / "c.json", b"[ ]"))
 
 
 def test_nested_parquet_is_the_same_corpus_as_jsonl(tmp_path: Path):

@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from pipeline.corpora import corpus_size_bytes, open_corpus
-from schemas.records import GoldSpan, Passage, Sample
+from pipeline.corpora.flatten_object import flatten_object
+from schemas.records import GoldSpan, Message, Passage, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, refusal, rejections, samples, write
 
 # Plain
@@ -38,6 +39,20 @@ def test_plain_takes_passage_objects_with_their_titles(tmp_path: Path):
     passages = [{"id": "d1", "title": "Ada", "text": "A countess."}, {"page_content": "Bob."}]
     sample = samples(write(tmp_path / "c.jsonl", {"query": "Who?", "documents": passages, "answer": "x"}))[0]
     assert sample.context == (Passage("d1", "Ada\nA countess."), Passage("p2", "Bob."))
+
+
+def test_plain_takes_a_chat_log_whose_last_turn_is_the_response(tmp_path: Path):
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ada did."}]
+    path = write(tmp_path / "c.jsonl", {"messages": turns, "context": "Ada."}, {"messages": turns[:1], "context": "A"})
+    first, second = samples(path)
+    assert (first.prompt, first.response) == ((Message("user", "Who?"),), "Ada did.")
+    assert (second.prompt, second.response) == ((Message("user", "Who?"),), None)
+
+
+def test_plain_keeps_an_earlier_answer_in_the_prompt_when_the_response_stands_apart(tmp_path: Path):
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ada"}]
+    sample = samples(write(tmp_path / "c.jsonl", {"messages": turns, "context": "Ada.", "response": "did."}))[0]
+    assert (len(sample.prompt), sample.response) == (2, "did.")
 
 
 def test_plain_without_a_context_field_is_rejected(tmp_path: Path):
@@ -142,7 +157,7 @@ def test_ragtruth_data2txt_is_flattened_to_readable_passages(tmp_path: Path):
     info = {
         "name": "Blue Door",
         "categories": "Cafes, Bakeries",
-        "hours": {"Monday": "8:0-17:0", "Sunday": None},
+        "hours": {"Monday": "8:0-17:30", "Sunday": None},
         "attributes": {"WiFi": "free", "OutdoorSeating": True, "Music": None, "BusinessParking": {"lot": False}},
         "business_stars": 4.5,
         "tags": ["a", "b"],
@@ -157,16 +172,30 @@ def test_ragtruth_data2txt_is_flattened_to_readable_passages(tmp_path: Path):
     assert sample.context == (
         Passage(
             "data",
-            "name: Blue Door\ncategories: Cafes, Bakeries\nhours.Monday: 8:0-17:0\nhours.Sunday: not stated\n"
-            "attributes.WiFi: free\nattributes.OutdoorSeating: yes\nattributes.Music: not stated\n"
-            "attributes.BusinessParking.lot: no\nbusiness_stars: 4.5\ntags: a, b",
+            "name: Blue Door\ncategories: Cafes, Bakeries\nhours Monday: 8:00-17:30 (8 AM to 5:30 PM)\n"
+            "hours Sunday: not stated\nattributes WiFi: free\nattributes Outdoor Seating: yes\n"
+            "attributes Music: not stated\nattributes Business Parking lot: no\nbusiness stars: 4.5\ntags: a, b",
         ),
         Passage(
-            "review_info 1",
-            "review_stars: 5.0\nreview_date: 2021-12-03 18:12:00\nreview_text: Good bread.\nNice.",
+            "review info 1",
+            "review stars: 5.0\nreview date: 2021-12-03 18:12:00\nreview text: Good bread.\nNice.",
         ),
-        Passage("review_info 2", "review_stars: 1.0\nreview_date: 2021-01-01 10:00:00\nreview_text: Cold."),
+        Passage("review info 2", "review stars: 1.0\nreview date: 2021-01-01 10:00:00\nreview text: Cold."),
     )
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("0:0-0:0", "0:00-0:00"),  # closed, or always open: not said
+        ("12:0-24:0", "12:00-24:00 (12 PM to 12 AM)"),
+        ("18:30-2:5", "18:30-2:05 (6:30 PM to 2:05 AM)"),
+        ("25:0-26:0", "25:0-26:0"),
+        ("5:3", "5:3"),
+    ],
+)
+def test_opening_hours_are_given_both_ways(stored: str, shown: str):
+    assert list(flatten_object({"hours": stored})) == [{"passage_id": "data", "text": f"hours: {shown}"}]
 
 
 def test_ragtruth_passages_without_markers_stay_one(tmp_path: Path):

@@ -7,12 +7,14 @@ from pipeline.engines.words import tokenize
 
 
 def values(text: str) -> list[float | str]:
-    return [number.value for number in find_numbers(tokenize(text))]
+    return [number.value for number in find_numbers(text, tokenize(text))]
 
 
 def missing(claim: str, context: str) -> list[str]:
     tokens = tokenize(claim)
-    lacking = missing_numbers(claimed_numbers(claim, tokens), tokens, NumberIndex(find_numbers(tokenize(context))))
+    lacking = missing_numbers(
+        claimed_numbers(claim, tokens), tokens, NumberIndex(find_numbers(context, tokenize(context)))
+    )
     return [claim[tokens.starts[number.first] : tokens.ends[number.last]] for number in lacking]
 
 
@@ -62,3 +64,39 @@ def test_centuries_and_names_state_no_number():
 
 def test_number_after_a_reference_list_counts():
     assert missing("Passages 1 and 2 say it costs 90 dollars.", "") == ["90"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("open until 5 PM", "hours.Monday: 9:0-17:0"),
+        ("open from 9:00 a.m. to 5:00 p.m.", "hours.Monday: 9:0-17:0"),
+        ("open until 5:30", "It closes at 5:30 pm."),
+        ("open from 9 to 5", "9am-5pm"),
+        ("open till 5 pm", "It closes at 5."),
+        ("closes at midnight, at 12:00 am", "hours.Monday: 9:0-0:0"),
+        ("at 4:15 PM", "at 4:15"),
+    ],
+)
+def test_times_of_day_are_one_value_in_any_notation(claim, context):
+    assert missing(claim, context) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "context", "expected"),
+    [
+        ("open until 6 PM", "hours.Monday: 9:0-17:0", ["6 PM"]),
+        ("open from 9:00 p.m.", "hours.Monday: 9:0-17:0", ["9:00 p.m"]),
+        ("open until 5:30 pm", "It closes at 5 pm.", ["5:30 pm"]),
+    ],
+)
+def test_a_wrong_time_of_day_is_missing_as_a_whole(claim, context, expected):
+    assert missing(claim, context) == expected
+
+
+def test_an_age_is_borne_by_two_years_that_lie_so_far_apart():
+    life = "She was born in 1926 and died in 1940."
+    assert missing("She died at the age of 14.", life) == []
+    assert missing("She lived 13 years.", life) == []  # 13 until the birthday in 1940
+    assert missing("She was 15 years old.", life) == ["15"]
+    assert missing("She had 14 boats.", life) == ["14"]

@@ -91,6 +91,12 @@ def test_worst_first_is_most_wrong_claims_then_least_faithful(labels):
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
+        ("meta.tusk = 'qa'", "--where meta.tusk: no such column"),
+        (
+            "zzz = 'red'",
+            "no column 'zzz'; there are row, id, group_id.*, claims, supported, .*characters, meta.KEY",
+        ),
+        ("meta = 'qa'", "no column 'meta'"),
         ("unsuported > 1", "no column 'unsuported'; near: unsupported"),
         ('policy = "model-a"', "no column 'model-a'.*single quotes"),
         ("unsupported", "is not a condition but a value"),
@@ -116,12 +122,30 @@ def test_bad_condition_is_one_line(labels, condition, message):
         ({"policy": "model-b"}, "no record has the policy 'model-b'; near: model-a"),
         ({"verdict": "wrong"}, "--verdict wrong: must be one of supported"),
         ({"where": "unsupported > 99"}, "no record satisfies all of the filters"),
+        ({"ids": ("plain",), "where": "unsupported > 0"}, "--where: chooses records, and 'plain' is chosen already"),
+        ({"ids": ("plain",), "worst": True}, "--worst: chooses records, and 'plain' is chosen already"),
         ({"skip": 99}, "--skip 99: only 5 records"),
     ],
 )
 def test_nothing_to_show_is_one_line(labels, choice, message):
     with pytest.raises(BaltoError, match=message):
         chosen_rows(labels, Choice(**choice))
+
+
+def test_condition_on_the_response_and_on_a_key_of_meta(tmp_path):
+    rows = [
+        make_row(name, f"It is {name}.", meta={"task": task}) for name, task in (("a", "qa"), ("b", "qa"), ("c", "s"))
+    ]
+    folder = write_labels(tmp_path / "labels", rows)
+    assert ids_of(folder, where="meta.task = 'qa'") == ["a", "b"]
+    assert ids_of(folder, where="meta.task = 'qa' AND response LIKE '%b.'") == ["b"]
+    assert ids_of(folder, where="response <> 'meta.task' AND \"meta.task\" = 's'") == ["c"]  # quoted texts stay
+    assert ids_of(folder, where="response LIKE 'It''s meta.none' OR id = 'a'") == ["a"]
+
+
+def test_claim_that_is_its_own_quote_is_not_printed_twice():
+    # in the response, as a claim, in its evidence; and in what the claim of 90 m quotes
+    assert printed(plain_row()).count("It is red") == 4
 
 
 def test_damaged_shard_is_named(labels, tmp_path):

@@ -43,7 +43,10 @@ def test_empty_response_is_valid():
 
 
 def test_prompt_without_response_is_refused():
-    assert reason(replace(GOOD, response=None)) == ("no response: the record is a prompt only; write responses first")
+    assert (
+        reason(replace(GOOD, response=None))
+        == "no response: the record is a prompt only; `balto generate` writes responses"
+    )
 
 
 def test_empty_id_is_refused():

@@ -35,8 +35,14 @@ def test_accents_are_folded():
     assert stem("jalapeños") == stem("jalapenos")
 
 
+def test_a_capital_inside_begins_a_word_and_capitals_in_a_row_stay_together():
+    assert tokenize("OutdoorSeating WiFi Wi-Fi PhD NATO LLMs").words == [
+        "Outdoor", "Seating", "Wi", "Fi", "Wi", "Fi", "Ph", "D", "NATO", "LLMs",
+    ]  # fmt: skip
+
+
 def test_plain_and_other_text_are_cut_alike():
-    text = "It's 3,000 miles: well-known, isn't it? v1.2"
+    text = "It's 3,000 miles: well-known, isn't it? v1.2 WiFi NATO"
     assert tokenize(text).words == tokenize(text + " é").words[:-1]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.errors import ShardError
 from schemas.records import NO_CLAIMS, Claim, LabelledResponse, LabelSpan, Passage, Rejected, Span
 from schemas.rows import from_table, to_rejected_table, to_table
-from schemas.shards import MEANING, SHARD_SCHEMA
+from schemas.shards import CLAIM_MEANING, MEANING, SHARD_SCHEMA
 from schemas.tokens import label_text, load_tokenizer
 from tests.rows import full_row, make_sample
 
@@ -78,6 +78,7 @@ def test_counts_of_a_row_follow_from_its_claims_and_tokens():
         "n_unverified": 1,
         "n_unmatched": 1,
         "n_conflicts": 1,
+        "n_doubtful": 1,
         "n_tokens": 44,  # 41 characters, one of them an emoji of four bytes
         "n_tokens_supported": 10,
         "n_tokens_unsupported": 4,
@@ -89,6 +90,21 @@ def test_every_column_says_what_it_means_in_the_file():
     assert schema.metadata[b"balto.schema_version"] == b"1"
     assert {field.name: field.metadata[b"description"].decode() for field in schema} == MEANING
     assert all(MEANING[name] for name in SHARD_SCHEMA.names)
+
+
+def test_every_field_inside_a_column_says_what_it_means_in_the_file():
+    def nested(type_: pa.DataType) -> list[pa.Field]:
+        inner = type_.value_type if pa.types.is_list(type_) else type_
+        fields = [inner.field(place) for place in range(inner.num_fields)] if pa.types.is_struct(inner) else []
+        return fields + [one for field in fields for one in nested(field.type)]
+
+    schema = through_parquet(to_table([full_row()])).schema
+    found = [field for column in schema for field in nested(column.type)]
+    assert len(found) > 30
+    assert all(field.metadata[b"description"] for field in found)
+    claim = schema.field("claims").type.value_type
+    meanings = {field.name: field.metadata[b"description"].decode() for field in nested(claim)[: claim.num_fields]}
+    assert meanings == CLAIM_MEANING
 
 
 def test_polars_reads_shards(tmp_path):

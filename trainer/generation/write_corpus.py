@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from schemas.errors import ConfigError
-from schemas.manifest import write_atomically
+from schemas.manifest import remove_partials, sync_folder, write_atomically
 from schemas.records import Rejected, Sample
 from schemas.samples import sample_to_json
 
@@ -36,6 +36,8 @@ class CorpusWriter:
         self._run_file = out.with_name(f".{out.name}.run.json")
         if out.is_dir():
             raise ConfigError(f"--out {out}: is a folder; name a file, such as {out / 'corpus.jsonl'}")
+        if out.exists() and not self._partial.exists():
+            self._run_file.unlink(missing_ok=True)  # of a run that was killed when its work was done
         if out.exists() and not overwrite:
             raise ConfigError(f"--out {out}: is there already; add --overwrite to replace it, or name another file")
 
@@ -50,6 +52,7 @@ class CorpusWriter:
         except BlockingIOError as err:
             self._file.close()
             raise ConfigError(f"--out {self.out}: another run is writing there; wait for it") from err
+        remove_partials(self.out.parent, self._run_file.name)
         self._continue_or_start()
         return self
 
@@ -70,6 +73,7 @@ class CorpusWriter:
         """The corpus is complete: give it its name."""
         self.flush()
         os.replace(self._partial, self.out)
+        sync_folder(self.out.parent)
         self._run_file.unlink(missing_ok=True)
 
     def _continue_or_start(self) -> None:

@@ -1,20 +1,33 @@
 """What the model may answer, and how its text is read: strict about meaning, tolerant about wrapping.
 
 The schema that went with a request is a hint to the server; what counts is the validation here. An answer may be
-fenced, surrounded by words or preceded by a model's thinking. It must hold one JSON object of the expected form: none,
-or two that differ, is no answer at all, because guessing which one was meant would be a verdict of ours.
+fenced, surrounded by words, preceded by a model's thinking or spelled like Python (find_json.py), and its list may lack
+the object around it. It must hold one answer of the expected form: none, or two that differ, is no answer at all,
+because guessing which one was meant would be a verdict of ours.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from pipeline.llm.find_json import FoundValues, find_json
+from schemas.records import CONTRADICTED, UNSUPPORTED, VERDICTS
+
 MAX_ANSWER_CHARS: Final = 2_000_000
-_MAX_STARTS: Final = 64  # places where a JSON object may begin that are tried; bounds the time on hostile text
-_END_OF_THINKING: Final = "</think>"
+MAX_CLAIMS: Final = 2_000  # of one answer, about a piece of a response that has no more tokens than that
+# Other spellings of the three verdicts. Equal as a whole or nothing: "incorrect" holds "correct".
+_SPELLINGS: Final[Mapping[str, str]] = {
+    **{verdict: verdict for verdict in VERDICTS},
+    "not supported": UNSUPPORTED,
+    "not_supported": UNSUPPORTED,
+    "contradiction": CONTRADICTED,
+    "contradictory": CONTRADICTED,
+    "refuted": CONTRADICTED,
+}
+_AROUND_VERDICTS: Final = " \t\n.*_`'\""
 
 
 class UnusableAnswerError(ValueError):
@@ -26,6 +39,13 @@ def _as_list(value: Any) -> Any:
     if value is None:
         return []
     return [value] if isinstance(value, str | int) else value
+
+
+def _valid_answers(value: Any) -> Any:
+    """The answers that are of the form: claims whose answer is not are asked for again, and only these."""
+    if not isinstance(value, list):
+        return value
+    return [one for one in value if _read(one, ClaimAnswer)[0] is not None]
 
 
 _Text = Annotated[str, StringConstraints(max_length=5_000)]
@@ -45,43 +65,45 @@ class ExtractedClaim(_Model):
 
 
 class ExtractedClaims(_Model):
-    claims: list[ExtractedClaim]
+    claims: Annotated[list[ExtractedClaim], Field(max_length=MAX_CLAIMS)]
 
 
 class ClaimAnswer(_Model):
-    """One verdict as the verifier gives it. verdict: as written; whether it is one is checked by the verifier."""
+    """One verdict as the verifier gives it. verdict: as written; see `verdict_of`."""
 
     id: Annotated[str, StringConstraints(strip_whitespace=True)]
     evidence: _Texts = []
-    reason: str = ""
+    reason: Annotated[str, BeforeValidator(lambda value: "" if value is None else value)] = ""
     verdict: str
     wrong_words: _Texts = []
 
 
 class ClaimAnswers(_Model):
-    answers: list[ClaimAnswer]
+    answers: Annotated[list[ClaimAnswer], BeforeValidator(_valid_answers)]
 
 
 Model = TypeVar("Model", bound=_Model)
 
 
+def verdict_of(answer: ClaimAnswer) -> str | None:
+    """The verdict that an answer spells, or None for any other word."""
+    return _SPELLINGS.get(answer.verdict.strip(_AROUND_VERDICTS).lower())
+
+
 def read_answer(text: str, model: type[Model]) -> Model:
-    """The one object of the form `model` in a model's answer. Raises UnusableAnswerError."""
+    """The one answer of the form `model` in what a model wrote. Raises UnusableAnswerError."""
     if len(text) > MAX_ANSWER_CHARS:
         raise UnusableAnswerError(f"the answer has more than {MAX_ANSWER_CHARS} characters")
-    whole = _decode(text.strip())
-    candidates = [whole] if whole is not None else _objects_inside(text)
-    if not candidates:
+    candidates = find_json(text)
+    if not candidates.values:
         raise UnusableAnswerError("the answer holds no JSON object")
     found: list[Model] = []
     wrong = ""
-    for candidate in candidates:
-        try:
-            read = model.model_validate(candidate)
-        except ValidationError as err:
-            wrong = wrong or _where(err)
-        else:
-            found += [read] if read not in found else []
+    for candidate in [*candidates.values, *_enveloped(candidates, model)]:
+        read, why = _read(candidate, model)
+        wrong = wrong or why
+        if read is not None and read not in found:
+            found.append(read)
     if not found:
         raise UnusableAnswerError(f"the answer's JSON is not of the form asked for ({wrong})")
     if len(found) > 1:
@@ -89,62 +111,25 @@ def read_answer(text: str, model: type[Model]) -> Model:
     return found[0]
 
 
-def _where(err: ValidationError) -> str:
-    """The first thing that is wrong: field names of ours and pydantic's words, no value."""
-    first = err.errors(include_input=False, include_url=False, include_context=False)[0]
-    place = ".".join(str(part) if isinstance(part, int) else part for part in first["loc"])
-    return f"{place}: {first['type']}"
+def _enveloped(candidates: FoundValues, model: type[Model]) -> list[dict[str, Any]]:
+    """The object that was asked for around a bare list, or around bare items one after the other.
+
+    Not where something was cut: then the items may be the first few of more.
+    """
+    (name,) = model.model_fields
+    lists = [value for value in candidates.values if isinstance(value, list) and value]
+    if lists:
+        return [{name: value} for value in lists if all(isinstance(item, dict) for item in value)]
+    bare = [value for value in candidates.values if isinstance(value, dict) and name not in value]
+    is_all = len(bare) == len(candidates.values)
+    return [{name: bare}] if is_all and not candidates.cut else []
 
 
-def _objects_inside(text: str) -> list[dict[str, Any]]:
-    """The outermost JSON objects in a text, in order; drafts that a model thought about first are left out."""
-    found: list[dict[str, Any]] = []
-    end = 0
-    at = text.find("{")
-    for _ in range(_MAX_STARTS):
-        if at < 0:
-            break
-        try:
-            value, after = _DECODER.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            at = text.find("{", at + 1)
-            continue
-        if _END_OF_THINKING in text[end:at]:  # between objects: inside one it is somebody's text
-            found = []
-        end = after
-        if _is_text(value):
-            found.append(value)
-        at = text.find("{", end)
-    return found
-
-
-def _decode(text: str) -> dict[str, Any] | None:
+def _read(value: Any, model: type[Model]) -> tuple[Model | None, str]:
+    """(the value as a `model`, or None; what is wrong first: field names of ours and pydantic's words, no value)."""
     try:
-        value = _DECODER.decode(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) and _is_text(value) else None
-
-
-def _is_text(value: Any) -> bool:
-    """Whether all strings can be written as UTF-8: JSON can spell half a character."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object that says two things under one name says nothing."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+        return model.model_validate(value), ""
+    except ValidationError as err:
+        first = err.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return None, f"{place or 'all of it'}: {first['type']}"

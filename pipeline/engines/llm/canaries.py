@@ -44,7 +44,7 @@ class Canary:
     position: int
     expected: str
 
-    def failed(self, verdict: str) -> bool:
+    def failed(self, verdict: str | None) -> bool:
         """Whether the verdict shows a model that does not judge."""
         return (verdict == SUPPORTED) != (self.expected == SUPPORTED)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pipeline.engines.llm.answers import ClaimAnswer, ClaimAnswers, UnusableAnswerError, read_answer
+from pipeline.engines.llm.answers import ClaimAnswer, ClaimAnswers, UnusableAnswerError, read_answer, verdict_of
 from pipeline.engines.llm.canaries import Canary, choose_canary
 from pipeline.engines.llm.evidence import common_spans, locate_evidence, locate_wrong_words
 from pipeline.engines.llm.messages import QUESTION_TOKENS, ClaimLine, question_of, verify_message
@@ -23,7 +23,7 @@ from pipeline.engines.llm.together import run_together
 from pipeline.engines.llm.windows import ContextPiece, chars_within, context_chunks, data_tokens, token_bound
 from pipeline.llm.chat import LENGTH, OK, Ask, ChatRequest
 from schemas.errors import ConfigError
-from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, VERDICTS, Claim, Evidence, Sample, Span
+from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
 from schemas.records import OK as CLAIM_OK
 
 INVALID_JSON: Final = "invalid_json"
@@ -184,7 +184,7 @@ class LlmVerifier:
         for answer in answers:
             if answer.id not in by_id:
                 self.tally.add("invented_ids")
-            elif answer.verdict.strip().lower() not in VERDICTS:
+            elif verdict_of(answer) is None:
                 self.tally.add("unknown_verdicts")
             else:
                 by_id[answer.id].append(answer)
@@ -201,11 +201,10 @@ class LlmVerifier:
 
     def _finding(self, subject: _Subject, index: int, answers: Sequence[ClaimAnswer]) -> Finding:
         """The verdict of one claim, if its answers agree and its evidence stands in the context."""
-        verdicts = {answer.verdict.strip().lower() for answer in answers}
-        if len(verdicts) > 1:
+        answer, verdict = answers[0], verdict_of(answers[0])
+        if any(verdict_of(other) != verdict for other in answers):
             self.tally.add("disagreeing_answers")
             return Finding(None, DISAGREES)
-        answer, verdict = answers[0], verdicts.pop()
         reason = _one_line(answer.reason)
         evidence = locate_evidence(subject.sample.context, answer.evidence)
         if evidence is None and (verdict != UNSUPPORTED or any(quote.strip() for quote in answer.evidence)):
@@ -224,7 +223,7 @@ class LlmVerifier:
             return
         self.tally.add("canaries")
         self.tally.add("canaries_unanswered", not answers)
-        self.tally.add("canaries_failed", any(canary.failed(answer.verdict.strip().lower()) for answer in answers))
+        self.tally.add("canaries_failed", any(canary.failed(verdict_of(answer)) for answer in answers))
 
     def _answered(self, claim: Claim, finding: Finding) -> Claim:
         return replace(

@@ -54,4 +54,5 @@ $("record").addEventListener("keydown", (event) => {
 // All parts are there: begin.
 fillPolicies();
 filterRecords();
+followAddress();
 document.documentElement.dataset.ready = "true";

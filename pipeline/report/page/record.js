@@ -1,8 +1,11 @@
 // ---- one record ---------------------------------------------------------------------------------------------------
 
+const SHORT_PROMPT = 300; // characters; a longer prompt is folded
+
 function drawRecord(record) {
   const parts = [header(record)];
   const prompt = element("details", { className: "prompt" }, element("summary", { text: "Prompt" }));
+  prompt.open = record.prompt.reduce((sum, message) => sum + message.content.length, 0) <= SHORT_PROMPT;
   for (const message of record.prompt) {
     if (message.role) prompt.append(element("p", { className: "role", text: message.role }));
     prompt.append(element("div", { className: "text", attributes: { dir: "auto" } }, ...textNodes(message.content)));
@@ -13,6 +16,8 @@ function drawRecord(record) {
   $("record").replaceChildren(...parts);
 }
 
+const enginesOf = (claim) => [claim.extractor, claim.verifier].filter(Boolean).join(" → ");
+
 function header(record) {
   const faithful = faithfulness(record);
   const facts = [
@@ -21,13 +26,16 @@ function header(record) {
     ["status", record.status.replace("_", " ")],
     ["tokens", `${record.n_tokens} (${record.n_tokens_supported} of +1, ${record.n_tokens_unsupported} of −1)`],
     ["group", record.group_id],
+    ["engines", [...new Set(record.claims.map(enginesOf))].filter(Boolean).join(", ")],
     ["from", `${record.source}, record ${record.source_row}`],
   ];
   if (record.label_set) facts.push(["label set", record.label_set]);
   const list = element("dl", { className: "facts" });
-  for (const [name, value] of facts)
+  for (const [name, value] of facts.filter(([, value]) => value !== ""))
     list.append(element("div", {}, element("dt", { text: name }), element("dd", {}, element("bdi", {}, ...textNodes(value)))));
-  const title = element("h3", {}, element("bdi", {}, ...textNodes(record.id)));
+  const address = element("a", { attributes: { href: addressOf(record), title: "Address of this record" } });
+  address.append(element("bdi", {}, ...textNodes(record.id)));
+  const title = element("h3", {}, address);
   const place = element("span", { className: "place", text: `${state.at + 1} of ${state.shown.length}` });
   const step = (id, text, to) => {
     const button = element("button", { text, attributes: { type: "button", id } });
@@ -89,7 +97,7 @@ function drawResponse(record) {
   $("response").dataset.view = state.view;
   $("response").replaceChildren(...(record.response ? pieces.map(piece) : [element("em", { text: "(empty)" })]));
   const said = {
-    claims: "Underlined: claims. A darker mark: the words that a verifier found wrong. Hover or click to see the claim.",
+    claims: "Underlined: claims; shaded: the words that a verifier found wrong. Hover to see a claim, click to keep it and its evidence.",
     labels: "What training sees: + is label +1, − is label −1, unmarked text is neutral.",
     gold: record.gold_spans?.length ? "Marked by people as wrong." : "People marked nothing as wrong.",
   };
@@ -134,7 +142,7 @@ function claimItem(record, claim, number) {
   button.addEventListener("click", () => pin(state.pinned === number ? -1 : number));
   button.addEventListener("focus", () => activate(number));
   button.addEventListener("blur", () => activate(state.pinned));
-  const item = element("li", { attributes: { "data-claim": number } }, button, claimDetails(record, claim));
+  const item = element("li", { className: verdict, attributes: { "data-claim": number } }, button, claimDetails(record, claim));
   item.addEventListener("mouseenter", () => activate(number));
   item.addEventListener("mouseleave", () => activate(state.pinned));
   return item;
@@ -142,7 +150,9 @@ function claimItem(record, claim, number) {
 
 function claimDetails(record, claim) {
   const details = element("div", { className: "details" });
-  const said = [claim.reason, claim.verdict ? "" : claim.status].filter(Boolean).join("; ");
+  const place = { exact: "", unmatched: "not found in the response" }[claim.alignment] ?? `${claim.alignment} match in the response`;
+  const score = claim.score === null ? "" : `P(supported) ${claim.score.toFixed(2)}`;
+  const said = [claim.reason, claim.verdict ? "" : claim.status, place, score].filter(Boolean).join(" · ");
   if (said) details.append(element("p", { attributes: { dir: "auto" } }, ...textNodes(said)));
   for (const evidence of claim.evidence) {
     const passage = record.context.find((one) => one.passage_id === evidence.passage_id);
@@ -153,9 +163,6 @@ function claimDetails(record, claim) {
     const where = element("b", {}, element("bdi", {}, ...textNodes(`${evidence.passage_id}: `)));
     details.append(element("p", { className: "quote" }, where, element("bdi", {}, ...textNodes(quote))));
   }
-  const place = claim.alignment === "unmatched" ? "not found in the response" : `found in the response: ${claim.alignment}`;
-  const facts = [place, claim.score === null ? "" : `P(supported) ${claim.score.toFixed(2)}`, [claim.extractor, claim.verifier].filter(Boolean).join(" → ")];
-  details.append(element("p", { className: "quiet", text: facts.filter(Boolean).join(" · ") }));
   return details;
 }
 

@@ -27,6 +27,8 @@ const ORDERS = {
   id: (a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
 };
 
+const severalPolicies = new Set(records.map((record) => record.policy)).size > 1;
+
 // ---- the list -----------------------------------------------------------------------------------------------------
 
 function filterRecords() {
@@ -42,7 +44,7 @@ function filterRecords() {
   state.shown = records.map((_, index) => index).filter((index) => matches(records[index]));
   state.shown.sort((a, b) => order(records[a], records[b]) || a - b);
   $("count").textContent = `${state.shown.length} of ${records.length} records`;
-  $("none").hidden = state.shown.length > 0;
+  $("none").hidden = state.shown.length > 0 || records.length === 0;
   drawList();
   const kept = state.shown.findIndex((index) => records[index] === before);
   select(kept >= 0 ? kept : 0, false);
@@ -72,6 +74,7 @@ function drawList() {
         element("bdi", { className: "id" }, ...textNodes(record.id)),
         element("span", { className: "tallies" }, ...tallies),
       );
+      if (severalPolicies) button.append(element("bdi", { className: "of-policy" }, ...textNodes(record.policy ?? "no policy")));
       button.addEventListener("click", () => select(place, false));
       return element("li", {}, button);
     }),
@@ -107,6 +110,27 @@ $("list").addEventListener("keydown", (event) => {
   event.preventDefault();
   select(state.at + steps[event.key], true);
 });
+
+// ---- the address of a record: page.html#record=ID -----------------------------------------------------------------
+
+function addressOf(record) {
+  const parts = record.label_set ? { record: record.id, set: record.label_set } : { record: record.id };
+  return `#${new URLSearchParams(parts)}`;
+}
+
+/** Show the record that the page's address names, if it names one that is here. */
+function followAddress() {
+  const wanted = records.findIndex((record) => addressOf(record) === location.hash);
+  if (wanted < 0) return;
+  if (!state.shown.includes(wanted)) {
+    for (const id of ["search", "policy", "kind"]) $(id).value = "";
+    filterRecords();
+  }
+  select(state.shown.indexOf(wanted), false);
+  $("reader").scrollIntoView({ behavior: "instant" });
+}
+
+addEventListener("hashchange", followAddress);
 
 // ---- theme, filters, start --------------------------------------------------------------------------------------------
 

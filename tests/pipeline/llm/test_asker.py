@@ -128,6 +128,15 @@ def test_too_long_a_context_fails_its_own_question_only_and_is_not_repeated():
         assert server.counts["sent"] == 2
 
 
+def test_a_server_that_silently_drops_what_is_too_long_is_found_out(caplog, tmp_path):
+    words = "one two three four five six " * 100
+    with LlmServer(Behaviour(reads_tokens=100), repeat) as server:
+        chosen = transport(server, ledger=f"{tmp_path}/ledger")
+        ask_all(chosen, [request(words), request(f"{words}!"), request(1)])
+    assert caplog.text.count("it seems to drop what is too long") == 1
+    assert read_usage(chosen.ledger)["noticed"] == {"prompts_cut": 2}
+
+
 def test_an_endpoint_that_went_away_ends_the_run():
     with LlmServer(answer=repeat) as server:
         chosen = transport(server, max_attempts=2, in_flight=4)

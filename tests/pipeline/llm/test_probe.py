@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
 
 from pipeline.llm.endpoint import JSON_OBJECT, JSON_SCHEMA, TEXT, Endpoint, resolve_key
-from pipeline.llm.probe import probe
+from pipeline.llm.probe import PROBE_TOKENS, THINKING_TOKENS, probe
+from pipeline.llm.window_check import check_window
 from schemas.errors import ConfigError
 from tests.llm_server import Behaviour, LlmServer
 from tests.llm_server.answers import smallest_answer
+from tests.llm_server.behaviour import WINDOW_PLACES
 
 SAYS = '{"colour": "red", "letters": 3}'
 
@@ -57,6 +60,56 @@ def test_form_that_the_user_names_is_the_only_one_tried():
 def test_name_of_the_token_limit_is_learnt():
     endpoint, server = probed(Behaviour(token_field="max_completion_tokens"))
     assert (endpoint.token_field, server.counts["sent"]) == ("max_completion_tokens", 2)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "learnt"),
+    [
+        (Behaviour(takes_temperature=False), {"temperature": None}),
+        (Behaviour(takes_system=False), {"system_role": False}),
+        (Behaviour(formats=("text",), format_status=500), {"answer_form": TEXT}),
+        (Behaviour(formats=("text",), format_status=404), {"answer_form": TEXT}),
+        (Behaviour(thinking="inline"), {"answer_form": TEXT, "thinking_tokens": THINKING_TOKENS}),
+        (Behaviour(thinking="field"), {"answer_form": JSON_SCHEMA, "thinking_tokens": THINKING_TOKENS}),
+        (Behaviour(thinking="counted"), {"answer_form": JSON_SCHEMA, "thinking_tokens": THINKING_TOKENS}),
+        (Behaviour(thinking="misplaced"), {"answer_form": JSON_SCHEMA, "thinking_tokens": 0}),
+        (Behaviour(spelling="python"), {"answer_form": TEXT}),
+        (
+            Behaviour(takes_temperature=False, takes_system=False, token_field="max_completion_tokens"),
+            {"temperature": None, "system_role": False, "token_field": "max_completion_tokens"},
+        ),
+    ],
+)
+def test_habits_of_a_server_are_learnt(behaviour, learnt, monkeypatch):
+    monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
+    endpoint, _ = probed(behaviour)
+    assert {name: getattr(endpoint, name) for name in learnt} == learnt
+
+
+def test_room_for_thinking_that_the_user_names_is_kept_and_added_to_every_limit():
+    endpoint, server = probed(Behaviour(thinking="field"), thinking_tokens=100)
+    assert endpoint.thinking_tokens == 100
+    assert server.bodies()[-1]["max_tokens"] == PROBE_TOKENS + 100
+
+
+def test_further_fields_go_with_every_request():
+    _, server = probed(Behaviour(), options='{"reasoning_effort": "low", "seed": 7}')
+    assert server.bodies()[-1] | {"reasoning_effort": "low", "seed": 7} == server.bodies()[-1]
+
+
+@pytest.mark.parametrize("place", WINDOW_PLACES)
+def test_a_window_that_the_server_tells_is_compared(place):
+    with LlmServer(Behaviour(window=8_000, window_place=place), answer) as server:
+        endpoint = Endpoint(server.base_url, "test-model", thinking_tokens=1_000)
+        asyncio.run(check_window(endpoint, 7_000))
+        with pytest.raises(ConfigError, match="reads 8000 tokens, 1000 of them.*or set --context-window 7000"):
+            asyncio.run(check_window(endpoint, 7_001))
+
+
+def test_a_window_that_nobody_tells_is_not_guessed():
+    with LlmServer(Behaviour(), answer) as server:
+        asyncio.run(check_window(Endpoint(server.base_url, "test-model"), 10**9))
+    asyncio.run(check_window(Endpoint(server.base_url, "test-model", timeout_s=5), 10**9))  # nobody there
 
 
 def test_passing_failures_are_tried_again(monkeypatch):
@@ -113,6 +166,10 @@ def test_address_that_nobody_serves_and_wrong_path():
         ({"api_key": "sk-1234-abcd"}, "takes the name of an environment variable"),
         ({"api_key": "gcp-secret:mine"}, "must be gcp-secret:projects/P/secrets/S/versions/N"),
         ({"timeout_s": 0}, "--request-timeout-s"),
+        ({"thinking_tokens": -1}, "--thinking-tokens -1"),
+        ({"options": "temperature=1"}, "--request-options: no JSON"),
+        ({"options": "[1]"}, "--request-options: must be a JSON object"),
+        ({"options": '{"stream": true}'}, "--request-options: stream is set by balto"),
     ],
 )
 def test_wrong_options_are_refused_without_repeating_a_secret(changes, message):

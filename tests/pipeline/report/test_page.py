@@ -7,8 +7,10 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from pipeline.report.build import build_report
+from schemas.records import GoldSpan, LabelSpan
 from tests.pipeline.report.browser import set_scheme
-from tests.pipeline.report.label_set_made_here import ROWS
+from tests.pipeline.report.label_set_made_here import ROWS, make_row, plain_row, write_labels
 
 FIGURES = ("verdicts", "length", "position", "balance", "projection", "cost", "read")
 BY_ID = {row.sample.id: row for row in ROWS}
@@ -215,3 +217,70 @@ def test_theme_follows_the_system_until_it_is_chosen(opened):
     assert (paper(), find(opened, "#theme").text) == (dark, "Theme: dark")
     click(opened, find(opened, "#theme"))
     assert paper() == light
+
+
+def test_address_of_a_record_opens_the_page_there_whatever_is_filtered(opened, page):
+    hostile = ROWS[1].sample.id
+    show(opened, hostile)
+    address = find(opened, "#record h3 a").get_attribute("href")
+    Select(find(opened, "#policy")).select_by_value("=model-a")
+    wait_for_count(opened, "2 of 5 records")
+    opened.get("about:blank")
+    opened.get(address)
+    assert record_title(opened) == hostile
+    Select(find(opened, "#policy")).select_by_value("=model-a")
+    wait_for_count(opened, "2 of 5 records")
+    opened.execute_script("location.hash = arguments[0]", address.partition("#")[2])  # the same: nothing changes
+    opened.execute_script("location.hash = 'record=refusal'")
+    WebDriverWait(opened, 10).until(lambda b: record_title(b) == "refusal")
+    opened.execute_script("location.hash = arguments[0]", address.partition("#")[2])
+    WebDriverWait(opened, 10).until(lambda b: record_title(b) == hostile)
+    assert find(opened, "#count").text == "5 of 5 records"  # the filter that hid it is gone
+    opened.execute_script("location.hash = 'record=no such record'")
+    assert record_title(opened) == hostile
+
+
+def test_evidence_of_a_supported_claim_is_quoted_once_it_is_kept(opened):
+    show(opened, "plain")
+
+    def quote():
+        return find(opened, ".claims li[data-claim='0'] .quote")
+
+    assert not quote().is_displayed()
+    assert find(opened, ".claims li[data-claim='2'] .quote").is_displayed()  # a wrong one's always
+    click(opened, find(opened, ".claims button[data-claim='0']"))
+    assert quote().is_displayed()
+
+
+def test_records_on_which_people_and_labels_disagree_are_found(browser, tmp_path):
+    whole = [LabelSpan(0, 5, -1)]
+    rows = [
+        make_row("both", "Wrong", labels=whole, gold_spans=(GoldSpan(0, 5, "conflict"),)),
+        make_row("missed", "Wrong", gold_spans=(GoldSpan(0, 5, "conflict"),)),
+        make_row("alarm", "Right", labels=whole, gold_spans=()),
+        make_row("nobody looked", "Right", labels=whole),
+    ]
+    build_report([str(write_labels(tmp_path / "labels", rows))], tmp_path / "page.html", 9, 10_000)
+    browser.get((tmp_path / "page.html").as_uri())
+    for kind, wanted in (("missed", "missed"), ("false_alarm", "alarm")):
+        Select(find(browser, "#kind")).select_by_value(kind)
+        wait_for_count(browser, "1 of 4 records")
+        assert shown_ids(browser) == [wanted]
+
+
+def test_page_without_records_offers_no_reader(browser, labels, tmp_path):
+    build_report([str(labels)], tmp_path / "page.html", records=0, max_bytes=10_000)
+    browser.get((tmp_path / "page.html").as_uri())
+    assert "No record is on this page" in find(browser, "#reader").text
+    assert not any(find(browser, one).is_displayed() for one in ("#filters", "#count", "#record", "#none"))
+
+
+def test_no_table_is_cut_off_at_a_desk(opened, tmp_path):
+    names = [f"some-model-{size}b-instruct" for size in (7, 13, 70)]
+    rows = [make_row(name, "It is red.", plain_row().claims, policy=name) for name in names]
+    build_report([str(write_labels(tmp_path / "labels", rows))], tmp_path / "page.html", 9, 10_000)
+    opened.get((tmp_path / "page.html").as_uri())
+    tables = opened.find_elements(By.CSS_SELECTOR, ".table")
+    assert len(tables) > 6
+    wider = "return arguments[0].scrollWidth > arguments[0].clientWidth"
+    assert not [one.accessible_name for one in tables if opened.execute_script(wider, one)]

@@ -15,7 +15,8 @@ import pytest
 from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus
 from pipeline.runs import label as module
-from pipeline.runs.label import Resources, default_shards, run_label, run_label_on_runner
+from pipeline.runs.label import Resources, default_shards, run_label
+from pipeline.runs.on_runner import run_label_on_runner
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import WORK_FOLDER, read_manifest
 from tests.rows import small_corpus, write_jsonl
@@ -208,7 +209,7 @@ def test_gold_labels_follow_the_human_spans(tmp_path):
 
 
 def test_shard_count_follows_the_size_of_the_corpus_alone():
-    sizes = (0, 1, 16 << 20, (16 << 20) + 1, 64 << 20, (64 << 20) + 1)
+    sizes = (0, 1, (8 << 20) - 1, 8 << 20, 64 << 20, (64 << 20) + 1)
     assert [default_shards(size) for size in sizes] == [1, 1, 1, 4, 4, 8]
 
 

@@ -150,7 +150,7 @@ def test_by_meta_key(labels):
 
 
 def test_unknown_meta_key_names_the_near_ones(labels):
-    with pytest.raises(ConfigError, match=r"--by meta.tusk: no such column to group by; near: meta.task"):
+    with pytest.raises(ConfigError, match=r"--by meta.tusk: no such column; near: meta.task"):
         overview(labels, ["meta.tusk"])
 
 

@@ -1,0 +1,112 @@
+"""A stage whose step works on many records at once: records of a bundle are gathered, then handed on together.
+
+For models that compute a large batch faster than many small ones. A batch in which anything fails is tried again
+record by record, so that one poisonous record costs itself alone. Rejections are as in `pipeline.stages`; each result
+keeps the window and timestamp of its own record.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import apache_beam as beam
+from apache_beam.metrics.metric import Metrics
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.windowed_value import WindowedValue
+
+from pipeline.stages import ACCEPTED, REJECTED, reject, sample_of
+from schemas.errors import BaltoError, RecordError
+
+BATCH_RECORDS: Final = 256  # bounds the memory, and is enough to fill a GPU's batches with pairs of one length
+log = logging.getLogger(__name__)
+
+
+class BatchedStep(Protocol):
+    """What a batched stage does to many records: as many results, in order."""
+
+    def setup(self) -> None: ...
+    def teardown(self) -> None: ...
+    def many(self, elements: Sequence[Any], /) -> Sequence[Any]: ...
+
+
+class BatchedStage(beam.PTransform):
+    """Apply a batched step.   In: records.   Out: {accepted: result of each, rejected: Rejected}."""
+
+    def __init__(self, name: str, step: BatchedStep, batch_records: int = BATCH_RECORDS):
+        super().__init__()
+        self.name = name
+        self.step = step
+        self.batch_records = batch_records
+
+    def expand(self, input_or_inputs: Any) -> Any:
+        dofn = _BatchedDoFn(self.name, self.step, self.batch_records)
+        return input_or_inputs | beam.ParDo(dofn).with_outputs(REJECTED, main=ACCEPTED)
+
+
+class _Waiting(NamedTuple):
+    element: Any
+    timestamp: Any
+    window: Any
+
+
+class _BatchedDoFn(beam.DoFn):
+    def __init__(self, name: str, step: BatchedStep, batch_records: int):
+        self.name = name
+        self.step = step
+        self.batch_records = batch_records
+        self.rejected = Metrics.counter("balto", f"rejected_{name}")
+
+    def setup(self) -> None:
+        self.step.setup()
+
+    def teardown(self) -> None:
+        self.step.teardown()
+
+    def start_bundle(self) -> None:
+        self._waiting: list[_Waiting] = []
+
+    def process(
+        self, element: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+    ) -> Iterator[Any]:
+        self._waiting.append(_Waiting(element, timestamp, window))
+        if len(self._waiting) >= self.batch_records:
+            yield from self._flush()
+
+    def finish_bundle(self) -> Iterator[Any]:  # type: ignore[override]  # Beam's stub says None
+        yield from self._flush()
+
+    def _flush(self) -> Iterator[Any]:
+        waiting, self._waiting = self._waiting, []
+        for one, result in zip(waiting, self._results([one.element for one in waiting]), strict=True):
+            if isinstance(result, Exception):
+                self.rejected.inc()
+                refused = WindowedValue(self._reject(one.element, result), one.timestamp, (one.window,))
+                yield TaggedOutput(REJECTED, refused)
+            else:
+                yield WindowedValue(result, one.timestamp, (one.window,))
+
+    def _results(self, elements: Sequence[Any]) -> list[Any]:
+        """A result or the exception for each element. Raises what ends the run."""
+        if not elements:
+            return []
+        try:
+            return list(self.step.many(elements))
+        except BaltoError as err:
+            if not isinstance(err, RecordError):
+                raise
+            failed: Exception = err
+        except Exception as err:
+            failed = err
+        if len(elements) == 1:
+            return [failed]
+        log.warning("stage %s failed on %d records together (%s); trying each alone", self.name, len(elements), failed)
+        return [result for element in elements for result in self._results([element])]
+
+    def _reject(self, element: Any, err: Exception) -> Any:
+        sample = sample_of(element)
+        if isinstance(err, RecordError):
+            return reject(sample, err.stage, err.reason)
+        log.error("stage %s failed on record %s", self.name, sample.id, exc_info=err)
+        return reject(sample, self.name, f"internal error: {type(err).__name__}: {err}")

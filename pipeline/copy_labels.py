@@ -1,0 +1,77 @@
+"""A label set from one filesystem to another, every file compared with the manifest on the way, the manifest last."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from pipeline import progress
+from pipeline.runs.output_bucket import refuse_occupied_bucket
+from pipeline.runs.output_folder import refuse_occupied
+from pipeline.storage import file_facts, find_files, is_local, join, read_file, remove_files, write_file
+from schemas.errors import ConfigError, ShardError
+from schemas.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, RejectedEntry, ShardEntry, parse_manifest
+
+MAX_SHARD_BYTES: Final = 4 << 30  # more than any shard of ours: what a manifest claims is not believed beyond this
+
+
+def read_manifest_at(folder: str) -> Manifest:
+    """The manifest of a finished label set on any filesystem. Raises ShardError when there is none."""
+    path = join(folder, MANIFEST)
+    if file_facts(path) is None:
+        raise ShardError(f"{folder}: no finished label set there (no {MANIFEST})")
+    return parse_manifest(read_file(path, MAX_MANIFEST_BYTES), path)
+
+
+def copy_labels(source: str, target: str, overwrite: bool = False) -> Manifest:
+    """Copy the label set `source` to the folder `target`; a copy that was interrupted goes on. Returns its manifest.
+
+    Raises ShardError for a file that is not what the manifest says, ConfigError for a target that may not be replaced.
+    """
+    if source.rstrip("/") == target.rstrip("/"):
+        raise ConfigError(f"{target}: is the label set itself; name another folder")
+    manifest = read_manifest_at(source)
+    (refuse_occupied(Path(target), overwrite) if is_local(target) else refuse_occupied_bucket(target, overwrite))
+    remove_files(join(target, MANIFEST))  # first: from here on it is no label set
+    send_files(manifest, source, target)
+    return manifest
+
+
+def send_files(
+    manifest: Manifest, source: str, target: str, before_manifest: Callable[[], None] = lambda: None
+) -> None:
+    """Write what `manifest` lists to `target`, then the manifest itself; files that only an older label set had go."""
+    entries = [*manifest.shards, *manifest.rejected]
+    for entry in entries:
+        if not _is_there(target, entry):
+            write_file(join(target, entry.path), _checked(source, entry))
+        progress.advance(entry.rows)
+    kept = {join(target, entry.path) for entry in entries}
+    stale = [one.path for folder in ("shards/", "rejected/") for one in find_files(join(target, folder))]
+    remove_files(*(path for path in stale if path not in kept))
+    before_manifest()
+    write_file(join(target, MANIFEST), read_file(join(source, MANIFEST), MAX_MANIFEST_BYTES))
+
+
+def _is_there(target: str, entry: ShardEntry | RejectedEntry) -> bool:
+    """Whether an interrupted copy got so far: on local disks, where looking costs little."""
+    path = join(target, entry.path)
+    if not is_local(path):
+        return False
+    facts = file_facts(path)
+    if facts is None or facts.size_bytes != entry.bytes:
+        return False
+    return hashlib.sha256(read_file(path, MAX_SHARD_BYTES)).hexdigest() == entry.sha256
+
+
+def _checked(source: str, entry: ShardEntry | RejectedEntry) -> bytes:
+    path = join(source, entry.path)
+    try:
+        data = read_file(path, min(entry.bytes, MAX_SHARD_BYTES))
+    except FileNotFoundError as err:
+        raise ShardError(f"{path}: the manifest names this file, but it is not there; label the corpus again") from err
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise ShardError(f"{path}: altered since it was written (its sha256 is not the manifest's); label it again")
+    return data

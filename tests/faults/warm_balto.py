@@ -1,0 +1,239 @@
+"""The `balto` command without its start-up: a process that has imported everything forks a child for every command.
+
+    with WarmBalto(folder) as balto:
+        ended = balto.run(["label", "a.jsonl", "--out", "labels"], watch=folder, kill_at=7)
+
+A child is a process of its own, with its own locks, files and threads, and is killed by SIGKILL as any process is:
+after so many seconds, or in front of its n-th change of the file system below `watch` (Python tells of opening for
+writing, renaming, removing and making folders), which reaches moments that are too short to be hit by time.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import mmap
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PRELOADED = (
+    *("apache_beam", "polars", "matplotlib.pyplot", "jinja2", "openai", "aiohttp", "torch", "transformers", "peft"),
+    *("apache_beam.runners.portability.fn_api_runner.fn_runner", "torch.utils.tensorboard"),
+    *("pipeline.runs.label", "pipeline.runs.run_graph", "pipeline.runs.project", "pipeline.report.build"),
+    *("trainer.train", "trainer.generation.local_policy", "rounds.generate_corpus", "rounds.round"),
+)
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "sqlite3.connect")
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. code: exit status, negative for a signal.   operations: changes of the file system."""
+
+    code: int
+    seconds: float
+    operations: int
+    stdout: str
+    stderr: str
+
+
+class WarmBalto:
+    """Starts the warm process; `run` one command at a time."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __enter__(self) -> WarmBalto:
+        # not the test runner's own warning filters and plugins: a plain process, as a user's
+        command = [sys.executable, "-m", "tests.faults.warm_balto"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
+        assert self._read() == "ready"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def run(
+        self,
+        argv: Sequence[object],
+        *,
+        watch: Path | None = None,
+        kill_at: int = 0,
+        kill_after_s: float = 0.0,
+        number: int = signal.SIGKILL,
+        whole_group: bool = False,
+        environment: Mapping[str, str] | None = None,
+        file_bytes: int = 0,
+        clock_jumps: bool = False,
+    ) -> Ended:
+        """Run `balto argv`, undisturbed unless told when to send the signal.
+
+        kill_at: in front of so manieth change below `watch`, from 1 (SIGKILL).   kill_after_s: from the fork on.
+        whole_group: the signal goes to its child processes too.   file_bytes: no file may become longer.
+        clock_jumps: the wall clock jumps by up to an hour whenever it is asked.
+        """
+        request = {
+            "argv": [str(one) for one in argv],
+            "watch": str(watch or ""),
+            "kill_at": kill_at,
+            "kill_after_s": kill_after_s,
+            "number": int(number),
+            "whole_group": whole_group,
+            "environment": dict(environment or {}),
+            "file_bytes": file_bytes,
+            "clock_jumps": clock_jumps,
+            "folder": str(self.folder),
+        }
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return Ended(**self._read())
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the warm process is gone")
+        return json.loads(line)
+
+
+def _serve() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    for module in PRELOADED:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy all of this
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    answers.write(json.dumps("ready") + "\n")
+    answers.flush()
+    for line in sys.stdin:
+        answers.write(json.dumps(_run(json.loads(line))) + "\n")
+        answers.flush()
+
+
+def _run(request: Mapping[str, Any]) -> dict[str, Any]:
+    changes = mmap.mmap(-1, 8)
+    with (
+        tempfile.TemporaryFile(dir=request["folder"]) as out,
+        tempfile.TemporaryFile(dir=request["folder"]) as err,
+    ):
+        started = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            _be_the_command(request, out.fileno(), err.fileno(), changes)
+        _send_in_time(pid, request)
+        _, status = os.waitpid(pid, 0)
+        seconds = time.monotonic() - started
+        out.seek(0)
+        err.seek(0)
+        return {
+            "code": os.waitstatus_to_exitcode(status),
+            "seconds": seconds,
+            "operations": int.from_bytes(changes[:8], "little"),
+            "stdout": out.read().decode(errors="replace"),
+            "stderr": err.read().decode(errors="replace"),
+        }
+
+
+def _send_in_time(pid: int, request: Mapping[str, Any]) -> None:
+    if not request["kill_after_s"]:
+        return
+    handle = os.pidfd_open(pid)
+    try:
+        ended, _, _ = select.select([handle], [], [], request["kill_after_s"])
+    finally:
+        os.close(handle)
+    if not ended:
+        (os.killpg if request["whole_group"] else os.kill)(pid, request["number"])
+
+
+def _be_the_command(request: Mapping[str, Any], out: int, err: int, changes: mmap.mmap) -> None:
+    """The child: never returns."""
+    os.setpgid(0, 0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.environ.update(request["environment"])
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    sys.argv = ["balto", *request["argv"]]
+    if request["watch"]:
+        sys.addaudithook(_count_changes(request["watch"], request["kill_at"], changes))
+    if request["file_bytes"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"], request["file_bytes"]))
+    if request["clock_jumps"]:
+        time.time = _jumping(time.time)
+    from balto import main
+
+    code = 1
+    try:
+        main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # taking the interpreter apart would copy all that was loaded, page by page
+
+
+def _count_changes(watch: str, kill_at: int, changes: mmap.mmap) -> Any:
+    """An audit hook that counts changes of the file system below `watch` and ends the process in front of one."""
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, _, flags = args
+            if not (isinstance(flags, int) and flags & _WRITING):
+                return
+        elif event in _CHANGES:
+            path = args[0]
+        else:
+            return
+        text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
+        # names without a folder are those that rmtree removes through the folder's descriptor
+        if not text.startswith(watch) and "/" in text:
+            return
+        count = int.from_bytes(changes[:8], "little") + 1
+        changes[:8] = count.to_bytes(8, "little")
+        if count == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
+
+
+def _jumping(real: Any) -> Any:
+    asked = 0
+
+    def jump() -> float:
+        nonlocal asked
+        asked += 1
+        return real() + HOUR_S * ((asked * 7919) % 13 - 6) / 6
+
+    return jump
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,101 @@
+"""Files in buckets and on disks: whole or not at all, and one OSError for whatever a client raises."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.storage import (
+    file_facts,
+    find_files,
+    join,
+    open_file,
+    read_file,
+    remove_files,
+    write_file,
+)
+from schemas.errors import ConfigError
+from tests import shelf
+
+
+@pytest.fixture(params=["shelf://bucket/run", "dirs://disk/run", "local"])
+def folder(request, tmp_path, monkeypatch) -> str:
+    monkeypatch.setenv(shelf.VARIABLE, str(tmp_path))
+    return str(tmp_path / "run") if request.param == "local" else request.param
+
+
+def names(folder: str) -> list[str]:
+    return [one.path.removeprefix(f"{folder}/") for one in find_files(f"{folder}/")]
+
+
+def test_what_is_written_is_read_and_found(folder):
+    write_file(join(folder, "a", "b.json"), b"first")
+    write_file(join(folder, "c.json"), b"other")
+    write_file(join(folder, "a", "b.json"), b"second")
+    assert read_file(join(folder, "a", "b.json"), 6) == b"second"
+    assert names(folder) == ["a/b.json", "c.json"]
+    facts = file_facts(join(folder, "c.json"))
+    assert (facts.size_bytes, facts.modified_ns > 0) == (5, True)
+    assert [one.path for one in find_files(join(folder, "*.json"))] == [join(folder, "c.json")]
+    assert file_facts(join(folder, "missing")) is None
+
+
+def test_a_file_that_is_larger_than_allowed_is_not_read(folder):
+    write_file(join(folder, "x"), b"12345")
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        read_file(join(folder, "x"), 4)
+
+
+def test_bytes_are_read_in_any_order(folder):
+    write_file(join(folder, "x"), bytes(range(256)))
+    with open_file(join(folder, "x")) as file:
+        assert file.peek(1)[:1] == b"\x00"
+        file.seek(-4, 2)
+        assert file.read() == b"\xfc\xfd\xfe\xff"
+        file.seek(10)
+        assert file.read(2) == b"\x0a\x0b"
+
+
+def test_removing_takes_files_and_folders(folder):
+    for name in ("keep", "gone", "all/1", "all/2/3"):
+        write_file(join(folder, name), b"x")
+    remove_files(join(folder, "gone"), join(folder, "all"), join(folder, "never was"))
+    assert names(folder) == ["keep"]
+
+
+class TornUpload(shelf.ShelfFileSystem):
+    """A bucket whose connection breaks in the middle of an object."""
+
+    @classmethod
+    def scheme(cls) -> str:
+        return "torn"
+
+    def create(self, path, mime_type="", compression_type=""):
+        upload = super().create(path)
+        write = upload.write
+
+        def torn(data: bytes) -> int:
+            write(data[: len(data) // 2])
+            raise ConnectionError("the line is down")
+
+        upload.write = torn
+        return upload
+
+
+def test_an_upload_that_breaks_leaves_no_object(tmp_path, monkeypatch):
+    monkeypatch.setenv(shelf.VARIABLE, str(tmp_path))
+    with pytest.raises(OSError, match="the line is down") as caught:
+        write_file("torn://bucket/manifest.json", b"0123456789")
+    assert caught.value.filename == "torn://bucket/manifest.json"
+    assert not any(path.is_file() for path in Path(tmp_path).rglob("*"))
+
+
+def test_a_missing_object_is_an_oserror_with_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv(shelf.VARIABLE, str(tmp_path))
+    with pytest.raises(OSError) as caught:
+        read_file("shelf://bucket/none", 10)
+    assert caught.value.filename == "shelf://bucket/none"
+
+
+def test_an_unknown_scheme_says_what_may_be_used():
+    with pytest.raises(ConfigError, match="nothing here reads ftp://; use gs://, s3:// or a local path"):
+        file_facts("ftp://host/file")
