@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.runs.asking import Asking
 
 SHARD_BYTES = 16 << 20  # of corpus per shard: bounds the memory of a worker
+MOST_SHARDS = 99_996  # their names have five digits
 PARALLEL_BYTES = 8 << 20  # of corpus; fewer are labelled sooner than a second process has started
 GC_THRESHOLD = 50_000  # records hold no cycles; looking for some at Python's usual pace took a tenth of the time
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def default_shards(corpus_bytes: int) -> int:
     Several are a multiple of four: with two or four workers, none is left with a shard while the others are done.
     """
     shards = max(1, -(-corpus_bytes // SHARD_BYTES))
-    return shards if shards == 1 else -(-shards // 4) * 4
+    return shards if shards == 1 else min(-(-shards // 4) * 4, MOST_SHARDS)
 
 
 def run_label(
