@@ -46,7 +46,7 @@ class Choice:
 def chosen_rows(folder: Path, choice: Choice) -> tuple[list[int], int]:
     """(rows to show, how many records the filter leaves). Raises BaltoError when there is nothing to show."""
     with readable([str(folder)]):
-        return _choose(record_columns(scan_labels([str(folder)])), choice, folder)
+        return _choose(record_columns(scan_labels([str(folder)], verify=False)), choice, folder)
 
 
 def _choose(records: pl.LazyFrame, choice: Choice, folder: Path) -> tuple[list[int], int]:

@@ -141,5 +141,5 @@ def test_damaged_shard_is_one_line_that_names_it(labels, tmp_path, command):
     shard = next((copy / "shards").iterdir())
     shard.write_bytes(b"\0" * shard.stat().st_size)
     told = balto(command, copy, code=1)
-    assert f"{shard.name}: cannot be read" in told
+    assert f"{shard.name}: altered since it was written" in told
     assert told.count("\n") == 1

@@ -82,7 +82,9 @@ def _train(config: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         started = state.step
         with _written_by_first(ranks, run, started) as written:
             state, metrics = _steps(config, policy, data, stream, gradient, optimizer, state, ranks, written, asked)
-        if checkpoint is None or state.step > started:  # a finished run that is started again has nothing new
+        # Nothing new in a finished run that is started again, nor in one that was stopped in front of its first step:
+        # torch would note one step down in the optimizer's state, and the resumed run would learn something else.
+        if state.step > started:
             save_checkpoint(run, policy.model, optimizer, state, ranks, config.keep)
         finished = state.step >= data.total_steps
         folder = export_model(run, inputs, config, metrics, state.step, ranks) if finished else None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.runs.asking import Asking
 
 SHARD_BYTES = 16 << 20  # of corpus per shard: bounds the memory of a worker
+MOST_SHARDS = 99_996  # their names have five digits
 PARALLEL_BYTES = 8 << 20  # of corpus; fewer are labelled sooner than a second process has started
 GC_THRESHOLD = 50_000  # records hold no cycles; looking for some at Python's usual pace took a tenth of the time
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def default_shards(corpus_bytes: int) -> int:
     """
     if corpus_bytes < PARALLEL_BYTES:
         return 1
-    return -(-corpus_bytes // (4 * SHARD_BYTES)) * 4
+    return min(-(-corpus_bytes // (4 * SHARD_BYTES)) * 4, MOST_SHARDS)
 
 
 def run_label(

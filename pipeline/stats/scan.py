@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,17 +18,19 @@ from schemas.manifest import Manifest, ShardEntry, read_manifest
 LABEL_SET = "label_set"  # column of a scanned frame that no shard holds: the folder, as it was named
 
 
-def scan_labels(folders: Sequence[str]) -> pl.LazyFrame:
+def scan_labels(folders: Sequence[str], verify: bool = True) -> pl.LazyFrame:
     """A lazy frame over the shards of finished label sets: the columns of a shard, and `label_set`.
 
-    Rows of a prompt group stand together. Raises ShardError for an unfinished or damaged label set, ConfigError for
-    one that is named twice, for several of different tokenizers, and when there is no row at all.
+    verify: compare every shard's bytes with the sha256 in its manifest, about a second per gigabyte: Polars takes some
+    flipped bits for other values without a sign.   Rows of a prompt group stand together. Raises ShardError for an
+    unfinished or damaged label set, ConfigError for one that is named twice, for several of different tokenizers, and
+    when there is no row at all.
     """
     manifests = {folder: read_manifest(Path(folder)) for folder in folders}
     _check(folders, manifests)
     frames = []
     for folder, manifest in manifests.items():
-        files = [_checked(Path(folder), shard) for shard in manifest.shards]
+        files = [_checked(Path(folder), shard, verify) for shard in manifest.shards]
         if files:
             frames.append(pl.scan_parquet(files, glob=False).with_columns(pl.lit(folder).alias(LABEL_SET)))
     if not frames:
@@ -46,12 +49,17 @@ def _check(folders: Sequence[str], manifests: dict[str, Manifest]) -> None:
         )
 
 
-def _checked(folder: Path, shard: ShardEntry) -> Path:
+def _checked(folder: Path, shard: ShardEntry, verify: bool) -> Path:
     path = folder / shard.path
     if not path.is_file():
         raise ShardError(f"{path}: the manifest names this shard, but it is not there; label the corpus again")
     if path.stat().st_size != shard.bytes:
         raise ShardError(f"{path}: {path.stat().st_size} bytes, but {shard.bytes} were written; label the corpus again")
+    if verify:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != shard.sha256:
+            raise ShardError(f"{path}: altered since it was written (sha256 differs); label the corpus again")
     return path
 
 

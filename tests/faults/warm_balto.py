@@ -18,6 +18,7 @@ import mmap
 import os
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,15 @@ PRELOADED = (
 )
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "sqlite3.connect")
+READ_ONLY = "read-only"
+_OWN_DISK = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-ec")
+_MOUNT = f"""
+mount -t tmpfs -o size="$2" tmpfs "$1"
+mkdir "$1/{READ_ONLY}"
+mount -t tmpfs -o ro tmpfs "$1/{READ_ONLY}"
+shift 2
+exec "$@"
+"""
 HOUR_S = 3600.0
 
 
@@ -53,14 +63,23 @@ class Ended:
 
 
 class WarmBalto:
-    """Starts the warm process; `run` one command at a time."""
+    """Starts the warm process; `run` one command at a time.
 
-    def __init__(self, folder: Path):
+    disk_bytes: size of a disk of its own, in memory, that only this process sees at `disk`; `outside` is the way to it
+    for others. Its folder READ_ONLY cannot be written. Needs user namespaces (Linux): `has_own_disks` tells.
+    """
+
+    def __init__(self, folder: Path, disk_bytes: int = 0):
         self.folder = folder
+        self.disk = folder / "disk"
+        self.disk_bytes = disk_bytes
 
     def __enter__(self) -> WarmBalto:
         # not the test runner's own warning filters and plugins: a plain process, as a user's
         command = [sys.executable, "-m", "tests.faults.warm_balto"]
+        if self.disk_bytes:
+            self.disk.mkdir()
+            command = [*_OWN_DISK, _MOUNT, "sh", str(self.disk), str(self.disk_bytes), *command]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
@@ -71,6 +90,10 @@ class WarmBalto:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+
+    def outside(self, path: Path) -> Path:
+        """The same file on the disk of the warm process, as another process reaches it."""
+        return Path(f"/proc/{self._process.pid}/root{path}")
 
     def run(
         self,
@@ -114,6 +137,15 @@ class WarmBalto:
         if not line:
             raise RuntimeError("the warm process is gone")
         return json.loads(line)
+
+
+def has_own_disks() -> bool:
+    """Whether this machine lets a process mount a disk of its own."""
+    if shutil.which("unshare") is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        tried = subprocess.run([*_OWN_DISK, _MOUNT, "sh", folder, "4096", "true"], capture_output=True, check=False)
+    return tried.returncode == 0
 
 
 def _serve() -> None:

@@ -156,6 +156,20 @@ def test_a_stopped_run_continues_bit_by_bit(options, model, labels, tmp_path, mo
     assert_same(load_file(broken / "model" / name), load_file(whole / "model" / name))
 
 
+def test_a_run_that_is_stopped_in_front_of_its_first_step_starts_anew(unbroken, model, labels, tmp_path, monkeypatch):
+    def prepare_gradient(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return prepare.prepare_gradient(*args)
+
+    config = tiny_config(model, labels, tmp_path / "run", held_out=0.2, eval_every=3)
+    monkeypatch.setattr(train_module, "prepare_gradient", prepare_gradient)
+    assert train(config)["steps"] == 0
+    monkeypatch.undo()
+    train(config)
+    assert curve(tmp_path / "run") == curve(unbroken)
+    assert_same(weights(tmp_path / "run"), weights(unbroken))
+
+
 def stop_after(monkeypatch, steps: int) -> None:
     """SIGTERM to this process after so many updates."""
     done = []

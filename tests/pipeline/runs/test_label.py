@@ -209,8 +209,8 @@ def test_gold_labels_follow_the_human_spans(tmp_path):
 
 
 def test_shard_count_follows_the_size_of_the_corpus_alone():
-    sizes = (0, 1, (8 << 20) - 1, 8 << 20, 64 << 20, (64 << 20) + 1)
-    assert [default_shards(size) for size in sizes] == [1, 1, 1, 4, 4, 8]
+    sizes = (0, 1, (8 << 20) - 1, 8 << 20, 64 << 20, (64 << 20) + 1, 4 << 40)
+    assert [default_shards(size) for size in sizes] == [1, 1, 1, 4, 4, 8, 99_996]
 
 
 def test_corpus_with_nothing_but_bad_records_ends_with_its_reasons(tmp_path):

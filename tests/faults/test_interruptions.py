@@ -1,0 +1,107 @@
+"""Signals, a clock that jumps, two runs at once, an endpoint that hangs or goes away for a while."""
+
+import dataclasses
+import fcntl
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.faults.kills import measure
+
+NAMES = ("label", "label-llm", "project", "generate", "train", "report")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_signal_ends_a_run_in_one_line_and_the_same_command_finishes_it(
+    name, number, balto, inputs, scenarios, folder
+):
+    scenario = scenarios[name]
+    cost = measure(balto, inputs, scenario, folder / "killed")
+    out = folder / f"signal-{name}-{number}" / scenario.product
+    out.parent.mkdir()
+    ended = balto.run(scenario.argv(out), kill_after_s=0.5 * cost.seconds, number=number)
+    if ended.code != 0:  # else it was faster this time
+        assert ended.code in (128 + number, 128 + signal.SIGTERM)
+        said = [line for line in (ended.stderr + ended.stdout).splitlines() if "the same command resumes" in line]
+        assert len(said) == 1, ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert scenario.problems(out, scenario.undisturbed, False) == []
+        ended = balto.run(scenario.argv(out))
+    assert ended.code == 0, ended.stderr
+    assert scenario.problems(out, scenario.undisturbed, True) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_clock_that_jumps_by_hours_changes_nothing(name, balto, scenarios, folder):
+    scenario = scenarios[name]
+    out = folder / f"clock-{name}" / scenario.product
+    out.parent.mkdir()
+    ended = balto.run(scenario.argv(out), clock_jumps=True)
+    assert ended.code == 0, ended.stderr
+    assert scenario.problems(out, scenario.undisturbed, True) == []
+
+
+LOCKS = {
+    "label": ".work/lock",
+    "label-llm": ".work/lock",
+    "project": ".work/lock",
+    "generate": "../.corpus.jsonl.partial",
+    "train": ".lock",
+}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_second_run_into_the_same_output_is_refused_in_one_line(name, balto, scenarios, folder):
+    scenario = scenarios[name]
+    out = folder / f"two-{name}" / scenario.product
+    lock = out.parent / ".corpus.jsonl.partial" if name == "generate" else out / LOCKS[name]
+    lock.parent.mkdir(parents=True)
+    with open(lock, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        ended = balto.run(scenario.argv(out))
+        assert ended.code == 2
+        assert [line for line in ended.stderr.splitlines() if "another run is writing there" in line]
+        assert ended.stderr.count("\n") == 1
+    ended = balto.run(scenario.argv(out))
+    assert ended.code == 0, ended.stderr
+    assert scenario.problems(out, scenario.undisturbed, True) == []
+
+
+def test_an_endpoint_that_goes_away_and_comes_back_costs_no_record(balto, inputs, scenarios, folder):
+    scenario = scenarios["label-llm"]
+    out = folder / "away" / scenario.product
+    out.parent.mkdir()
+    server, before = inputs.server, inputs.server.counts["sent"]
+    stopping = threading.Event()
+
+    def go_away_for_a_second() -> None:
+        while server.counts["sent"] < before + 10 and not stopping.wait(0.002):
+            pass
+        server.__exit__()
+        time.sleep(1)
+        server.__enter__()
+
+    away = threading.Thread(target=go_away_for_a_second)
+    away.start()
+    ended = balto.run(scenario.argv(out))
+    stopping.set()
+    away.join()
+    assert ended.code == 0, ended.stderr
+    assert scenario.problems(out, scenario.undisturbed, True) == []
+
+
+def test_an_endpoint_that_hangs_now_and_then_costs_no_record(balto, inputs, scenarios, folder):
+    scenario = scenarios["label-llm"]
+    out = folder / "hang" / scenario.product
+    out.parent.mkdir()
+    inputs.server.behaviour = dataclasses.replace(inputs.server.behaviour, faults={"hang": 0.1})
+    try:
+        ended = balto.run([*scenario.argv(out), "--request-timeout-s", 1])
+    finally:
+        inputs.server.behaviour = dataclasses.replace(inputs.server.behaviour, faults={})
+    assert ended.code == 0, ended.stderr
+    assert inputs.server.counts["hang"] > 0
+    assert scenario.problems(out, scenario.undisturbed, True) == []
