@@ -148,8 +148,8 @@ _BALANCE = (
     "only teaches it nothing. The credit mass says how much would move; its formulas are ours."
 )
 _PROJECTION = (
-    "How surely claims were found in the responses, and what became of the tokens. Claims that were not found, or have "
-    "no verdict, leave their tokens at 0."
+    "How surely claims were found in the responses, and what became of the tokens. Claims that were not found, have no "
+    "verdict, or have one that is too doubtful, leave their tokens at 0."
 )
 _COST = "What the language model was asked and what it cost, as the manifests tell it."
 _NO_COST = "No language model was asked: these labels cost nothing but time."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -141,6 +142,12 @@ def test_condition_on_the_response_and_on_a_key_of_meta(tmp_path):
     assert ids_of(folder, where="meta.task = 'qa' AND response LIKE '%b.'") == ["b"]
     assert ids_of(folder, where="response <> 'meta.task' AND \"meta.task\" = 's'") == ["c"]  # quoted texts stay
     assert ids_of(folder, where="response LIKE 'It''s meta.none' OR id = 'a'") == ["a"]
+
+
+def test_claims_too_doubtful_to_label_are_counted_beside_the_tokens():
+    text = printed(dataclasses.replace(plain_row(), doubtful=2))
+    assert "2 claims too doubtful to label" in " ".join(text.split())
+    assert "doubtful" not in printed(plain_row())
 
 
 def test_claim_that_is_its_own_quote_is_not_printed_twice():

@@ -25,6 +25,7 @@ function header(record) {
     ["faithfulness", faithful === null ? "no claim with a verdict" : faithful.toFixed(2)],
     ["status", record.status.replace("_", " ")],
     ["tokens", `${record.n_tokens} (${record.n_tokens_supported} of +1, ${record.n_tokens_unsupported} of −1)`],
+    ["claims too doubtful to label", record.n_doubtful ? String(record.n_doubtful) : ""],
     ["group", record.group_id],
     ["engines", [...new Set(record.claims.map(enginesOf))].filter(Boolean).join(", ")],
     ["from", `${record.source}, record ${record.source_row}`],
