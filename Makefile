@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint constraints
+.PHONY: demo test lint constraints audit
 
 demo: $(STAMP)
 	rm -rf demo-output
@@ -14,6 +14,8 @@ demo: $(STAMP)
 	$(BIN)/python -m benchmarks.make_tiny_policy --out demo-output/policy
 	$(BIN)/balto train demo-output/labels --model demo-output/policy --out demo-output/run --epochs 6 --groups-per-step 5 \
 		--lr 0.003 --save-every 0 --eval-every 0 --workers 0
+	@echo "A whole round on a small made-up world, whose model is trained already and invents: scores before and after"
+	$(BIN)/python -m benchmarks.objectives.world_round --out demo-output/round
 
 test: lint
 	$(BIN)/pytest
@@ -33,3 +35,9 @@ $(STAMP): pyproject.toml constraints.txt
 # Write constraints.txt again from what is installed, after a deliberate upgrade.
 constraints:
 	$(BIN)/pip freeze --exclude-editable --exclude balto | sed 's/+cpu$$//' > constraints.txt
+
+# Known holes of the pinned versions, from the public advisory service: needs a network, so it is no part of `make test`.
+audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import cli as pipeline_cli
-from pipeline import look_cli, read_cli
+from pipeline import look_cli, read_cli, verifier_cli
 from pipeline.logs import configure_logging
 from rounds import cli as rounds_cli
 from schemas.errors import BaltoError
@@ -34,6 +34,7 @@ EXTRAS = {
     "peft": "trainer",
     "safetensors": "trainer",
     "sentence_transformers": "nli",
+    "datasets": "nli",
     "torch": "trainer",
     "transformers": "trainer",
     "yaml": "trainer",
@@ -65,6 +66,7 @@ def balto(version: Version = False) -> None:
 
 
 pipeline_cli.mount(app)
+verifier_cli.mount(app)
 look_cli.mount(app)
 read_cli.mount(app)
 trainer_cli.mount(app)

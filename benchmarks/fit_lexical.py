@@ -3,9 +3,12 @@
     python -m benchmarks.fit_lexical --ragtruth DIR --factscore FILE [--write pipeline/engines/lexical_model.py]
 
 Clause model: a ridge logistic regression of "at least half of the clause is in human hallucination spans" on
-CLAUSE_FEATURES. Text model: the same of "not supported" on TEXT_FEATURES, on FActScore's human claims. The thresholds
-maximise the mean of response F1 and span F1, on out-of-fold probabilities, and the balanced accuracy. Folds never split
-a context (a person). label_quality.py repeats the whole procedure inside cross-validation to measure it.
+CLAUSE_FEATURES, on RAGTruth's responses and, with a smaller weight and an intercept of their own, on FActScore's
+biographies: what speaks for invention is much the same in both, how much is invented is not. Text model: the same of
+"not supported" on TEXT_FEATURES, on FActScore's human claims. On out-of-fold logits of each, a second regression finds
+how much the claims beside a claim count, and makes the probabilities mean what they say. The thresholds maximise the
+mean of response F1 and span F1, and the balanced accuracy, on out-of-fold probabilities. Folds never split a context
+(a person). label_quality.py repeats the whole procedure inside cross-validation to measure it.
 """
 
 from __future__ import annotations
@@ -13,23 +16,34 @@ from __future__ import annotations
 import argparse
 import datetime
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from benchmarks.lexical_data import ClauseRows, TextRows, clause_rows, read_ragtruth, text_rows
-from pipeline.engines.claim_features import TEXT_FEATURES
-from pipeline.engines.features import CLAUSE_FEATURES
-from pipeline.engines.linear import LinearModel
+from benchmarks.lexical_data import (
+    ClaimRows,
+    ClauseRows,
+    clause_rows,
+    read_biographies,
+    read_factscore,
+    read_ragtruth,
+    text_rows,
+)
+from pipeline.engines.linear import ClaimModel, LinearModel
 from pipeline.score.span_overlap import Overlaps
 
 CLAUSE_RIDGE: Final = 10.0  # lambda on standardised features; 1 to 30 score the same within the noise
-TEXT_RIDGE: Final = 1.0
+TEXT_RIDGE: Final = 30.0  # 1 to 100 score the same within the noise
+BIOGRAPHY_CALIBRATION_WEIGHT: Final = 0.15  # of a clause of a biography in the second regression
+BIOGRAPHY_WEIGHT: Final = 0.1  # of a clause of a biography; 0 to 0.3 score the same on RAGTruth within the noise
 FOLDS: Final = 5
-THRESHOLD_DEALS: Final = 4
+SMOOTHED: Final = 13  # of 40 candidate thresholds: the curve of F1 on 48 flawed responses is jagged
+DEALS: Final = 4  # deals of the training contexts into folds, for the out-of-fold logits
 
 
 def fit_logistic(
@@ -43,9 +57,20 @@ def fit_logistic(
     return np.append(slopes, model.intercept_[0] - slopes @ mean)
 
 
-def predict(coefficients: np.ndarray, features: np.ndarray) -> np.ndarray:
+def logits_of(coefficients: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """(N,) logits."""
+    return features @ coefficients[:-1] + coefficients[-1]
+
+
+def probabilities_of(model: ClaimModel, rows: ClaimRows) -> np.ndarray:
+    """(N,) P(not supported) of every row, as the verifier computes it before its rules."""
+    logits = logits_of(np.array([*model.linear.weights, model.linear.bias]), rows.features)
+    return sigmoids(np.array([model.own, model.near, model.bias]), rows.surroundings(logits))
+
+
+def sigmoids(coefficients: np.ndarray, features: np.ndarray) -> np.ndarray:
     """(N,) probabilities."""
-    return 1 / (1 + np.exp(-(features @ coefficients[:-1] + coefficients[-1])))
+    return 1 / (1 + np.exp(-logits_of(coefficients, features)))
 
 
 def deal_folds(groups: np.ndarray, seed: int, folds: int = FOLDS) -> np.ndarray:
@@ -55,26 +80,87 @@ def deal_folds(groups: np.ndarray, seed: int, folds: int = FOLDS) -> np.ndarray:
     return np.array([fold_of[group] for group in groups])
 
 
-def out_of_fold(
-    fit: Callable[[np.ndarray], np.ndarray], features: np.ndarray, fold: np.ndarray, within: np.ndarray
-) -> np.ndarray:
-    """(N,) probabilities of the rows in `within`, each from a fit on the other folds of `within`; 0 elsewhere."""
-    probabilities = np.zeros(len(features))
+Train = Callable[[np.ndarray], np.ndarray]  # (N,) bool, rows to fit on -> coefficients
+
+
+def out_of_fold(fit: Train, features: np.ndarray, fold: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """(N,) logits of the rows in `within`, each from a fit on the other folds of `within`; 0 elsewhere."""
+    logits = np.zeros(len(features))
     for number in np.unique(fold[within]):
         test = within & (fold == number)
-        probabilities[test] = predict(fit(within & ~test), features[test])
-    return probabilities
+        logits[test] = logits_of(fit(within & ~test), features[test])
+    return logits
 
 
-def fit_clauses(rows: ClauseRows, train: np.ndarray) -> np.ndarray:
-    """Coefficients of the clause model; long clauses count more (square root), as the span metric counts characters."""
-    weights = np.sqrt(rows.chars / rows.chars.mean())
-    return fit_logistic(rows.features[train], rows.labels[train], CLAUSE_RIDGE, weights[train])
+def fit_clauses(rows: ClauseRows, biographies: ClauseRows | None, train: np.ndarray) -> np.ndarray:
+    """Coefficients of the clause model; long clauses count more (square root), as the span metric counts characters.
+
+    biographies: further clauses, all of them; their own intercept is dropped afterwards.
+    """
+    parts = [(rows, train, 1.0)]
+    if biographies is not None:
+        parts.append((biographies, np.ones(len(biographies.chars), dtype=bool), BIOGRAPHY_WEIGHT))
+    features = [
+        np.column_stack([part.features[chosen], np.full(chosen.sum(), at)])
+        for at, (part, chosen, _) in enumerate(parts)
+    ]
+    weights = [weight * np.sqrt(part.chars / part.chars.mean())[chosen] for part, chosen, weight in parts]
+    labels = [part.unsupported[chosen] for part, chosen, _ in parts]
+    fitted = fit_logistic(np.concatenate(features), np.concatenate(labels), CLAUSE_RIDGE, np.concatenate(weights))
+    return np.delete(fitted, -2)
 
 
-def fit_texts(rows: TextRows, train: np.ndarray) -> np.ndarray:
+def fit_texts(rows: ClaimRows, train: np.ndarray) -> np.ndarray:
     """Coefficients of the text model."""
     return fit_logistic(rows.features[train], rows.unsupported[train], TEXT_RIDGE)
+
+
+def calibrate(parts: list[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
+    """Coefficients (own, near, bias) of the second regression.
+
+    parts: (surroundings of out-of-fold logits, labels, weight of each claim) of every set.
+    """
+    features, labels = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    return fit_logistic(features, labels, 1.0, np.concatenate([np.full(len(part[1]), part[2]) for part in parts]))
+
+
+def clause_model(rows: ClauseRows, biographies: ClauseRows | None, train: np.ndarray, seed: int) -> ClaimModel:
+    """The clause model of some rows, and of all biographies if there are any."""
+    fit = partial(fit_clauses, rows, biographies)
+    passes, parts = [], []
+    for deal in range(DEALS):
+        logits = out_of_fold(fit, rows.features, deal_folds(rows.groups, 1000 * seed + deal), train)
+        passes.append(rows.surroundings(logits))
+        parts.append((passes[-1][train], rows.unsupported[train], 1.0))
+        if biographies is not None:
+            foreign = _logits_of_biographies(rows, biographies, train, 1000 * seed + deal)
+            parts.append((biographies.surroundings(foreign), biographies.unsupported, BIOGRAPHY_CALIBRATION_WEIGHT))
+    calibration = calibrate(parts)
+    thresholds = [choose_clause_threshold(rows, sigmoids(calibration, one), train) for one in passes]
+    return _claim_model(rows.names, fit(train), calibration, float(np.mean(thresholds)))
+
+
+def _logits_of_biographies(rows: ClauseRows, biographies: ClauseRows, train: np.ndarray, seed: int) -> np.ndarray:
+    """(N,) logits of the biographies' clauses, each from a fit without its person, with RAGTruth's intercept."""
+    fold, everything = deal_folds(biographies.groups, seed), np.ones(len(biographies.chars), dtype=bool)
+    return out_of_fold(
+        lambda part: fit_clauses(rows, biographies.part(part), train), biographies.features, fold, everything
+    )
+
+
+def text_model(rows: ClaimRows, train: np.ndarray, seed: int) -> ClaimModel:
+    """The text model of some rows."""
+    fit = partial(fit_texts, rows)
+    folds = [deal_folds(rows.groups, 1000 * seed + deal) for deal in range(DEALS)]
+    passes = [rows.surroundings(out_of_fold(fit, rows.features, fold, train)) for fold in folds]
+    calibration = calibrate([(one[train], rows.unsupported[train], 1.0) for one in passes])
+    thresholds = [choose_text_threshold(rows, sigmoids(calibration, one), train) for one in passes]
+    return _claim_model(rows.names, fit(train), calibration, float(np.mean(thresholds)))
+
+
+def _claim_model(names: tuple[str, ...], linear: np.ndarray, calibration: np.ndarray, threshold: float) -> ClaimModel:
+    own, near, bias = calibration.tolist()
+    return ClaimModel(LinearModel(names, tuple(linear[:-1].tolist()), float(linear[-1])), own, near, bias, threshold)
 
 
 def overlaps(rows: ClauseRows, flagged: np.ndarray) -> Overlaps:
@@ -91,7 +177,7 @@ def overlaps(rows: ClauseRows, flagged: np.ndarray) -> Overlaps:
 def choose_clause_threshold(rows: ClauseRows, probabilities: np.ndarray, within: np.ndarray) -> float:
     """The probability from which a clause is flagged: best mean of both F1, smoothed over neighbouring candidates."""
     candidates = np.quantile(probabilities[within], np.linspace(0.80, 0.985, 40))
-    everything = overlaps(rows, np.zeros(len(rows.labels)))
+    everything = overlaps(rows, np.zeros(len(rows.chars)))
     inside = np.isin(np.arange(len(rows.samples)), rows.response[within])
     gold = everything.gold * inside
     values = []
@@ -99,76 +185,79 @@ def choose_clause_threshold(rows: ClauseRows, probabilities: np.ndarray, within:
         found = overlaps(rows, within & ((probabilities >= candidate) | rows.missing))
         kept = Overlaps(gold, found.predicted, found.shared)
         values.append(kept.response_scores().f1 + kept.span_scores().f1)
-    smooth = np.convolve(np.pad(values, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+    half = SMOOTHED // 2
+    smooth = np.convolve(np.pad(values, half, mode="edge"), np.ones(SMOOTHED) / SMOOTHED, mode="valid")
     return float(candidates[int(np.argmax(smooth))])
 
 
-def choose_text_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def choose_text_threshold(rows: ClaimRows, probabilities: np.ndarray, within: np.ndarray) -> float:
     """The probability of best balanced accuracy."""
+    labels, called = rows.unsupported[within], rows.missing[within]
     candidates = np.linspace(0.2, 0.8, 61)
-    return float(max(candidates, key=lambda candidate: balanced_accuracy_score(labels, probabilities >= candidate)))
+    return float(
+        max(candidates, key=lambda level: balanced_accuracy_score(labels, called | (probabilities[within] >= level)))
+    )
 
 
-def clause_model(rows: ClauseRows, train: np.ndarray, seed: int) -> LinearModel:
-    """The clause model of some rows; its threshold is the mean of those chosen on several passes out of fold."""
-    thresholds = []
-    for deal in range(THRESHOLD_DEALS):
-        fold = deal_folds(rows.groups, 1000 * seed + deal)
-        inner = out_of_fold(lambda part: fit_clauses(rows, part), rows.features, fold, train)
-        thresholds.append(choose_clause_threshold(rows, inner, train))
-    return _linear_model(CLAUSE_FEATURES, fit_clauses(rows, train), float(np.mean(thresholds)))
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """All the rows the constants are fitted on."""
+
+    clauses: Any  # ClauseRows, or None where a benchmark has none
+    biographies: Any
+    texts: Any  # ClaimRows
+
+    @classmethod
+    def read(cls, ragtruth: Path, factscore: Path) -> Labels:
+        """From the published files."""
+        records = read_factscore(factscore)
+        return cls(clause_rows(read_ragtruth(ragtruth)), clause_rows(read_biographies(records)), text_rows(records))
 
 
-def text_model(rows: TextRows, train: np.ndarray) -> LinearModel:
-    """The text model of some rows."""
-    coefficients = fit_texts(rows, train)
-    probabilities = predict(coefficients, rows.features[train])
-    return _linear_model(TEXT_FEATURES, coefficients, choose_text_threshold(rows.unsupported[train], probabilities))
-
-
-def _linear_model(names: tuple[str, ...], coefficients: np.ndarray, threshold: float) -> LinearModel:
-    return LinearModel(names, tuple(map(float, coefficients[:-1])), float(coefficients[-1]), threshold)
-
-
-def constants_source(clauses: ClauseRows, texts: TextRows) -> str:
+def constants_source(labels: Labels) -> str:
     """The text of lexical_model.py: constants fitted on all the data."""
-    all_clauses, all_texts = np.ones(len(clauses.labels), dtype=bool), np.ones(len(texts.unsupported), dtype=bool)
-    missing_supported = float((~texts.unsupported[texts.missing]).mean())
+    clauses, texts = labels.clauses, labels.texts
+    all_clauses, all_texts = np.ones(len(clauses.chars), dtype=bool), np.ones(len(texts.unsupported), dtype=bool)
     return TEMPLATE.format(
         today=datetime.date.today(),
-        clauses=len(clauses.labels),
+        clauses=len(clauses.chars),
         responses=len(clauses.samples),
-        marked=int(clauses.labels.sum()),
+        marked=int(clauses.unsupported.sum()),
+        biographies=len(labels.biographies.chars),
         texts=len(texts.unsupported),
-        clause_model=_literal(clause_model(clauses, all_clauses, seed=0)),
-        text_model=_literal(text_model(texts, all_texts)),
+        clause_model=_literal(clause_model(clauses, labels.biographies, all_clauses, seed=0)),
+        text_model=_literal(text_model(texts, all_texts, seed=0)),
         missing=int(texts.missing.sum()),
-        missing_supported=missing_supported,
+        missing_supported=float((~texts.unsupported[texts.missing]).mean()),
     )
 
 
-def _literal(model: LinearModel) -> str:
-    """A LinearModel as Python source, one feature per line."""
+def _literal(model: ClaimModel) -> str:
+    """A ClaimModel as Python source, one feature per line."""
+    linear = model.linear
     weights = "".join(
-        f"        ({name!r}, {weight:.4f}),\n" for name, weight in zip(model.names, model.weights, strict=True)
+        f"            ({name!r}, {weight:.4f}),\n" for name, weight in zip(linear.names, linear.weights, strict=True)
     )
     return (
-        f"LinearModel.of(\n    (\n{weights}    ),\n    bias={model.bias:.4f},\n    threshold={model.threshold:.4f},\n)"
+        f"ClaimModel(\n    LinearModel.of(\n        (\n{weights}        ),\n        bias={linear.bias:.4f},\n    ),\n"
+        f"    own={model.own:.4f},\n    near={model.near:.4f},\n    bias={model.bias:.4f},\n"
+        f"    threshold={model.threshold:.4f},\n)"
     ).replace("'", '"')
 
 
-TEMPLATE: Final = '''"""The fitted constants of the verifier `lexical/1`, written by benchmarks/fit_lexical.py.
+TEMPLATE: Final = '''"""The fitted constants of the verifier `lexical/2`, written by benchmarks/fit_lexical.py.
 
-Fitted {today} on {clauses} clauses of {responses} RAGTruth QA responses ({marked} of them in human spans) and on
-{texts} human FActScore claims. What they score on contexts that the fit never saw: benchmarks/label_quality.py.
-The positive class of both models is "not supported". What a feature means: features.py and claim_features.py.
+Fitted {today} on {clauses} clauses of {responses} RAGTruth QA responses ({marked} of them in human spans), on
+{biographies} clauses of FActScore's biographies with a smaller weight, and on {texts} human FActScore claims. What they
+score on contexts that the fit never saw: benchmarks/label_quality.py. The positive class of both models is "not
+supported". What a feature means: features.py and claim_features.py.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from pipeline.engines.linear import LinearModel
+from pipeline.engines.linear import ClaimModel, LinearModel
 
 # Claims in the response's own words.
 CLAUSE_MODEL: Final = {clause_model}
@@ -178,6 +267,10 @@ TEXT_MODEL: Final = {text_model}
 
 # P(supported) when a number of the claim is not in the context: the share among {missing} such FActScore claims.
 MISSING_NUMBER_SCORE: Final = {missing_supported:.2f}
+
+# A claim whose P(supported) lies between these labels no token, unless the user says otherwise.
+# How many labels below the first are right in the eyes of a second reader: benchmarks/flagged_claims.tsv.
+NEUTRAL_BAND: Final = (0.45, 0.70)
 '''
 
 
@@ -188,7 +281,7 @@ def main() -> None:
     parser.add_argument("--factscore", type=Path, required=True, help="factscore.jsonl with contexts")
     parser.add_argument("--write", type=Path, help="file to write; without it the constants are printed")
     arguments = parser.parse_args()
-    source = constants_source(clause_rows(read_ragtruth(arguments.ragtruth)), text_rows(arguments.factscore))
+    source = constants_source(Labels.read(arguments.ragtruth, arguments.factscore))
     if arguments.write:
         arguments.write.write_text(source, encoding="utf-8")
     else:

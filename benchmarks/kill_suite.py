@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.faults.kills import Toll, Undisturbed, kill_and_resume, measure
+from tests.faults.kills import Toll, Undisturbed, kill_and_resume, measure, random_moments
 from tests.faults.products import DIFFERENT, DOUBLED, LEFT, LOST, UNREADABLE
 from tests.faults.scenarios import SLOTS, Inputs, Scenario
 from tests.faults.warm_balto import WarmBalto
@@ -55,9 +55,10 @@ def _one_round(
     for name, scenario in scenarios.items():
         before = len(tolls[name].problems)
         rng = random.Random(f"{seed} {name}")
-        kill_and_resume(balto, inputs, scenario, costs[name], folder / "killed", rng, tolls[name])
-        for problem in tolls[name].problems[before:]:
-            print(problem, file=sys.stderr)
+        moments = random_moments(costs[name], rng)
+        kill_and_resume(balto, inputs, scenario, costs[name], folder / "killed", moments, tolls[name])
+        for story, problem in tolls[name].problems[before:]:
+            print(f"{story}: {problem}", file=sys.stderr)
 
 
 def main() -> None:

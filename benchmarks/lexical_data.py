@@ -1,55 +1,125 @@
-"""Human labels as feature rows of the lexical engine: for fitting it, and for measuring it out of fold."""
+"""Human labels as feature rows of the lexical engine: for fitting it, and for measuring it out of fold.
+
+RAGTruth's responses come with human spans. FActScore's biographies come with human-labelled claims, used twice: as
+reworded claims, and, located in the biographies, as spans of clauses (`read_biographies`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Final, Self
 
 import numpy as np
 
 from pipeline.corpora.files import open_corpus
 from pipeline.corpora.read import read_corpus_file
-from pipeline.engines.claim_features import read_claim
+from pipeline.engines.claim_features import TEXT_FEATURES, read_claim, topic_of
 from pipeline.engines.clauses import analyse_response
-from pipeline.engines.features import Reading, clause_features
+from pipeline.engines.features import CLAUSE_FEATURES, Reading, clause_features
+from pipeline.engines.linear import neighbour_means
 from pipeline.engines.rules import checkable_clauses
 from pipeline.gather_evidence import index_context
-from schemas.records import Passage, Sample, Span
+from pipeline.locate_spans import locate_claims
+from pipeline.resolve import resolve
+from schemas.records import NEGATIVE, OK, SUPPORTED, UNSUPPORTED, Claim, GoldSpan, Passage, Sample, Span
+
+_BY_CLAIM: Final = {"features", "unsupported", "missing", "response", "groups", "gold_chars", "chars"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ClauseRows:
-    """The checkable clauses of annotated responses. N clauses, D features.
+class ClaimRows:
+    """Labelled claims of several responses, in order, the claims of a response together. N claims, D features.
 
-    features: (N, D).   gold_chars, chars: (N,) characters in human spans, and in all.   response: (N,) which sample.
-    missing: (N,) bool, has a number that the context does not bear.
+    features: (N, D), called `names`.   unsupported: (N,) bool.   missing: (N,) bool, a number that the context lacks.
+    response: (N,) number of the response.   groups: (N,) the context each claim was written from.
+    """
+
+    names: tuple[str, ...]
+    features: np.ndarray
+    unsupported: np.ndarray
+    missing: np.ndarray
+    response: np.ndarray
+    groups: np.ndarray
+
+    def surroundings(self, logits: np.ndarray) -> np.ndarray:
+        """(N, 2) each claim's logit, and the mean of the claims beside it in its response."""
+        parts = np.split(logits, np.flatnonzero(np.diff(self.response)) + 1)
+        return np.column_stack([logits, np.concatenate([neighbour_means(part.tolist()) for part in parts])])
+
+    def part(self, chosen: np.ndarray) -> Self:
+        """The claims of some whole responses; `samples` and other lists by response stay as they are.
+
+        chosen: (N,) bool.
+        """
+        kept = {field.name: getattr(self, field.name)[chosen] for field in fields(self) if field.name in _BY_CLAIM}
+        return replace(self, **kept)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClauseRows(ClaimRows):
+    """The checkable clauses of annotated responses; unsupported: at least half of the clause is in human spans.
+
+    samples: by number of response.   spans: N.   gold_chars, chars: (N,) characters in human spans, and in all.
     """
 
     samples: list[Sample]
     spans: list[Span]
-    features: np.ndarray
     gold_chars: np.ndarray
     chars: np.ndarray
-    response: np.ndarray
-    missing: np.ndarray
-
-    @property
-    def groups(self) -> np.ndarray:
-        """(N,) the context each clause was written from."""
-        return np.array([self.samples[at].group_id for at in self.response])
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(N,) bool: at least half of the clause is in human spans."""
-        return self.gold_chars >= 0.5 * self.chars
 
 
 def read_ragtruth(folder: Path) -> list[Sample]:
     """The annotated responses of a RAGTruth folder (response.jsonl beside source_info.jsonl)."""
     samples = [record for file in open_corpus([str(folder / "response.jsonl")]) for record in read_corpus_file(file)]
     return [sample for sample in samples if isinstance(sample, Sample) and sample.response is not None]
+
+
+def read_factscore(file: Path) -> list[dict[str, Any]]:
+    """The records as they stand in the file."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def read_biographies(records: Sequence[dict[str, Any]]) -> list[Sample]:
+    """FActScore's responses with gold spans: the words of claims that people called unsupported, found by our locator.
+
+    Words that a supported claim has as well are not gold, unless nothing else of the claim would be left.
+    """
+    samples = []
+    for record in records:
+        claims = [
+            Claim(str(number), text, sentence_ids=(sentence,), verdict=UNSUPPORTED if wrong else SUPPORTED, status=OK)
+            for number, (sentence, text, wrong) in enumerate(_facts(record))
+        ]
+        if claims:
+            located = locate_claims(
+                record["response"], claims, [Span(s["start"], s["end"]) for s in record["sentences"]]
+            )
+            labelled = resolve(located, "neutral").label_spans
+            gold = tuple(GoldSpan(span.start, span.end, "NS") for span in labelled if span.label == NEGATIVE)
+            samples.append(_sample(record, gold))
+    return samples
+
+
+def labelled_facts(records: Sequence[dict[str, Any]]) -> Iterator[tuple[Sample, list[tuple[int, str, bool]]]]:
+    """Each record as a sample, with (sentence, text, not supported) of its human claims."""
+    for record in records:
+        yield _sample(record), list(_facts(record))
+
+
+def _facts(record: dict[str, Any]) -> Iterator[tuple[int, str, bool]]:
+    """(sentence, text, not supported) of the human claims; irrelevant ones (IR) are left out."""
+    for number, sentence in enumerate(record["sentences"]):
+        for fact in sentence["human_atomic_facts"] or ():
+            if fact["label"] in ("S", "NS"):
+                yield number, fact["text"], fact["label"] == "NS"
+
+
+def _sample(record: dict[str, Any], gold: tuple[GoldSpan, ...] = ()) -> Sample:
+    context = tuple(Passage(str(number), text) for number, text in enumerate(record["context"]))
+    return Sample(record["id"], record["topic"], record["prompt"], context, record["response"], gold_spans=gold)
 
 
 def clause_rows(samples: list[Sample]) -> ClauseRows:
@@ -62,39 +132,43 @@ def clause_rows(samples: list[Sample]) -> ClauseRows:
             marked[span.start : span.end] = True
         reading = Reading(text, index_context(sample.context))
         for clause in checkable_clauses(analyse_response(text)):
-            lacks = bool(reading.missing_between(clause.first, clause.last))
             features.append(clause_features(reading, clause.start, clause.first, clause.last))
             spans.append(Span(clause.start, clause.end))
             gold.append(int(marked[clause.start : clause.end].sum()))
             response.append(at)
-            missing.append(lacks)
+            missing.append(bool(reading.missing_between(clause.first, clause.last)))
     chars = np.array([span.end - span.start for span in spans])
-    return ClauseRows(samples, spans, np.array(features), np.array(gold), chars, np.array(response), np.array(missing))
+    return ClauseRows(
+        names=CLAUSE_FEATURES,
+        features=np.array(features),
+        unsupported=np.array(gold) >= 0.5 * chars,
+        missing=np.array(missing),
+        response=np.array(response),
+        groups=np.array([samples[at].group_id for at in response]),
+        samples=samples,
+        spans=spans,
+        gold_chars=np.array(gold),
+        chars=chars,
+    )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TextRows:
-    """Human-labelled claims. features: (N, D).   unsupported, missing: (N,) bool.   groups: (N,) the person."""
-
-    features: np.ndarray
-    unsupported: np.ndarray
-    missing: np.ndarray
-    groups: np.ndarray
-
-
-def text_rows(factscore: Path) -> TextRows:
+def text_rows(records: Sequence[dict[str, Any]]) -> ClaimRows:
     """One row per human FActScore claim labelled S or NS, read against its article."""
-    rows = list(_labelled_claims(factscore))
-    features, unsupported, missing, groups = zip(*rows, strict=True)
-    return TextRows(np.array(features), np.array(unsupported), np.array(missing), np.array(groups))
-
-
-def _labelled_claims(factscore: Path) -> Iterator[tuple[tuple[float, ...], bool, bool, str]]:
-    for line in factscore.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        index = index_context(tuple(Passage(str(number), text) for number, text in enumerate(record["context"])))
-        for sentence in record["sentences"]:
-            for fact in sentence["human_atomic_facts"] or ():
-                if fact["label"] in ("S", "NS"):
-                    claim = read_claim(fact["text"], index)
-                    yield claim.features, fact["label"] == "NS", bool(claim.missing), record["topic"]
+    features, unsupported, missing, response, groups = [], [], [], [], []
+    for at, (sample, facts) in enumerate(labelled_facts(records)):
+        index, topic = index_context(sample.context), topic_of(sample)
+        for _, text, wrong in facts:
+            claim = read_claim(text, index, topic)
+            features.append(claim.features)
+            unsupported.append(wrong)
+            missing.append(bool(claim.missing))
+            response.append(at)
+            groups.append(sample.group_id)
+    return ClaimRows(
+        TEXT_FEATURES,
+        np.array(features),
+        np.array(unsupported),
+        np.array(missing),
+        np.array(response),
+        np.array(groups),
+    )

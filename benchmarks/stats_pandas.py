@@ -18,7 +18,16 @@ pd: Any = pandas  # its stubs know scalars and frames apart only by hand
 Frame = Any
 
 COUNTS = [
-    *("n_claims", "n_supported", "n_contradicted", "n_unsupported", "n_unverified", "n_unmatched", "n_conflicts"),
+    *(
+        "n_claims",
+        "n_supported",
+        "n_contradicted",
+        "n_unsupported",
+        "n_unverified",
+        "n_unmatched",
+        "n_conflicts",
+        "n_doubtful",
+    ),
     *("n_tokens", "n_tokens_supported", "n_tokens_unsupported"),
 ]
 COLUMNS = ["group_id", "policy", "status", "response", "label_spans", "claims", *COUNTS]

@@ -50,6 +50,16 @@ def label(
         str,
         typer.Option("--conflicts", help="Characters with both verdicts: neutral, unsupported_wins, supported_wins."),
     ] = "neutral",
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="P(supported) from which a claim is supported; default: the verifier's own."),
+    ] = None,
+    neutral_band: Annotated[
+        str,
+        typer.Option(
+            "--neutral-band", help="P(supported) that labels no token: LOW:HIGH, none, auto: the verifier's own."
+        ),
+    ] = "auto",
     num_shards: Annotated[
         int,
         typer.Option("--num-shards", min=0, help="Shards; 0: by the size of the corpus.", show_default=False),
@@ -90,6 +100,7 @@ def label(
     evidence_windows: nli.EvidenceWindows = 2,
     retriever: nli.Retriever = "",
     nli_outputs: nli.NliOutputs = "",
+    refine_spans: nli.RefineSpans = True,
 ) -> None:
     """Label a corpus: claims, verdicts and token labels, written as Parquet shards.
 
@@ -116,6 +127,8 @@ def label(
         verifier=verifier,
         tokenizer=tokenizer,
         conflicts=conflicts,
+        threshold=threshold,
+        neutral_band=neutral_band,
         model=model,
         claims_per_call=claims_per_call,
         context_window=context_window,
@@ -125,6 +138,7 @@ def label(
         evidence_windows=evidence_windows,
         retriever=retriever,
         precision=precision,
+        refine_spans=refine_spans,
         compute=Compute(device, batch_tokens),
     )
     if estimate:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.engines import LLM, NLI, Compute, LlmSettings, NliSettings, make_extractor, make_verifier
 from pipeline.resolve import POLICIES
+from pipeline.weigh_scores import AUTO, NONE, NeutralBand, read_band
 from schemas.errors import ConfigError
 from schemas.tokens import BYTES, load_tokenizer
 
@@ -16,6 +17,7 @@ LABEL_SOURCES = ("claims", "gold")
 _LLM_FIELDS = ("model", "claims_per_call", "context_window", "canaries", "request_options")
 _NLI_FIELDS = (
     "nli_fingerprint", "nli_outputs", "evidence_windows", "retriever", "retriever_fingerprint", "precision",
+    "refine_spans",
 )  # fmt: skip
 
 
@@ -26,10 +28,12 @@ class LabelConfig:
     labels: `claims` asks the engines, `gold` takes the corpus's human spans.   extractor, verifier: engine names.
     tokenizer: as `schemas.tokens.load_tokenizer` takes it.   conflicts: how characters that opposite verdicts
     claim are resolved.   num_shards: at least 1; fixed before the first record is read.
+    threshold: P(supported) from which a claim is supported; None: the verifier's own.   neutral_band: the scores that
+    label nothing: `auto` (the verifier's own), `none` or LOW:HIGH.
     model, claims_per_call, context_window, canaries: of the engine `llm`, see `LlmSettings`.   request_options: JSON
     object of further fields of every request. Where the model is served, how fast and with which key it is asked
     changes no row, so it stands elsewhere and may change when a run is resumed.
-    nli_fingerprint, nli_outputs, evidence_windows, retriever, retriever_fingerprint, precision: of the verifier
+    nli_fingerprint, nli_outputs, evidence_windows, retriever, retriever_fingerprint, precision, refine_spans: of
     `nli:MODEL`, see `NliSettings`.   compute: where and how fast it computes; no part of what makes two runs the same.
     """
 
@@ -39,6 +43,8 @@ class LabelConfig:
     verifier: str = "lexical"
     tokenizer: str = BYTES
     conflicts: str = "neutral"
+    threshold: float | None = None
+    neutral_band: str = AUTO
     model: str = ""
     claims_per_call: int = 8
     context_window: int = 32_768
@@ -50,6 +56,7 @@ class LabelConfig:
     retriever: str = ""
     retriever_fingerprint: str = ""
     precision: str = "auto"
+    refine_spans: bool = True
     compute: Compute = Compute()  # noqa: RUF009  # frozen
 
     def __post_init__(self) -> None:
@@ -63,7 +70,18 @@ class LabelConfig:
         self._check_nli()
         make_extractor(self.extractor, self.llm)
         make_verifier(self.verifier, self.llm, nli=self.nli)
+        self._check_scores()
         load_tokenizer(self.tokenizer)
+
+    def _check_scores(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError(f"--threshold {self.threshold:g}: is a probability of support, between 0 and 1")
+        asked = {"--threshold": self.threshold is not None, "--neutral-band": self.neutral_band not in (AUTO, NONE)}
+        for option, is_asked in asked.items():
+            if is_asked and (self.labels == "gold" or self.verifier == LLM):
+                who = "people (--labels gold)" if self.labels == "gold" else "--verifier llm"
+                raise ConfigError(f"{option}: verdicts of {who} have no probability; leave the option out")
+        read_band(self.neutral_band, None)
 
     def _check_llm(self) -> None:
         if self.labels == "gold" and (LLM in (self.extractor, self.verifier) or self.verifier.startswith(NLI)):
@@ -82,6 +100,15 @@ class LabelConfig:
         for option, value in given.items():
             if value and self.nli is None:
                 raise ConfigError(f"{option} {value}: is for --verifier nli:MODEL")
+
+    @property
+    def band(self) -> NeutralBand | None:
+        """The scores that label nothing, or None."""
+        if self.labels == "gold":
+            return None
+        return read_band(
+            self.neutral_band, getattr(make_verifier(self.verifier, self.llm, nli=self.nli), "neutral_band", None)
+        )
 
     @property
     def uses_llm(self) -> bool:
@@ -108,6 +135,7 @@ class LabelConfig:
             retriever=self.retriever,
             retriever_fingerprint=self.retriever_fingerprint,
             precision=self.precision,
+            refine=self.refine_spans,
         )
 
     def shared_by(self, processes: int) -> LabelConfig:
@@ -142,7 +170,7 @@ class LabelConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """For the manifest; the tokenizer stands there with its fingerprint."""
-        fields = dataclasses.asdict(self)
+        fields = dataclasses.asdict(self) | {"neutral_band": str(self.band or NONE)}
         unused = {"compute"}
         unused.update(() if self.uses_llm else _LLM_FIELDS)
         unused.update(() if self.nli else _NLI_FIELDS)

@@ -13,13 +13,16 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log, sqrt
+from operator import attrgetter
 from typing import NamedTuple
 
+from pipeline.engines.fields import Field, read_fields
 from pipeline.engines.numbers import Number, NumberIndex, find_numbers
 from pipeline.engines.words import CONTENT, NEGATION, STOP, Tokens, tokenize
 from pipeline.sentences import split_sentences
 from schemas.records import Evidence, Passage, Span
 
+_first_word = attrgetter("first")
 _MAX_POSTINGS = 64  # a word in more sentences than this says nothing about which one; it also bounds the time per word
 
 
@@ -44,13 +47,14 @@ class Familiarity(dict[str, float]):
 
 
 class ContextSentence(NamedTuple):
-    """One sentence of a passage: characters [start, end) of it, and its content stems and numbers."""
+    """One sentence of a passage: characters [start, end) of it, its content stems and numbers, the numbers' values."""
 
     passage: int
     start: int
     end: int
     stems: frozenset[str]
     negated: bool
+    values: frozenset[float | str]
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +63,7 @@ class ContextIndex:
 
     idf: stem -> log(1 + sentences / sentences with it).   postings: stem -> sentences with it, in order.
     pairs: neighbouring words as stems.   familiarity: see `Familiarity`.   words: how many words the context has.
+    fields: yes/no fields, when the context is a data record.   near: of a sentence and those beside it.
     """
 
     passages: tuple[Passage, ...]
@@ -69,6 +74,8 @@ class ContextIndex:
     familiarity: Familiarity
     numbers: NumberIndex
     words: int
+    fields: tuple[Field, ...]
+    near: dict[int, Familiarity]
 
 
 @lru_cache(maxsize=32)
@@ -81,7 +88,9 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     words = 0
     for position, passage in enumerate(passages):
         tokens = tokenize(passage.text)
-        numbers += find_numbers(passage.text, tokens)
+        found = find_numbers(passage.text, tokens)
+        numbers += found
+        at = 0
         words += len(tokens)
         pairs.update(zip(tokens.stems, tokens.stems[1:], strict=False))
         for span, first, last in sentence_words(passage.text, tokens):
@@ -89,9 +98,16 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
             stems = {stem: None for stem, kind in zip(tokens.stems[first:last], kinds, strict=True) if kind >= CONTENT}
             for stem in stems:
                 postings.setdefault(stem, []).append(len(sentences))
-            sentences.append(ContextSentence(position, span.start, span.end, frozenset(stems), NEGATION in kinds))
+            before, at = at, bisect_left(found, last, at, key=_first_word)
+            values = frozenset(number.value for number in found[before:at])
+            sentences.append(
+                ContextSentence(position, span.start, span.end, frozenset(stems), NEGATION in kinds, values)
+            )
     idf = {stem: log(1 + len(sentences) / len(where)) for stem, where in postings.items()}
-    return ContextIndex(passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers), words)
+    fields = read_fields(passages)
+    return ContextIndex(
+        passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers), words, fields, {}
+    )
 
 
 def sentence_words(text: str, tokens: Tokens) -> Iterator[tuple[Span, int, int]]:

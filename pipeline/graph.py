@@ -66,7 +66,10 @@ def label_steps(
     return [
         ("validate", PureStep(validate_sample)),
         *claimed,
-        ("label_tokens", LabelTokens(config.tokenizer, config.conflicts, tokenizer_file)),
+        (
+            "label_tokens",
+            LabelTokens(config.tokenizer, config.conflicts, config.threshold, config.band, tokenizer_file),
+        ),
     ]
 
 

@@ -8,19 +8,29 @@ from typing import Final
 from pipeline.resolve import resolve
 from pipeline.stages import Draft
 from pipeline.storage import read_file
+from pipeline.weigh_scores import NeutralBand, apply_threshold
 from schemas.records import LABELLED, NO_CLAIMS, PARTIAL, UNVERIFIED, Claim, LabelledResponse
 from schemas.tokens import ResponseTokenizer, label_text, load_tokenizer, tokenizer_from_json
 
 MAX_TOKENIZER_BYTES: Final = 256 << 20
 
 
-def label_draft(draft: Draft, tokenizer: ResponseTokenizer, conflict_policy: str) -> LabelledResponse:
+def label_draft(
+    draft: Draft,
+    tokenizer: ResponseTokenizer,
+    conflict_policy: str,
+    threshold: float | None = None,
+    band: NeutralBand | None = None,
+) -> LabelledResponse:
     """The finished row. Sampled ids are kept when they are `tokenizer`'s own; else the text is tokenised.
+
+    threshold, band: what scores are made into, see `pipeline.weigh_scores`.
 
     Raises RecordError when sampled ids do not decode to the response.
     """
-    sample, claims = draft
-    resolved = resolve(claims, conflict_policy)
+    sample = draft.sample
+    claims = apply_threshold(draft.claims, threshold)
+    resolved = resolve(claims, conflict_policy, band)
     ids = sampled_ids(sample.response_token_ids, sample.tokenizer, tokenizer)
     return LabelledResponse(
         sample=sample,
@@ -29,6 +39,7 @@ def label_draft(draft: Draft, tokenizer: ResponseTokenizer, conflict_policy: str
         tokens=label_text(tokenizer, sample.response or "", resolved.label_spans, ids),
         status=status_of(claims),
         conflicts=resolved.conflicts,
+        doubtful=resolved.doubtful,
         behaviour_logprobs=None if ids is None else sample.response_logprobs,
     )
 
@@ -52,9 +63,18 @@ class LabelTokens:
     """Step: Draft -> LabelledResponse. The tokenizer is loaded on the worker: by its name, or from the copy of its
     tokenizer.json at `tokenizer_file`, where a worker on another machine finds it."""
 
-    def __init__(self, tokenizer_name: str, conflict_policy: str, tokenizer_file: str = ""):
+    def __init__(
+        self,
+        tokenizer_name: str,
+        conflict_policy: str,
+        threshold: float | None = None,
+        band: NeutralBand | None = None,
+        tokenizer_file: str = "",
+    ):
         self.tokenizer_name = tokenizer_name
         self.conflict_policy = conflict_policy
+        self.threshold = threshold
+        self.band = band
         self.tokenizer_file = tokenizer_file
         self._tokenizer: ResponseTokenizer | None = None
 
@@ -70,4 +90,4 @@ class LabelTokens:
 
     def __call__(self, draft: Draft) -> LabelledResponse:
         assert self._tokenizer is not None, "setup was not called"
-        return label_draft(draft, self._tokenizer, self.conflict_policy)
+        return label_draft(draft, self._tokenizer, self.conflict_policy, self.threshold, self.band)

@@ -26,11 +26,12 @@ def stats(
     as_markdown: AsMarkdown = False,
 ) -> None:
     """Show what label sets hold: claims, verdicts, token labels, where errors stand, what training would find."""
-    from pipeline.stats.scan import readable
+    from pipeline.runs.parts import show_progress
+    from pipeline.stats.scan import count_rows, readable
     from pipeline.stats.tables import stats_tables
 
     shape = Format.of(as_json, as_csv, as_markdown)
-    with readable(labels):
+    with readable(labels), show_progress("counting", count_rows(labels)):
         tables = stats_tables(labels, split_names(by), split_names(only), brief=shape is Format.TERMINAL)
     print_frames(tables, shape)
 
@@ -52,12 +53,13 @@ def score(
     as_markdown: AsMarkdown = False,
 ) -> None:
     """Score label sets: faithfulness, informativeness, Q-Score; against a base, human spans, another label set."""
+    from pipeline.runs.parts import show_progress
     from pipeline.score.tables import Drawing, score_tables
     from pipeline.stats.scan import readable
 
     shape = Format.of(as_json, as_csv, as_markdown)
     brief = shape is Format.TERMINAL
-    with readable([*labels, *(against or [])]):
+    with readable([*labels, *(against or [])]), show_progress("scoring", None):
         tables = score_tables(labels, against or [], k, split_names(by), Drawing(resamples, seed), brief)
     print_frames(tables, shape)
 

@@ -44,3 +44,11 @@ NliOutputs = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+RefineSpans = Annotated[
+    bool,
+    typer.Option(
+        "--refine-spans/--whole-claims",
+        help="Label only the words that carry the error, found by leaving words out.",
+        rich_help_panel=_PANEL,
+    ),
+]

@@ -61,9 +61,11 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: figures with their tables, and a reader of records. It needs no network."""
     from pipeline.report.build import build_report
+    from pipeline.runs.parts import show_progress
     from pipeline.show_tables import print_json
 
-    result = build_report(labels, out, records, int(megabytes * 1_000_000), seed)
+    with show_progress("counting", None):
+        result = build_report(labels, out, records, int(megabytes * 1_000_000), seed)
     if as_json:
         print_json({"out": str(out), **result})
         return

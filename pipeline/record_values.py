@@ -35,4 +35,5 @@ def record_values(record: LabelledResponse) -> dict[str, Any]:
         "n_tokens_supported": int((tokens.labels == POSITIVE).sum()),
         "n_tokens_unsupported": int((tokens.labels == NEGATIVE).sum()),
         "n_conflicts": record.conflicts,
+        "n_doubtful": record.doubtful,
     }

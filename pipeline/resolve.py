@@ -2,8 +2,8 @@
 
 Two claims of one sentence share words, and their verdicts may differ. A supported claim puts +1 on its spans; an
 unsupported or contradicted one puts -1 on the words the verifier named (`error_spans`), or on all its spans when
-none were named. Claims without a verdict, or without a place in the response, say nothing. Where both signs meet,
-the recorded policy decides:
+none were named. Claims without a verdict, or without a place in the response, say nothing, nor do those whose score
+lies in the neutral band. Where both signs meet, the recorded policy decides:
 
     neutral            nobody knows: 0. An unsupported claim left without a character of its own keeps its spans as
                        -1, because otherwise an invention made of words that other claims use would be rewarded.
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from pipeline.weigh_scores import NeutralBand
 from schemas.errors import ConfigError
 from schemas.records import NEGATIVE, NEUTRAL, POSITIVE, SUPPORTED, Claim, LabelSpan, Span
 
@@ -34,30 +35,36 @@ class Resolved:
     conflicts: claims some of whose characters a claim of the opposite sign puts its label on as well.
     kept_quotes: unsupported claims that `neutral` left without a character of their own, and which kept their spans.
     erased_claims: claims with a sign none of whose characters carries that sign in the end.
+    doubtful: located claims with a verdict that say nothing because their score lies in the neutral band.
     """
 
     label_spans: tuple[LabelSpan, ...]
     conflicts: int = 0
     kept_quotes: int = 0
     erased_claims: int = 0
+    doubtful: int = 0
 
 
-def resolve(claims: Sequence[Claim], policy: str) -> Resolved:
-    """Label spans of one response from its verified claims, under one of POLICIES."""
+def resolve(claims: Sequence[Claim], policy: str, band: NeutralBand | None = None) -> Resolved:
+    """Label spans of one response from its verified claims, under one of POLICIES, doubtful claims left neutral."""
     if policy not in POLICIES:
         raise ConfigError(f"conflict policy {policy!r}: choose one of {', '.join(POLICIES)}")
+    doubtful = sum(band.is_doubtful(claim) and bool(claim.spans) for claim in claims) if band else 0
+    if band and doubtful:
+        claims = [claim for claim in claims if not band.is_doubtful(claim)]
     signed = [(sign, spans) for claim in claims for sign, spans in [_sign_of(claim)] if spans]
     positive = _union(span for sign, spans in signed if sign == POSITIVE for span in spans)
     negative = _union(span for sign, spans in signed if sign == NEGATIVE for span in spans)
     apart = _if_apart(positive, negative)
     if apart is not None:
-        return Resolved(apart, erased_claims=sum(all(s.start >= s.end for s in spans) for _, spans in signed))
+        erased = sum(all(s.start >= s.end for s in spans) for _, spans in signed)
+        return Resolved(apart, erased_claims=erased, doubtful=doubtful)
     kept: list[tuple[Span, ...]] = []
     if policy == "neutral":
         kept = [spans for sign, spans in signed if sign == NEGATIVE and all(_covers(positive, s) for s in spans)]
     label_spans = _sweep(positive, negative, _union(span for spans in kept for span in spans), policy)
     conflicts = sum(_touches(negative if sign == POSITIVE else positive, spans) for sign, spans in signed)
-    return Resolved(label_spans, conflicts, len(kept), _count_erased(signed, label_spans))
+    return Resolved(label_spans, conflicts, len(kept), _count_erased(signed, label_spans), doubtful)
 
 
 def _sign_of(claim: Claim) -> tuple[int, tuple[Span, ...]]:

@@ -121,7 +121,7 @@ def _total(table: pa.Table, column: str) -> int:
 
 def claim_tallies(table: pa.Table) -> dict[str, dict[str, int]]:
     """How many claims have which verdict, status and alignment, and how they were projected: found how, or in conflict
-    with the opposite verdict besides."""
+    with the opposite verdict besides, or too doubtful for a label."""
     claims = pa.chunked_array(
         [chunk.flatten() for chunk in table["claims"].chunks], table.schema.field("claims").type.value_type
     )
@@ -131,7 +131,8 @@ def claim_tallies(table: pa.Table) -> dict[str, dict[str, int]]:
         counted = pa.chunked_array(values, pa.string()).value_counts()
         tallies[column] = {str(one["values"].as_py()): one["counts"].as_py() for one in counted}
     found = {alignment: tallies["alignment"].get(alignment, 0) for alignment in ALIGNMENTS}
-    return tallies | {"projection": found | {"conflicted": _total(table, "n_conflicts")}}
+    decided = {"conflicted": _total(table, "n_conflicts"), "doubtful": _total(table, "n_doubtful")}
+    return tallies | {"projection": found | decided}
 
 
 def reasons(table: pa.Table) -> dict[str, int]:

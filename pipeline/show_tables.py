@@ -20,6 +20,17 @@ from schemas.errors import ConfigError
 if TYPE_CHECKING:
     import polars as pl
 
+# What a table's numbers mean, in a line under it; docs/statistics.md has all of it.
+NOTES = {
+    "scores": "means over prompts; low, high: their 95 % bootstrap interval; formulas in docs/statistics.md",
+    "against the base": "paired: every prompt against itself in the base",
+    "against people": "RAGTruth's metric, in percent; flawed: responses in which people marked something",
+    "agreement of label sets": "kappa: Cohen's, agreement beyond what chance would give",
+    "length and faithfulness": "faithfulness: supported claims over claims with a verdict, mean over responses",
+    "prompt groups": "balanced training finds something in groups with both labels only",
+    "balance": "blocks with both labels by their share of -1 tokens, in percent",
+    "credit mass": "what training would move: sqrt(P N) / (P + N) of each block with P tokens of +1 and N of -1",
+}
 PIPE_WIDTH = 160  # wide enough that no name is broken where programs read
 _HEADINGS = {"share_supported": "share +1", "share_unsupported": "share -1", "share_neutral": "share 0"}  # of tokens
 
@@ -83,10 +94,15 @@ def print_summary(result: Mapping[str, Any], out: str | Path) -> None:
     )
     verdicts = ", ".join(f"{count:,} {'unverified' if name == 'None' else name}" for name, count in claims.items())
     console.print(f"claims: {verdicts or 'none'}")
+    if result["doubtful"]:
+        band = result["config"]["neutral_band"]
+        console.print(f"labels: {result['doubtful']:,} claims are too doubtful for one (--neutral-band {band})")
     console.print(
         f"tokens: {tokens['all']:,} ({tokens['supported'] / whole:.1%} supported, "
         f"{tokens['unsupported'] / whole:.1%} unsupported), tokenizer {result['tokenizer']['name']}"
     )
+    for line in _usage_lines(result["usage"]):
+        console.print(Text(line))
     for line in result["first_rejected"]:
         console.print(Text(f"rejected: {printable(line)}"))
     if result["rejected"] > len(result["first_rejected"]):
@@ -104,6 +120,26 @@ def print_job(result: Mapping[str, Any]) -> None:
     console.print(Text(f"staged: {', '.join(result['staged']) or 'nothing'}"))
     console.print(Text(f"label set: {result['out']}"))
     console.print(Text(f"the job is valid ({result['job_bytes']:,} bytes); nothing was read, asked or sent"))
+
+
+def _usage_lines(usage: Mapping[str, Any]) -> list[str]:
+    """What a language model was asked and what it cost, by stage; how it fared with claims whose answer is known."""
+    stages = [name for name in usage if name in ("extract", "verify")]
+    lines = [f"{name}: {_usage_line(usage[name])}" for name in (*stages, *(["all"] if len(stages) > 1 else []))]
+    noticed = usage.get("noticed", {})
+    if "canaries" in noticed:
+        failed = noticed.get("canaries_failed", 0)
+        lines.append(f"canaries: {noticed['canaries']:,} asked, {failed:,} answered wrongly")
+    return lines
+
+
+def _usage_line(counts: Mapping[str, float]) -> str:
+    parts = [f"{counts.get('requests', 0):,} requests"]
+    parts += [f"{counts[name]:,} {name}" for name in ("retries", "cached", "failed") if counts.get(name)]
+    prompt, cached = counts.get("prompt_tokens", 0), counts.get("cached_prompt_tokens", 0)
+    parts.append(f"{prompt:,} prompt tokens" + (f" ({cached:,} of them cached)" if cached else ""))
+    parts.append(f"{counts.get('completion_tokens', 0):,} completion tokens")
+    return ", ".join(parts) + (f", ${counts['cost_usd']:,.2f}" if "cost_usd" in counts else "")
 
 
 def print_estimate(result: Mapping[str, Any]) -> None:
@@ -128,6 +164,8 @@ def print_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     for name, rows in tables.items():
         console.print(_upright(name, rows[0]) if len(rows) == 1 and len(rows[0]) > 4 else _table(name, rows))
+        if name in NOTES:
+            console.print(Text(f"  {NOTES[name]}\n", style="dim"))
 
 
 def _upright(title: str, row: Mapping[str, Any]) -> Table:

@@ -90,8 +90,10 @@ def _read(out: str) -> dict[str, Any] | None:
         if file_facts(_path(out)) is None:
             return None
         owner = json.loads(read_file(_path(out), MAX_OWNER_BYTES))
-    except FileNotFoundError:
-        return None
+    except OSError:
+        if file_facts(_path(out)) is None:  # it went away in between
+            return None
+        raise
     except ValueError:
         return {}
     return owner if isinstance(owner, dict) else {}

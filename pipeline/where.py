@@ -35,6 +35,7 @@ COUNTS: Final = (
     "n_unverified",
     "n_unmatched",
     "n_conflicts",
+    "n_doubtful",
     "n_tokens",
     "n_tokens_supported",
     "n_tokens_unsupported",

@@ -183,6 +183,7 @@ class LabelledResponse:
 
     label_spans: disjoint, sorted; the characters that carry a label after conflicts were resolved.
     conflicts: claims whose characters were claimed by the opposite verdict too.
+    doubtful: claims with a verdict that label nothing because their score lies in the neutral band.
     behaviour_logprobs: log-probabilities of the sampled tokens under the policy that wrote them, or None.
     """
 
@@ -193,6 +194,7 @@ class LabelledResponse:
     status: str
     conflicts: int = 0
     behaviour_logprobs: tuple[float, ...] | None = None
+    doubtful: int = 0
 
 
 MAX_REJECTED_CHARS: Final = 2_000  # of a refused record's text that is kept

@@ -115,6 +115,7 @@ _OF_ROW: Final[dict[str, Callable[[LabelledResponse], Any]]] = {
     "n_unverified": _counter(None),
     "n_unmatched": lambda row: sum(claim.alignment == UNMATCHED for claim in row.claims),
     "n_conflicts": lambda row: row.conflicts,
+    "n_doubtful": lambda row: row.doubtful,
 }
 
 
@@ -165,6 +166,7 @@ def _row(values: dict[str, Any], tokens: TokenLabels) -> LabelledResponse:
         status=values["status"],
         conflicts=values["n_conflicts"],
         behaviour_logprobs=_tuple(values["behaviour_logprobs"]),
+        doubtful=values["n_doubtful"],
     )
 
 

@@ -87,6 +87,7 @@ _COLUMNS: Final[tuple[tuple[str, pa.DataType, bool, str], ...]] = (
     ("n_unverified", pa.int32(), False, "claims without a verdict"),
     ("n_unmatched", pa.int32(), False, "claims that were not found in the response"),
     ("n_conflicts", pa.int32(), False, "claims whose characters the opposite verdict claims too"),
+    ("n_doubtful", pa.int32(), False, "claims with a verdict whose score is too uncertain to label tokens"),
     ("n_tokens", pa.int32(), False, "tokens"),
     ("n_tokens_supported", pa.int32(), False, "tokens with label +1"),
     ("n_tokens_unsupported", pa.int32(), False, "tokens with label -1"),

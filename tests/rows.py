@@ -75,7 +75,7 @@ def full_row(sample_id: str = "r1", group_id: str = "g1") -> LabelledResponse:
     )
     spans = (LabelSpan(21, 25, -1), LabelSpan(30, 40, 1))
     tokens = label_text(tokenizer, RESPONSE, spans, ids)
-    return LabelledResponse(sample, claims, spans, tokens, LABELLED, 1, logprobs)
+    return LabelledResponse(sample, claims, spans, tokens, LABELLED, 1, logprobs, 1)
 
 
 def small_corpus(groups: int, responses: int = 3) -> list[dict]:

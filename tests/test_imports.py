@@ -17,7 +17,9 @@ def modules_after(statement: str) -> set[str]:
     [
         ("import schemas.tokens, schemas.rows, schemas.manifest", {"apache_beam", "polars", "torch", "transformers"}),
         ("import pipeline.runs.label, pipeline.runs.project", {"torch", "transformers", "sentence_transformers"}),
-        ("import pipeline.runs.label", {"apache_beam"}),  # the parent of the workers must not wait for it
+        ("import pipeline.runs.start, pipeline.runs.on_runner, pipeline.runs.dry_run", {"openai", "aiohttp", "torch"}),
+        # the parent of the workers must not wait for Beam
+        ("import pipeline.runs.label, pipeline.runs.start", {"apache_beam"}),
         ("import pipeline.stats.tables, pipeline.look_cli", {"apache_beam", "torch"}),
         ("import trainer", {"apache_beam", "polars"}),
     ],

@@ -15,7 +15,7 @@ import pytest
 
 from balto import main as balto_main
 from schemas.manifest import read_manifest
-from tests.llm_server import Behaviour, LlmServer
+from tests.llm_server import FAULTS, Behaviour, LlmServer
 from tests.llm_server.claim_answers import answer_by_rule
 from tests.rows import small_corpus, write_jsonl
 
@@ -24,8 +24,6 @@ SAMPLE = ROOT / "data" / "sample" / "corpus.jsonl"
 MODEL = "rule-server"
 KEY = "sk-a-key-that-must-stand-nowhere"
 BOTH = ("--extractor", "llm", "--verifier", "llm")
-ANSWER_FAULTS = ("refusal", "length", "content_filter", "invalid_json", "missing_ids", "invented_ids")
-QUOTE_FAULTS = ("reworded_quotes", "wrong_sentences")
 
 
 def behaviour(**changes) -> Behaviour:
@@ -69,13 +67,27 @@ def labels(server, tmp_path_factory) -> Path:
     return out
 
 
+def test_the_summary_says_what_was_asked_and_what_it_cost(server, tmp_path):
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(1))
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"models": {MODEL: {"input": 1000, "output": 0}}}))
+    shown = label(server, corpus, tmp_path / "labels", "--prices", prices, "--canaries", 1)
+    usage = read_manifest(tmp_path / "labels").usage
+    asked = usage["verify"]
+    (line,) = [line for line in shown.splitlines() if line.startswith("verify: ")]
+    assert line.startswith(f"verify: {asked['requests']} requests, {asked['cached']} cached, ")
+    tokens = f"{asked['prompt_tokens']:,} prompt tokens, {asked['completion_tokens']:,} completion tokens"
+    assert line.endswith(f"{tokens}, ${asked['prompt_tokens'] / 1000:.2f}")
+    assert f"canaries: {usage['noticed']['canaries']} asked, 0 answered wrongly" in shown
+
+
 def test_a_label_set_with_verdicts_evidence_and_usage(labels, server):
     manifest = read_manifest(labels)
     assert manifest.counts == {"read": 45, "labelled": 45, "rejected": 0}
     assert manifest.engines == {
         "extractor": f"llm:{MODEL}/1",
         "verifier": f"llm:{MODEL}/1",
-        "prompt_version": "llm-1",
+        "prompt_version": "llm-2",
     }
     assert (manifest.usage["model"], manifest.usage["endpoint"]) == (MODEL, server.base_url)
     sent = manifest.usage["extract"]["requests"] + manifest.usage["verify"]["requests"]
@@ -89,10 +101,11 @@ def test_a_label_set_with_verdicts_evidence_and_usage(labels, server):
 
 def test_projection_report_stands_in_the_manifest_and_in_stats(labels):
     report = read_manifest(labels).claims["projection"]
-    assert set(report) == {"exact", "folded", "fuzzy", "unmatched", "conflicted"}
+    assert set(report) == {"exact", "folded", "fuzzy", "unmatched", "conflicted", "doubtful"}
     shown = json.loads(balto("stats", labels, "--json"))
     found = {row["alignment"]: row["claims"] for row in shown["alignment"]}
     found["conflicted"] = sum(row["n_conflicts"] for row in shown["conflicts"])
+    found["doubtful"] = 0  # a language model gives no probabilities
     assert {name: count for name, count in report.items() if count} == {name: n for name, n in found.items() if n}
 
 
@@ -134,9 +147,9 @@ HABITS = {
 def test_habits_of_servers_and_small_models_change_no_row(habit, server, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
     corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(2))
-    label(server, corpus, tmp_path / "plain")
+    label(server, corpus, tmp_path / "plain", "--canaries", 0)
     with LlmServer(behaviour(**HABITS[habit]), answer_by_rule) as other:
-        label(other, corpus, tmp_path / "labels")
+        label(other, corpus, tmp_path / "labels", "--canaries", 0)
     assert rows(tmp_path / "labels").equals(rows(tmp_path / "plain"))
     assert "noticed" not in read_manifest(tmp_path / "labels").usage
 
@@ -260,13 +273,18 @@ def test_an_occupied_output_is_refused_before_the_endpoint_is_asked(labels, serv
 
 @pytest.mark.slow
 def test_a_thousand_records_come_out_of_every_fault_together(tmp_path):
-    faults = dict.fromkeys(("429", "500", "reset", "broken_http", "slow", *ANSWER_FAULTS, *QUOTE_FAULTS), 0.1)
     corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(334))
     clean = tmp_path / "clean"
-    with LlmServer(behaviour(), answer_by_rule) as undisturbed:
+    with LlmServer(behaviour(), answer_by_rule, keep=False) as undisturbed:
         label(undisturbed, corpus, clean, "--canaries", 0)
-    with LlmServer(behaviour(faults=faults), answer_by_rule, keep=False) as server:
-        label(server, corpus, tmp_path / "labels", "--canaries", 0)
+        least = undisturbed.counts["sent"]
+    with LlmServer(behaviour(faults=dict.fromkeys(FAULTS, 0.1)), answer_by_rule, keep=False) as server:
+        quick = ("--concurrency", 256, "--request-timeout-s", 4)  # a tenth of all requests hangs
+        label(server, corpus, tmp_path / "labels", "--canaries", 0, *quick)
+        met = server.counts
+        assert all(met[fault] for fault in FAULTS)
+        lost = sum(met[fault] for fault in ("429", "500", "reset", "hang", "broken_http"))  # must be sent again
+        assert met["sent"] <= 1.3 * (least + lost)
     manifest = read_manifest(tmp_path / "labels")
     counts = manifest.counts
     assert counts["read"] == 1_002 == counts["labelled"] + counts["rejected"]
@@ -282,6 +300,7 @@ def test_a_thousand_records_come_out_of_every_fault_together(tmp_path):
             (sentence,) = expected["spans"]
             for span in claim["spans"]:  # a part of its own sentence, or nothing at all
                 assert sentence["start"] <= span["start"] < span["end"] <= sentence["end"]
+    assert manifest.claims["status"]["unverified: evidence not in the context"] > 0
     projection = manifest.claims["projection"]
     assert projection["exact"] > projection["fuzzy"] > 0
 

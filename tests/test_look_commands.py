@@ -62,6 +62,11 @@ def test_markdown_cells_cannot_break_the_table(tmp_path):
     assert line.startswith(r"| a&#124;b&lt;i&gt;\\n | 1 |")
 
 
+def test_tables_on_a_terminal_say_what_their_numbers_mean_and_programs_get_numbers_only(labels):
+    assert "means over prompts" in balto("score", labels)
+    assert not any("means over prompts" in balto("score", labels, form) for form in ("--json", "--csv", "--markdown"))
+
+
 def test_terminal_tables_of_statistics_and_scores_fit_a_pipe(labels):
     for command in ("stats", "score"):
         assert "…" not in balto(command, labels)

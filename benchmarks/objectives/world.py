@@ -168,7 +168,7 @@ def verify(
     truth = {(e, a): v for e, a, v in prompt.facts}
     length = response.index(STOP) + 1 if STOP in response else len([t for t in response if t != PADDING])
     labels = np.zeros(MAX_RESPONSE_TOKENS, np.int8)
-    claims, subject_verdicts, stray = _claims(response[:length])
+    claims, subject_verdicts, stray = _parsed(response[:length])
     said: set[Fact] = set()
     supported = repeated = other = 0
     for subject_at, at, fact in claims:
@@ -205,7 +205,12 @@ def _subject_label(verdicts: list[bool], shared: SharedToken, claim_tokens: Clai
     return {"neutral": 0, "unsupported_wins": -1, "supported_wins": 1}[shared]
 
 
-def _claims(response: list[int]) -> tuple[list[tuple[int, int, Fact]], dict[int, list[bool]], int]:
+def claims_of(response: list[int]) -> list[tuple[int, int, Fact]]:
+    """The claims of a response as (place of the subject, place of the attribute, fact)."""
+    return _parsed(response[: response.index(STOP)] if STOP in response else response)[0]
+
+
+def _parsed(response: list[int]) -> tuple[list[tuple[int, int, Fact]], dict[int, list[bool]], int]:
     """Claims as (place of the subject, place of the attribute, fact); verdict lists by subject; stray tokens."""
     claims: list[tuple[int, int, Fact]] = []
     subjects: dict[int, list[bool]] = {}

@@ -103,6 +103,8 @@ def _matching_paths(patterns: Sequence[str]) -> list[str]:
 def _expand(pattern: str) -> list[str]:
     if is_local(pattern) and os.path.isdir(pattern):
         raise ConfigError(f"{pattern}: is a directory; name its files, for example '{join(pattern, '*.jsonl')}'")
+    if is_local(pattern) and os.path.exists(pattern) and not os.path.isfile(pattern):
+        raise ConfigError(f"{pattern}: is a pipe or a device, and a corpus is read twice; write it to a file first")
     if file_facts(pattern) is not None:
         return [pattern]
     paths = [one.path for one in find_files(pattern)] if has_wildcard(pattern) else []

@@ -1,34 +1,35 @@
 """What the lexical verifier looks at in a claim that is not in the response's own words: a statement on its own.
 
-Such claims (an LLM's, or a person's) have no position and no neighbours; what counts is whether one place of the
-context has their words.
+Such claims (an LLM's, or a person's) have no position; what counts is whether one place of the context has their words,
+and above all the words that are not just the topic: those of the question stand in every claim.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log, log1p
+from math import log
 from typing import Final
 
 from pipeline.engines.features import read_signals, word_means, word_sums
 from pipeline.engines.numbers import Number, claimed_numbers, missing_numbers
-from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens, tokenize
-from pipeline.gather_evidence import ContextIndex, neighbourhood, rank_sentences
+from pipeline.engines.words import CONTENT, Tokens, tokenize
+from pipeline.gather_evidence import ContextIndex, Familiarity, neighbourhood, rank_sentences
+from schemas.records import Sample
 
 TEXT_FEATURES: Final = (
     "familiar", "paired",  # as in features.py, over the whole claim
     "familiar_rare",  # familiar, each word weighted by its IDF: the claim's topic counts little
+    "familiar_beyond_topic",  # familiar, without the words of the question
     "covered",  # share of the claim's IDF mass in the best context sentence
-    "covered_near",  # the same with the sentences beside it
+    "close_beyond_topic",  # the same, IDF-weighted, to one context sentence and those beside it
     "rarest_uncovered",  # the highest IDF among the words that the best sentence lacks, 0 to 1
-    "new_words",  # content words that the context lacks (log)
-    "new_names",  # of those, capitalised ones (0, 1, 2)
+    "new_names",  # capitalised content words that the context lacks (0, 1, 2)
     "number_elsewhere",  # a number that is not near the best sentence
     "missing_number",  # a number that the context does not bear
-    "negated",
-    "length",  # content words (log)
-    "context_length",  # words of the context (log)
 )  # fmt: skip
+_COMPARED = 3  # context sentences that are looked at closely
+_MAX_TOPIC_WORDS = 60  # a longer prompt is instructions or holds the context: its words say nothing of the topic
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,35 +47,62 @@ class ClaimReading:
     missing: list[Number]
 
 
-def read_claim(text: str, index: ContextIndex) -> ClaimReading:
-    """TEXT_FEATURES of a claim's text, and what the verdict's reason is made of."""
+def topic_of(sample: Sample) -> frozenset[str]:
+    """The stems of the question, as far as the prompt is one."""
+    prompt = sample.prompt if isinstance(sample.prompt, str) else (sample.prompt[-1].content if sample.prompt else "")
+    if len(prompt) > 12 * _MAX_TOPIC_WORDS:
+        return frozenset()
+    tokens = tokenize(prompt)
+    return frozenset(tokens.stems) if len(tokens) <= _MAX_TOPIC_WORDS else frozenset()
+
+
+def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset()) -> ClaimReading:
+    """TEXT_FEATURES of a claim's text, and what the verdict's reason is made of.   topic: see `topic_of`."""
     tokens = tokenize(text)
     stems, kinds, idf = tokens.stems, tokens.kinds, index.idf
     highest = log(1 + max(1, len(index.sentences)))
     weights = {stem: idf.get(stem, highest) for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT}
-    mass = sum(weights.values()) or 1.0
-    ranked = rank_sentences(index, weights, 1)
-    here = index.sentences[ranked[0][0]].stems if ranked else frozenset()
-    near = neighbourhood(index, ranked[0][0]) if ranked else frozenset()
-    covered = ranked[0][1] / mass if ranked else 0.0
+    ranked = rank_sentences(index, weights, _COMPARED)
+    best = ranked[0][0] if ranked else None
+    here = index.sentences[best].stems if best is not None else frozenset()
     content = [at for at, kind in enumerate(kinds) if kind == CONTENT]
+    beyond = {stems[at]: weights[stems[at]] for at in content if stems[at] not in topic}
     new_words = [at for at in content if stems[at] not in idf]
-    missing = missing_numbers(claimed_numbers(text, tokens), tokens, index.numbers)
+    numbers = claimed_numbers(text, tokens)
+    missing = missing_numbers(numbers, tokens, index.numbers)
     familiar, paired, _ = word_means(word_sums(read_signals(tokens, index), 0, len(tokens)))
-    content_mass = sum(weights[stems[at]] for at in content) or 1.0
     features = (
         familiar,
         paired,
-        sum(weights[stems[at]] * index.familiarity[stems[at]] for at in content) / content_mass,
-        covered,
-        sum(weight for stem, weight in weights.items() if stem in near) / mass,
+        _familiar(index.familiarity, {stems[at]: weights[stems[at]] for at in content}),
+        _familiar(index.familiarity, dict.fromkeys(beyond, 1.0)),
+        ranked[0][1] / (sum(weights.values()) or 1.0) if ranked else 0.0,
+        max((_familiar(_near(index, sentence), beyond) for sentence, _ in ranked), default=0.0),
         max((weight for stem, weight in weights.items() if stem not in here), default=0.0) / highest,
-        log1p(len(new_words)),
         float(min(2, sum(at > 0 and tokens.words[at][0].isupper() for at in new_words))),
-        float(any(kind == NUMBER and stem not in near for stem, kind in zip(stems, kinds, strict=True))),
+        float(any(number not in missing and not _stands_near(number, index, best) for number in numbers)),
         float(bool(missing)),
-        float(NEGATION in kinds),
-        log1p(len(content)),
-        log1p(index.words),
     )
-    return ClaimReading(tokens, features, ranked[0][0] if ranked else None, weights, new_words, missing)
+    return ClaimReading(tokens, features, best, weights, new_words, missing)
+
+
+def _familiar(familiarity: Familiarity, weights: Mapping[str, float]) -> float:
+    """The weighted mean familiarity of stems; 1 when there are none."""
+    mass = sum(weights.values())
+    return sum(weight * familiarity[stem] for stem, weight in weights.items()) / mass if mass else 1.0
+
+
+def _near(index: ContextIndex, sentence: int) -> Familiarity:
+    """What is familiar to a context sentence and the ones beside it; worked out once per sentence."""
+    if sentence not in index.near:
+        index.near[sentence] = Familiarity(sorted(neighbourhood(index, sentence)))
+    return index.near[sentence]
+
+
+def _stands_near(number: Number, index: ContextIndex, best: int | None) -> bool:
+    """Whether the best sentence, or one beside it, has the number's value or its words."""
+    if best is None:
+        return False
+    return any(
+        number.value in index.sentences[at].values for at in range(best - 1, best + 2) if 0 <= at < len(index.sentences)
+    )

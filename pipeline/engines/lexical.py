@@ -1,23 +1,27 @@
 """The verifier `lexical`: is a claim borne by the words of the context? No weights of others, no network: a heuristic.
 
 A claim in the response's own words (the extractor `rules` gives such claims) is judged by CLAUSE_MODEL, which also sees
-the claim's neighbours, its place and its discourse cues. A reworded claim is judged by TEXT_MODEL from its text alone.
-Both are logistic regressions (lexical_model.py, fitted by benchmarks/fit_lexical.py). Then three rules:
-  a number that the context does not bear makes a claim unsupported, and is named as the error;
+its place and its discourse cues. A reworded claim is judged by TEXT_MODEL from its text alone. Both then look at the
+claims beside it, because inventions come in runs: the same claim may fare differently among others (lexical_model.py
+has the constants, fitted by benchmarks/fit_lexical.py). Then four rules:
+  a number that the context does not bear makes a claim unsupported;
   a claim that one context sentence has almost word for word, but with the opposite negation, is contradicted;
+  a claim that says something else than a yes/no field of a data record is contradicted, or unsupported if the field is
+  empty, and the field's name in the claim is named as the error;
   a wrong number in a claim whose other words one context sentence has makes it contradicted, not unsupported.
-In a claim that is otherwise found, new names are named as the error too; the rest of the errors are whole claims.
+Numbers and names are named as the error where the rest of the claim is found; else the whole claim is the error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pipeline.engines.claim_features import read_claim
+from pipeline.engines.claim_features import read_claim, topic_of
 from pipeline.engines.features import Reading, clause_features
-from pipeline.engines.lexical_model import CLAUSE_MODEL, MISSING_NUMBER_SCORE, TEXT_MODEL
-from pipeline.engines.linear import LinearModel
+from pipeline.engines.fields import UNKNOWN, FieldMention, mentioned_fields
+from pipeline.engines.lexical_model import CLAUSE_MODEL, MISSING_NUMBER_SCORE, NEUTRAL_BAND, TEXT_MODEL
+from pipeline.engines.linear import ClaimModel
 from pipeline.engines.words import CONTENT, NEGATION, Tokens
 from pipeline.gather_evidence import ContextIndex, best_sentence, evidence_of, index_context
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
@@ -25,7 +29,7 @@ from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evi
 NO_CONTEXT = "unverified: no context"
 _SAME_STATEMENT = 0.6  # share of a claim's words in one context sentence from which a mismatch is a contradiction
 _WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
-_NEGATED_SCORE = 0.2  # P(supported) given to a claim that a context sentence negates
+_AGAINST_SCORE = 0.1  # P(supported) given to a claim that a context sentence or a field denies; our guess
 _MAX_NAMED_WORDS = 5
 
 
@@ -35,10 +39,11 @@ class LexicalVerifier:
     clause_model, text_model: other constants than the fitted ones; cross-validation passes those of a fold.
     """
 
-    name = "lexical/1"
+    name = "lexical/2"
     prompt_version = ""
+    neutral_band = NEUTRAL_BAND
 
-    def __init__(self, clause_model: LinearModel = CLAUSE_MODEL, text_model: LinearModel = TEXT_MODEL) -> None:
+    def __init__(self, clause_model: ClaimModel = CLAUSE_MODEL, text_model: ClaimModel = TEXT_MODEL) -> None:
         self.clause_model = clause_model
         self.text_model = text_model
 
@@ -55,57 +60,113 @@ class LexicalVerifier:
         index = index_context(sample.context)
         response = sample.response or ""
         reading: Reading | None = None
-        answers: list[Claim] = []
+        topic: frozenset[str] | None = None
+        findings: list[Finding] = []
         for claim in claims:
             if len(claim.spans) == 1 and response[claim.spans[0].start : claim.spans[0].end] == claim.text:
                 reading = reading or Reading(response, index)
-                finding = find_in_response(reading, claim.spans[0], self.clause_model)
+                findings.append(find_in_response(reading, claim.spans[0], self.clause_model))
             else:
-                finding = find_in_text(claim.text, index, self.text_model)
-            answers.append(_decide(claim, self.name, index, finding))
-        return tuple(answers)
+                topic = topic_of(sample) if topic is None else topic
+                findings.append(find_in_text(claim.text, index, topic, self.text_model))
+        logits = [finding.logit for finding in findings]
+        by_model = {
+            id(model): model.probabilities(logits) for model in {id(f.model): f.model for f in findings}.values()
+        }
+        return tuple(
+            _decide(claim, self.name, index, finding, by_model[id(finding.model)][at])
+            for at, (claim, finding) in enumerate(zip(claims, findings, strict=True))
+        )
 
 
 @dataclass(slots=True)
 class Finding:
     """What was found about a claim before the rules speak.
 
-    unsupported: the model's probability; from `threshold` on it is a verdict.   best: the context sentence that has
-    most of the claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context
-    lacks; new_words: content words the context lacks.   named: the wrong words in the response, numbers or names, when
-    the rest of the claim is found.
+    logit: of the model, before the claims beside it are looked at.   best: the context sentence that has most of the
+    claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context lacks.
+    against: fields of a data record that the claim gets wrong.   tokens: of the claim, or of the response; the claim is
+    words [first, last) of them.   placed: whether the words' places are places in the response.
     """
 
-    unsupported: float
-    threshold: float
+    model: ClaimModel
+    logit: float
     best: int | None
     covered: float
     negates: bool
-    missing: list[str]
-    named: tuple[Span, ...]
-    new_words: list[str]
+    tokens: Tokens
+    first: int
+    last: int
+    placed: bool
+    missing: list[Span] = field(default_factory=list)
+    against: list[FieldMention] = field(default_factory=list)
+
+    def words_at(self, spans: list[Span]) -> list[str]:
+        """The words of the claim at these places, one string for each."""
+        tokens = self.tokens
+        within = range(self.first, self.last)
+        return [
+            " ".join(tokens.words[at] for at in within if span.start <= tokens.starts[at] < span.end) for span in spans
+        ]
+
+    def new_words(self, index: ContextIndex) -> list[int]:
+        """Content words of the claim that the context lacks."""
+        kinds, stems, known = self.tokens.kinds, self.tokens.stems, index.idf
+        return [at for at in range(self.first, self.last) if kinds[at] == CONTENT and stems[at] not in known]
 
 
-def find_in_response(reading: Reading, span: Span, model: LinearModel = CLAUSE_MODEL) -> Finding:
+def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MODEL) -> Finding:
     """The finding about a piece of the response, judged in its place."""
     first, last = reading.words_between(span.start, span.end)
-    missing = reading.missing_between(first, last)
-    features = clause_features(reading, span.start, first, last)
     tokens, index = reading.analysis.tokens, reading.index
     stems, kinds = tokens.stems[first:last], tokens.kinds[first:last]
     asked = dict.fromkeys([stem for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT])
     best = best_sentence(index, asked)
     covered = covered_share(index, best, asked)
-    negates = covered >= _WORD_FOR_WORD and says_opposite(index, best, len(asked), NEGATION in kinds)
-    places = tuple([Span(tokens.starts[number.first], tokens.ends[number.last]) for number in missing])
-    texts = [reading.analysis.text[place.start : place.end] for place in places]
-    unsupported = model.probability(features)
-    if unsupported < model.threshold:
-        return Finding(unsupported, model.threshold, best, covered, negates, texts, places, [])
-    new = [at for at in range(first, last) if tokens.kinds[at] == CONTENT and tokens.stems[at] not in index.idf]
-    names = name_spans(tokens, first, new) if covered >= _SAME_STATEMENT else ()
-    new_words = [tokens.words[at] for at in new]
-    return Finding(unsupported, model.threshold, best, covered, negates, texts, names, new_words)
+    finding = Finding(
+        model=model,
+        logit=model.linear.logit(clause_features(reading, span.start, first, last)),
+        best=best,
+        covered=covered,
+        negates=covered >= _WORD_FOR_WORD and says_opposite(index, best, len(asked), NEGATION in kinds),
+        tokens=tokens,
+        first=first,
+        last=last,
+        placed=True,
+    )
+    for number in reading.missing_between(first, last):
+        finding.missing.append(Span(tokens.starts[number.first], tokens.ends[number.last]))
+    if index.fields:
+        finding.against = wrong_fields(tokens, first, last, index)
+    return finding
+
+
+def find_in_text(
+    text: str, index: ContextIndex, topic: frozenset[str] = frozenset(), model: ClaimModel = TEXT_MODEL
+) -> Finding:
+    """The finding about a claim that stands on its own.   topic: stems of the question."""
+    claim = read_claim(text, index, topic)
+    tokens = claim.tokens
+    covered = covered_share(index, claim.best, claim.asked)
+    return Finding(
+        model=model,
+        logit=model.linear.logit(claim.features),
+        best=claim.best,
+        covered=covered,
+        negates=covered >= _WORD_FOR_WORD
+        and says_opposite(index, claim.best, len(claim.asked), NEGATION in tokens.kinds),
+        tokens=tokens,
+        first=0,
+        last=len(tokens),
+        placed=False,
+        missing=[Span(tokens.starts[number.first], tokens.ends[number.last]) for number in claim.missing],
+        against=wrong_fields(tokens, 0, len(tokens), index),
+    )
+
+
+def wrong_fields(tokens: Tokens, first: int, last: int, index: ContextIndex) -> list[FieldMention]:
+    """The yes/no fields of the context that words [first, last) get wrong."""
+    return [mention for mention in mentioned_fields(tokens, first, last, index.fields) if mention.is_wrong]
 
 
 def name_spans(tokens: Tokens, first: int, new: list[int]) -> tuple[Span, ...]:
@@ -119,23 +180,6 @@ def name_spans(tokens: Tokens, first: int, new: list[int]) -> tuple[Span, ...]:
         else:
             spans.append(Span(tokens.starts[at], tokens.ends[at]))
     return tuple(spans)
-
-
-def find_in_text(text: str, index: ContextIndex, model: LinearModel = TEXT_MODEL) -> Finding:
-    """The finding about a claim that stands on its own."""
-    claim = read_claim(text, index)
-    tokens = claim.tokens
-    covered = covered_share(index, claim.best, claim.asked)
-    return Finding(
-        model.probability(claim.features),
-        model.threshold,
-        claim.best,
-        covered,
-        covered >= _WORD_FOR_WORD and says_opposite(index, claim.best, len(claim.asked), NEGATION in tokens.kinds),
-        [text[tokens.starts[number.first] : tokens.ends[number.last]] for number in claim.missing],
-        (),
-        [tokens.words[at] for at in claim.new_words],
-    )
 
 
 def covered_share(index: ContextIndex, sentence: int | None, asked: Mapping[str, object]) -> float:
@@ -156,36 +200,53 @@ def says_opposite(index: ContextIndex, sentence: int | None, asked: int, negated
     return found.negated != negated and asked >= _WORD_FOR_WORD * len(found.stems)
 
 
-def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding) -> Claim:
-    """The verdict from a finding: the model first, then the rules about numbers and negation."""
-    unsupported = finding.unsupported
+def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, unsupported: float) -> Claim:
+    """The verdict from a finding and the model's P(not supported): the model first, then the rules."""
+    otherwise_found = unsupported < finding.model.threshold
     if finding.missing:
         unsupported = max(unsupported, 1 - MISSING_NUMBER_SCORE)
-    elif finding.negates:
-        unsupported = max(unsupported, 1 - _NEGATED_SCORE)
-    if unsupported < finding.threshold:
+    if finding.negates or finding.against:
+        unsupported = max(unsupported, 1 - _AGAINST_SCORE)
+    denied = finding.negates or any(mention.field.value != UNKNOWN for mention in finding.against)
+    if unsupported < finding.model.threshold:
         verdict = SUPPORTED
-    elif (finding.missing and finding.covered >= _SAME_STATEMENT) or finding.negates:
+    elif denied or (finding.missing and finding.covered >= _SAME_STATEMENT):
         verdict = CONTRADICTED
     else:
         verdict = UNSUPPORTED
     evidence = (evidence_of(index, finding.best),) if finding.best is not None else ()
-    reason = _reason(finding, verdict, evidence)
-    return _answered(
-        claim, verifier, verdict, OK, 1 - unsupported, evidence, () if verdict == SUPPORTED else finding.named, reason
-    )
+    errors = () if verdict == SUPPORTED or not finding.placed else _name_errors(finding, index, otherwise_found)
+    reason = _reason(finding, verdict, evidence, index)
+    return _answered(claim, verifier, verdict, OK, 1 - unsupported, evidence, errors, reason)
 
 
-def _reason(finding: Finding, verdict: str, evidence: tuple[Evidence, ...]) -> str:
+def _name_errors(finding: Finding, index: ContextIndex, otherwise_found: bool) -> tuple[Span, ...]:
+    """The wrong words of an unsupported claim: fields; numbers, if the rest is found; names, if all that is new are
+    names; () when it is the whole claim."""
+    starts, ends = finding.tokens.starts, finding.tokens.ends
+    places = [Span(starts[at.first], ends[at.last - 1]) for at in finding.against]
+    places += finding.missing if otherwise_found or places else []
+    if places:
+        return tuple(sorted(set(places), key=lambda span: (span.start, span.end)))
+    if finding.covered >= _SAME_STATEMENT and not finding.negates and not finding.missing:
+        return name_spans(finding.tokens, finding.first, finding.new_words(index))
+    return ()
+
+
+def _reason(finding: Finding, verdict: str, evidence: tuple[Evidence, ...], index: ContextIndex) -> str:
     """One short sentence for people."""
     if finding.missing:
-        return f"number {', '.join(finding.missing[:_MAX_NAMED_WORDS])} is not in the context"
+        return f"number {', '.join(finding.words_at(finding.missing[:_MAX_NAMED_WORDS]))} is not in the context"
+    if finding.against:
+        named = dict.fromkeys(f"{at.field.name}: {at.field.value}" for at in finding.against[:_MAX_NAMED_WORDS])
+        return f"the context says {', '.join(named)}"
     if verdict == CONTRADICTED and finding.negates:
         return f"{evidence[0].passage_id} says the opposite: one of the two is negated"
     if verdict == SUPPORTED and evidence:
         return f"{finding.covered:.0%} of its words are in one sentence of {evidence[0].passage_id}"
-    if finding.new_words and verdict != SUPPORTED:
-        return f"not in the context: {', '.join(dict.fromkeys(finding.new_words[:_MAX_NAMED_WORDS]))}"
+    new = [finding.tokens.words[at] for at in finding.new_words(index)[:_MAX_NAMED_WORDS]]
+    if new and verdict != SUPPORTED:
+        return f"not in the context: {', '.join(dict.fromkeys(new))}"
     if not evidence:
         return "no word of it is in the context"
     return f"only {finding.covered:.0%} of its words are in one sentence of the context"

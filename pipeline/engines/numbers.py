@@ -172,11 +172,11 @@ class NumberIndex:
     def bears_elapsed(self, claimed: Number, tokens: Tokens) -> bool:
         """True for an age or a number of years that lies between two years of the context, birthday passed or not."""
         before = tokens.stems[max(0, claimed.first - 2) : claimed.first]
-        if not self._years or not (
-            tokens.stems[claimed.last + 1 : claimed.last + 2] == [_YEARS] or _AGES & set(before)
-        ):
+        after = tokens.stems[claimed.last + 1 : claimed.last + 2]
+        asked = claimed.value
+        if not self._years or isinstance(asked, str) or not (after == [_YEARS] or _AGES & set(before)):
             return False
-        return any(late - early - claimed.value in (0, 1) for late in self._years for early in self._years)
+        return any(late - early - asked in (0, 1) for late in self._years for early in self._years)
 
     def bears_time(self, claimed: Number) -> bool:
         """True when the context has the time of day, or its full hour as a plain number."""

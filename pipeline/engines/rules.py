@@ -2,8 +2,8 @@
 
 In: a sample. Out: one claim per clause with content words, with its exact characters; the claim's text is the clause as
 it stands. Left out: greetings and closings, refusals, questions, lines that only introduce a list, and statements that
-the passages lack something. Hedged advice ("it is important to note that results may vary") stays in: people mark it
-when the context does not bear it.
+the passages lack something, from the clause that says so to the end of its sentence. Hedged advice ("it is important
+to note that results may vary") stays in: people mark it when the context does not bear it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ _COURTESY = re.compile(
     r"|^\W*(?:sure|certainly|of course|great question|thank you|thanks|you're welcome|hello|hi there)\b"
     r"|\bI apologi[sz]e|\bas an ai\b"
 )
+# What a context lacks, in the words of responses: the verb or participle, negated ...
+_TOLD = (
+    "mention|state|provide|explain|specif|describ|discuss|giv|cover|address|includ|defin|clarif|contain|offer|answer"
+)
 _LACKING = re.compile(
-    r"(?i)unable to answer|(?:cannot|can't) (?:be )?(?:answer|determin)"
-    r"|(?:passages?|text|context|documents?)\b[^.\n]{0,40}\b(?:do|does|did)(?: not|n't) (?:\w{1,20}ly )?(?:provide"
-    r"|mention|contain|specify|state|address|discuss|include|give|explain|cover|clarify|define|describe|offer|say)\b"
-    r"|\bno\b[^.\n]{0,40}\b(?:information|mention|instructions)\b[^.\n]{0,40}\b(?:provided|given|found"
-    r"|available|in the)\b"
+    rf"(?i)\bunable to\b|\b(?:not|n't|never|cannot)(?: \w{{1,15}}){{0,2}} (?:{_TOLD}|determin|clear)\w{{0,6}}\b"
+    rf"|\b(?:no|none)\b[^.,;\n]{{0,60}}?\b(?:{_TOLD})\w{{0,6}}\b"
+    r"|\bno (?:\w{1,15} ){0,2}"
+    r"(?:mention|information|indication|details?|instructions?|explanation|evidence|data|reference)\b"
+)
+# ... in a sentence that speaks of the context or of the task.
+_ABOUT_CONTEXT = re.compile(
+    r"(?i)\b(?:passages?|texts?|contexts?|documents?|articles?|sources?|information|data|question|provided|given)\b"
 )
 # One of these stands in every sentence that _COURTESY matches; looking for words is ten times cheaper than the pattern.
 _COURTEOUS_WORDS = {"question"} | set(
@@ -37,13 +44,14 @@ _COURTEOUS_WORDS = {"question"} | set(
     )
 )
 _UNABLE = stem("unable")
+_REFERRING = re.compile(r"(?i)\W*(?:(?:passage|source|document|text)s?\W*(?:\d+|and|or|[\s,&])*)+\W*")
 _MAX_OPENING_CHARS = 400
 
 
 class RulesExtractor:
     """Extracts claims without a model. Stateless: `setup` and `teardown` have nothing to open or close."""
 
-    name = "rules/1"
+    name = "rules/2"
     prompt_version = ""
 
     def setup(self) -> None:
@@ -73,27 +81,38 @@ def checkable_clauses(analysis: ResponseAnalysis) -> list[Clause]:
     """The clauses that state something about the world, in order."""
     kinds = analysis.tokens.kinds
     kept: list[Clause] = []
-    sentence, skip, in_lacking_list = -1, False, False
+    sentence, skip, in_lacking_list, may_lack = -1, False, False, False
     for clause in analysis.clauses:
         if clause.sentence != sentence:
             sentence = clause.sentence
-            skip, in_lacking_list = _is_uncheckable(analysis, clause, in_lacking_list)
-        words = kinds[clause.first : clause.last]
-        if not skip and (CONTENT in words or NUMBER in words):
+            skip, in_lacking_list, may_lack = _judge_sentence(analysis, clause, in_lacking_list)
+        if may_lack and _LACKING.search(analysis.text, clause.start, clause.end):
+            skip = in_lacking_list = True  # and what follows in the sentence says what is lacking
+        if not skip and _states_something(analysis, clause, kinds[clause.first : clause.last]):
             kept.append(clause)
     return kept
 
 
-def _is_uncheckable(analysis: ResponseAnalysis, clause: Clause, in_lacking_list: bool) -> tuple[bool, bool]:
-    """(skip the sentence that `clause` opens, the list items after it name what the passages lack)."""
+def _states_something(analysis: ResponseAnalysis, clause: Clause, kinds: list[int]) -> bool:
+    """Whether a clause has a content word, or a number that is not just a reference such as "(Passage 2)"."""
+    if CONTENT in kinds:
+        return True
+    return NUMBER in kinds and not _REFERRING.fullmatch(analysis.text, clause.start, clause.end)
+
+
+def _judge_sentence(analysis: ResponseAnalysis, clause: Clause, in_lacking_list: bool) -> tuple[bool, bool, bool]:
+    """Of the sentence that `clause` opens: skip it; list items after it are lacking; its clauses may say so.
+
+    in_lacking_list: a sentence before said that the passages lack the following.
+    """
     span = analysis.sentences[clause.sentence]
     text, tokens = analysis.text, analysis.tokens
     if in_lacking_list and LIST_MARKER.match(text, span.start):
-        return True, True
+        return True, True, False
     last = bisect_left(tokens.starts, span.end, clause.first)
     words = tokens.stems[clause.first : last]
     end = min(span.end, span.start + _MAX_OPENING_CHARS)
-    if (NEGATION in tokens.kinds[clause.first : last] or _UNABLE in words) and _LACKING.search(text[span.start : end]):
-        return True, True
+    negated = NEGATION in tokens.kinds[clause.first : last] or _UNABLE in words
+    may_lack = negated and _ABOUT_CONTEXT.search(text, span.start, end) is not None
     courteous = not _COURTEOUS_WORDS.isdisjoint(words) and _COURTESY.search(text[span.start : end]) is not None
-    return courteous or text[span.end - 1] in "?:", False
+    return courteous or text[span.end - 1] in "?:", False, may_lack

@@ -157,7 +157,7 @@ async def open_asker(transport: Transport) -> Asker:
         raise ConfigError(f"--max-cost: no price is known for {transport.endpoint.model}; give one with --prices FILE")
     client = ChatClient(transport.endpoint, share(transport.in_flight, transport.processes))
     try:
-        cache = await open_cache(transport.cache, transport.cache_required, transport.cache_password)
+        cache = await open_cache(transport.cache, transport.cache_required, transport.cache_password, in_mid_run=True)
         ledger = Ledger(transport.ledger, price, transport.max_requests, transport.max_cost)
     except BaseException:
         await client.close()

@@ -58,6 +58,10 @@ class Store(Protocol):
 
     async def get(self, key: str) -> bytes | None: ...
     async def put(self, key: str, data: bytes) -> None: ...
+    async def put_first(self, key: str, data: bytes) -> None:
+        """Like `put`, but what is there already stays."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -77,7 +81,7 @@ class ReplyCache:
         try:
             data = await store.get(key)
         except store.failures as err:
-            self._give_up(err)
+            self.give_up(err)
             return None
         return None if data is None else from_stored(data)
 
@@ -89,9 +93,20 @@ class ReplyCache:
         try:
             await store.put(key, to_stored(reply))
         except store.failures as err:
-            self._give_up(err)
+            self.give_up(err)
 
-    def _give_up(self, err: Exception) -> None:
+    async def keep_first(self, key: str, reply: ChatReply) -> ChatReply:
+        """Keep a reply unless there is one already; the one that stays, of all runs that do this at the same time."""
+        store = self._store
+        if store is not None:
+            try:
+                await store.put_first(key, to_stored(reply))
+            except store.failures as err:
+                self.give_up(err)
+        return await self.get(key) or reply
+
+    def give_up(self, err: Exception) -> None:
+        """Go on without the store, and say so once; raises BaltoError where it is required."""
         if self.required:
             raise BaltoError(
                 f"the reply cache {self.name} is gone ({type(err).__name__}); once it is back, the same command "
@@ -107,13 +122,16 @@ class ReplyCache:
             try:
                 await self._opened.close()
             except self._opened.failures as err:
-                self._give_up(err)
+                self.give_up(err)
 
 
-async def open_cache(name: str, required: bool = False, password: str = REDIS_PASSWORD) -> ReplyCache:
-    """The cache that `name` stands for. Raises ConfigError when it cannot be opened: now, not in mid-run.
+async def open_cache(
+    name: str, required: bool = False, password: str = REDIS_PASSWORD, in_mid_run: bool = False
+) -> ReplyCache:
+    """The cache that `name` stands for. Raises ConfigError when it cannot be opened.
 
-    password: of Redis, as a reference (`read_secret`).
+    password: of Redis, as a reference (`read_secret`).   in_mid_run: the run has opened it before, so that a store
+    that cannot be reached now is one that went away.
     """
     if name == NONE:
         return ReplyCache(None, name)
@@ -121,11 +139,14 @@ async def open_cache(name: str, required: bool = False, password: str = REDIS_PA
         return ReplyCache(_SqliteStore(name.removeprefix(SQLITE)), name, required)
     if name.startswith(REDIS):
         store = _RedisStore(name, password)
+        cache = ReplyCache(store, name, required)
         try:
             await store.ping()
         except store.failures as err:
-            raise ConfigError(f"--cache {name}: cannot be reached ({err})") from err
-        return ReplyCache(store, name, required)
+            if not in_mid_run:
+                raise ConfigError(f"--cache {name}: cannot be reached ({err})") from err
+            cache.give_up(err)
+        return cache
     raise ConfigError(f"--cache {name}: must be {SQLITE}PATH, redis://HOST:PORT/DB or {NONE}")
 
 
@@ -134,12 +155,9 @@ async def kept_key(cache: ReplyCache) -> bytes:
 
     The data tags of prompts are made with it (`pipeline.engines.llm.sealed_data`).
     """
-    name = "delimiter key"
     fresh = secrets.token_bytes(KEY_BYTES)
-    if await cache.get(name) is None:
-        await cache.put(name, ChatReply(OK, fresh.hex()))
-    kept = await cache.get(name)  # of two runs that make one at the same time, both take the one that stayed
-    return fresh if kept is None else bytes.fromhex(kept.text)
+    kept = await cache.keep_first("delimiter key", ChatReply(OK, fresh.hex()))
+    return bytes.fromhex(kept.text)
 
 
 class _SqliteStore:
@@ -171,6 +189,9 @@ class _SqliteStore:
             self._written = loop.create_future()
             loop.call_soon(self._write)
         await asyncio.shield(self._written)
+
+    async def put_first(self, key: str, data: bytes) -> None:
+        self._file.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, data))
 
     def _write(self) -> None:
         written, self._written = self._written, None
@@ -216,6 +237,9 @@ class _RedisStore:
 
     async def put(self, key: str, data: bytes) -> None:
         await self._client.set(f"balto:reply:{key}", data)
+
+    async def put_first(self, key: str, data: bytes) -> None:
+        await self._client.set(f"balto:reply:{key}", data, nx=True)
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -22,12 +22,21 @@ import openai
 import orjson
 
 from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
-from pipeline.llm.endpoint import JSON_OBJECT, JSON_SCHEMA, Endpoint, EndpointError, request_options, resolve_key
+from pipeline.llm.endpoint import (
+    JSON_OBJECT,
+    JSON_SCHEMA,
+    NO_KEY,
+    Endpoint,
+    EndpointError,
+    request_options,
+    resolve_key,
+)
 from pipeline.llm.replies import Failure, read_completion, read_refused
 
 FIRST_WAIT_S: Final = 0.5  # before the second attempt; doubles with every further one
 LONGEST_WAIT_S: Final = 60.0
 LONGEST_RETRY_AFTER_S: Final = 900.0  # a server that asks for more will not answer this run
+MAX_REPLY_BYTES: Final = 16 << 20  # of a server that sends without end
 CONNECT_S: Final = 20.0
 
 
@@ -62,9 +71,10 @@ class ChatClient:
 
     def __init__(self, endpoint: Endpoint, in_flight: int):
         self.endpoint = endpoint
+        self._key = resolve_key(endpoint)
         self.openai = openai.AsyncOpenAI(
             base_url=endpoint.base_url,
-            api_key=resolve_key(endpoint),
+            api_key=self._key,
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(timeout=endpoint.timeout_s, follow_redirects=False),
         )
@@ -87,11 +97,15 @@ class ChatClient:
         """Send a body once. Never raises for what the network or the server did."""
         try:
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
-                content = await response.read()
+                content = await _read_bounded(response)
         except (aiohttp.ClientError, OSError) as err:  # a TimeoutError is an OSError
             return self._no_reply(err)
+        if content is None:
+            return Failure(f"the reply has more than {MAX_REPLY_BYTES} bytes", again=False)
         if response.status == 200:
             return read_completion(content)
+        # Servers that repeat the key that they refuse are known; what they say goes into logs and label sets.
+        content = content.replace(self._key.encode(), b"[the key]") if self._key != NO_KEY else content
         return read_refused(response.status, response.headers, content, time.time())
 
     async def get_json(self, path: str) -> dict[str, Any]:
@@ -99,7 +113,8 @@ class ChatClient:
         root = self._url.removesuffix("/chat/completions").removesuffix("/v1")
         try:
             async with self._session.get(root + path, allow_redirects=False) as response:
-                value = orjson.loads(await response.read()) if response.status == 200 else None
+                content = await _read_bounded(response)
+                value = orjson.loads(content) if content and response.status == 200 else None
         except (aiohttp.ClientError, OSError, ValueError):
             return {}
         return value if isinstance(value, dict) else {}
@@ -166,6 +181,16 @@ def _proxy_of(url: str) -> str | None:
         return None
     proxies = urllib.request.getproxies()
     return proxies.get(parts.scheme) or proxies.get("all")
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body, decompressed; None as soon as it is longer than any reply of a model."""
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > MAX_REPLY_BYTES:
+            return None
+    return bytes(content)
 
 
 def explain(endpoint: Endpoint, failure: Failure) -> str:

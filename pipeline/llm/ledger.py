@@ -66,9 +66,10 @@ class Ledger:
             answered = self.counts["answered"]
             mean = self.counts["cost"] / answered if answered else 0.0
             if self._spent + mean * self._open >= self.max_cost:
+                under_way = f", and {self._open} requests under way will take the rest" if self._open else ""
                 raise BudgetSpent(
-                    f"${self._spent:.2f} of --max-cost {self.max_cost:g} is spent; what was answered is kept, "
-                    "and the same command with a larger --max-cost resumes"
+                    f"${self._spent:.2f} of --max-cost {self.max_cost:g} is spent{under_way}; what was answered is "
+                    "kept, and the same command with a larger --max-cost resumes"
                 )
         if self.max_requests:
             self._book()

@@ -14,6 +14,9 @@ from pipeline.location.split_words import CONTENT, LIGHT, NEGATION, Words
 
 # Longest run of light words that still joins two matched words into one piece.
 MAX_LIGHT_GAP: Final = 4
+# Pairs of a required word and a word of the text that one alignment may look at. Sentences and quotes need a few
+# thousand; a quote of one word repeated a thousand times against a text of the same word would need billions.
+MAX_PAIRS: Final = 50_000
 
 
 def align_in_order(required: Sequence[str], words: Words, start: int, end: int) -> list[int] | None:
@@ -22,8 +25,10 @@ def align_in_order(required: Sequence[str], words: Words, start: int, end: int) 
     One pass: `opened[k]` is the latest position from which the first k keys are matched in order.
     """
     places: dict[str, list[int]] = {}
-    for k, key in enumerate(required):
-        places.setdefault(key, []).insert(0, k)
+    for k in range(len(required) - 1, -1, -1):
+        places.setdefault(required[k], []).append(k)
+    if len(required) > end - start or max(map(len, places.values()), default=0) * (end - start) > MAX_PAIRS:
+        return None
     opened = [-1] * (len(required) + 1)
     best: tuple[int, int] | None = None
     for here in range(start, end):
@@ -55,6 +60,8 @@ def align_any_order(required: Sequence[str], words: Words, start: int, end: int)
     for here in range(start, end):
         if words.keys[here] in places:
             places[words.keys[here]].append(here)
+    if sum(len(places[key]) for key in required) + len(required) ** 2 > 4 * MAX_PAIRS:
+        return [None] * len(required)
     chosen: list[int | None] = [places[key][0] if len(places[key]) == 1 else None for key in required]
     taken: set[int] = set()
     for k, position in enumerate(chosen):

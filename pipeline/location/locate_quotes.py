@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from pipeline.location.align_words import align_in_order
@@ -29,6 +30,9 @@ _STRETCH_WORDS: Final = 8
 _STRICT_STRETCH: Final = 1.5
 _STRICT_MIN_WORDS: Final = 3
 _MAX_STRICT_TRIES: Final = 64
+# Places where the characters of a quote stand, in words or across them, that are looked at.
+_MAX_OCCURRENCES: Final = 1_000
+_MAX_USED: Final = 64  # of them, used by the same claim before
 
 
 def locate_quote(response: PreparedResponse, text: str, quote: str, cited: Sequence[int], used: Used) -> Located | None:
@@ -95,7 +99,9 @@ def _find_folded(response: PreparedResponse, text: str, quote: str, start: int, 
 def _occurrences(text: str, wanted: str, start: int, end: int) -> Iterator[int]:
     """Where `wanted` stands in text[start:end] as whole words."""
     place = text.find(wanted, start, end) if wanted else -1
-    while place >= 0:
+    for _ in range(_MAX_OCCURRENCES):
+        if place < 0:
+            return
         if not cuts_word(text, place) and not cuts_word(text, place + len(wanted)):
             yield place
         place = text.find(wanted, place + 1, end)
@@ -107,7 +113,7 @@ def _next_unused(text: str, quote: str, places: Iterator[Span], used: Used) -> S
     A place is taken per claim text: other claims of the same sentence may quote it as well.
     """
     first: Span | None = None
-    for place in places:
+    for place in islice(places, _MAX_USED):
         first = first or place
         if (text, quote, place.start) not in used:
             used.add((text, quote, place.start))

@@ -22,6 +22,8 @@ from pipeline.location.prepare_response import PreparedResponse
 from pipeline.location.split_words import CONTENT, LIGHT, NEGATION, NUMBER, split_words
 from schemas.records import FUZZY
 
+# Sentences that hold one of a claim's words, over all its words, that are scored for one claim.
+_MAX_POSTINGS: Final = 20_000
 # How many of the best sentences are tried: the best may hold other facts about the same names.
 _CANDIDATES: Final = 3
 # FActScore's 6,165 claims, located here / claims of other documents located: 93.2 / 0.32 % without a reworded word,
@@ -127,15 +129,30 @@ def _rank_sentences(
     """The sentences (of the cited ones, if any) that share most with the claim, and their weighted overlap."""
     scores: dict[int, float] = dict.fromkeys(cited, 0.0)
     subject = response.subjects.intersection(claim.keys[: claim.subject])
-    for key in sorted(
-        set(claim.keys).intersection(response.postings)
-    ):  # one order, so that equal overlaps are equal sums
+    for key in _telling_keys(response, claim):
         weight = response.rarity(key) * (_SUBJECT_WEIGHT if key in subject else 1.0)
         for sentence in response.postings[key]:
             if not cited or sentence in scores:
                 scores[sentence] = scores.get(sentence, 0.0) + weight
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0] < previous, item[0]))
     return ranked[:_CANDIDATES]
+
+
+def _telling_keys(response: PreparedResponse, claim: _Claim) -> list[str]:
+    """The claim's keys that stand in the response, in one order, so that equal overlaps are equal sums.
+
+    Of a response of thousands of sentences only the rarest, as far as _MAX_POSTINGS goes.
+    """
+    keys = sorted(set(claim.keys).intersection(response.postings))
+    if sum(len(response.postings[key]) for key in keys) <= _MAX_POSTINGS:
+        return keys
+    rarest, left = set(), _MAX_POSTINGS
+    for key in sorted(keys, key=lambda key: len(response.postings[key])):
+        left -= len(response.postings[key])
+        if left < 0:
+            break
+        rarest.add(key)
+    return [key for key in keys if key in rarest]
 
 
 def _align(response: PreparedResponse, claim: _Claim, low: int, high: int, all_words: bool) -> list[int] | None:

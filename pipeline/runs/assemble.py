@@ -98,6 +98,7 @@ def summary(manifest: Manifest, out: str | Path) -> dict[str, Any]:
     return {
         **manifest.counts,
         "claims": manifest.claims.get("verdict", {}),
+        "doubtful": manifest.claims.get("projection", {}).get("doubtful", 0),
         "tokens": {
             "supported": sum(shard.tokens_supported for shard in manifest.shards),
             "unsupported": sum(shard.tokens_unsupported for shard in manifest.shards),

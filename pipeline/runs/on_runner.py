@@ -7,13 +7,12 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.close_label_set import Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile
 from pipeline.graph import label_files
-from pipeline.runs.asking import Asking
 from pipeline.runs.assemble import described
 from pipeline.runs.beam_options import runner_of
 from pipeline.runs.dataflow import is_dataflow, worker_processes
@@ -26,6 +25,9 @@ from pipeline.storage import is_local, join, read_file, remove_files, write_file
 from schemas.errors import ConfigError
 from schemas.manifest import MANIFEST, MAX_MANIFEST_BYTES, WORK_FOLDER, Manifest, parse_manifest
 from schemas.tokens import BYTES, load_tokenizer
+
+if TYPE_CHECKING:  # it loads the client of a language model
+    from pipeline.runs.asking import Asking
 
 TOKENIZER_FILE: Final = "tokenizer.json"
 log = logging.getLogger(__name__)

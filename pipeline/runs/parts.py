@@ -24,6 +24,7 @@ from pipeline.logs import configure_logging
 from schemas.errors import BaltoError
 
 Part = TypeVar("Part")
+SHOW_AFTER_S = 1.0  # what is done by then needs no bar
 LOG_EVERY_S = 30.0  # where there is no terminal, a line so often
 log = logging.getLogger(__name__)
 
@@ -129,11 +130,14 @@ def show_progress(what: str, total: int | None) -> Iterator[None]:
 
 
 def _draw(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    if stop.wait(SHOW_AFTER_S):
+        return
+    counted = (TextColumn("{task.fields[seen]}"),) if total is None else (MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), *counted)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(what, total=total, seen="")
         while not stop.wait(0.2):
-            bar.update(task, completed=counter.value)
+            bar.update(task, completed=counter.value, seen=f"{counter.value:,}" if counter.value else "")
 
 
 def _log(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import hashlib
 import json
@@ -83,6 +84,8 @@ def read_shard(labels: Path, shard: ShardEntry) -> pa.Table:
     """One shard's rows, checked against the manifest. Raises ShardError when it is missing or altered."""
     path = labels / shard.path
     try:
+        if path.stat().st_size > shard.bytes:
+            raise OSError(errno.EFBIG, f"more than the {shard.bytes} bytes that were written")
         data = path.read_bytes()
     except OSError as err:
         raise ShardError(f"{path}: the manifest names this shard, but it cannot be read ({err.strerror})") from err

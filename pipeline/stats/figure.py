@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from pipeline import progress
 from pipeline.stats.columns import by_columns
 from pipeline.stats.scan import LABEL_SET
 from schemas.errors import ConfigError
@@ -110,6 +111,7 @@ def whole_groups(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     """
     rest: pl.DataFrame | None = None
     for batch in rows.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True, engine="streaming"):
+        progress.advance(len(batch))
         whole = batch if rest is None else pl.concat([rest, batch])
         runs = whole[GROUP].rle_id()
         last = int((runs < runs[-1]).sum()) if len(whole) else 0  # rows before the group that may go on

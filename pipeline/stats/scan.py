@@ -55,6 +55,11 @@ def _checked(folder: Path, shard: ShardEntry) -> Path:
     return path
 
 
+def count_rows(folders: Sequence[str]) -> int:
+    """Rows of the label sets by their manifests. Raises ShardError as `read_manifest` does."""
+    return sum(read_manifest(Path(folder)).counts["labelled"] for folder in folders)
+
+
 @contextlib.contextmanager
 def readable(folders: Sequence[str]) -> Iterator[None]:
     """Around reading with Polars: what it says of a damaged shard becomes a ShardError that names the shard."""

@@ -8,7 +8,16 @@ import polars as pl
 
 from pipeline.stats.figure import GROUP, Figure, sums, table_of, total
 
-_CLAIMS = ("n_claims", "n_supported", "n_contradicted", "n_unsupported", "n_unverified", "n_unmatched", "n_conflicts")
+_CLAIMS = (
+    "n_claims",
+    "n_supported",
+    "n_contradicted",
+    "n_unsupported",
+    "n_unverified",
+    "n_unmatched",
+    "n_conflicts",
+    "n_doubtful",
+)
 TOKEN_COUNTS = ("n_tokens", "n_tokens_supported", "n_tokens_unsupported")
 # What of the overview fits a terminal's width.
 BRIEF = ("records", "n_supported", "n_contradicted", "n_unsupported", "n_unverified", "share_unsupported")

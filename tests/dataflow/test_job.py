@@ -27,6 +27,7 @@ from pipeline.runs.dataflow import (
     worker_processes,
 )
 from pipeline.runs.dry_run import environment_of, functions_of, steps_of
+from pipeline.runs.run_graph import run_pipeline
 from schemas.errors import ConfigError
 from schemas.manifest import read_manifest
 from tests.dataflow.jobs import ASKING, DATAFLOW, EMBEDDED, IMAGE, asking, holds, job
@@ -205,3 +206,16 @@ def test_what_needs_a_shared_disk_is_refused():
     for change in ({"cache": ""}, {"cache": "sqlite:x"}, {"prices": "p.json"}, {"max_requests": 5}, {"max_cost": 1.0}):
         with pytest.raises(ConfigError, match="share no disk"):
             check_transport(replace(transport, **change), "DataflowRunner")
+
+
+class OnlyDescribed:
+    """What a runner returns that writes a template and starts nothing."""
+
+    has_job = False
+
+    def run(self):
+        return self
+
+
+def test_a_template_is_described_and_not_waited_for():
+    assert run_pipeline(OnlyDescribed()) is False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,21 +15,26 @@ from tests.faults.warm_balto import Ended, WarmBalto
 
 MAX_KILLS = 6  # of one run before it may end
 KILLED = -9
+WAIT_S = 0.5
 
 
 @dataclass
 class Toll:
-    """What became of the kills of one scenario. repeated_s: time of all parts of a run beyond an undisturbed one."""
+    """What became of the kills of one scenario.
+
+    runs: from start to end.   refused: resuming commands that were told to wait, as a part of the killed run lived on.
+    calls_again: beyond those of undisturbed runs.   problems: (what was done to the run, what was found).
+    """
 
     kills: int = 0
     runs: int = 0
-    problems: list[str] = field(default_factory=list)
-    seconds_lost: list[float] = field(default_factory=list)
+    refused: int = 0
     calls_again: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)
 
     def count(self, kind: str) -> int:
         """Problems of a kind of `products`."""
-        return sum(problem.partition(": ")[2].startswith(kind) for problem in self.problems)
+        return sum(problem.startswith(f"{kind}: ") for _, problem in self.problems)
 
 
 @dataclass(frozen=True)
@@ -49,29 +56,44 @@ def measure(balto: WarmBalto, inputs: Inputs, scenario: Scenario, folder: Path) 
     return Undisturbed(ended.seconds, ended.operations, inputs.server.counts["sent"] - sent)
 
 
+def random_moments(cost: Undisturbed, rng: random.Random, kills: int = MAX_KILLS) -> list[dict[str, Any]]:
+    """When to kill: in front of a change of the file system, or at a time, half of the kills each."""
+    return [
+        {"kill_at": rng.randint(1, cost.operations)}
+        if rng.random() < 0.5
+        else {"kill_after_s": rng.uniform(0, cost.seconds)}
+        for _ in range(kills)
+    ]
+
+
 def kill_and_resume(
     balto: WarmBalto,
     inputs: Inputs,
     scenario: Scenario,
     cost: Undisturbed,
     folder: Path,
-    rng: random.Random,
+    moments: Sequence[dict[str, Any]],
     toll: Toll,
 ) -> None:
-    """One run from its start to its end, killed up to MAX_KILLS times on its way; adds to `toll`."""
+    """One run from its start to its end, killed at each of the moments on its way; adds to `toll`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     out, story = folder / scenario.product, []
     sent, kills, kept = inputs.server.counts["sent"], 0, None
     found: list[str] = []
+    waiting = list(moments)
     while True:
-        moment = _moment(cost, rng) if kills < MAX_KILLS else {}
+        moment = waiting.pop(0) if waiting else {}
         ended = balto.run(scenario.argv(out), watch=folder, **moment)
         story.append(_told(moment, ended))
         if kept is not None:
             found += scenario.repeated(kept, out, ended)
-        if ended.code != KILLED:
+        if ended.code != KILLED and not _must_wait(ended):
             break
+        if ended.code != KILLED:
+            toll.refused += 1
+            time.sleep(WAIT_S)
+            continue
         kills += 1
         kept = scenario.kept(out, ended)
         found += scenario.problems(out, scenario.undisturbed, False)
@@ -84,14 +106,12 @@ def kill_and_resume(
     toll.kills += kills
     toll.runs += 1
     toll.calls_again += again
-    toll.problems += [f"{scenario.name} ({'; '.join(story)}): {problem}" for problem in found]
+    toll.problems += [(f"{scenario.name} ({'; '.join(story)})", problem) for problem in found]
 
 
-def _moment(cost: Undisturbed, rng: random.Random) -> dict[str, Any]:
-    """When to kill: in front of a change of the file system, or at a time, half of the kills each."""
-    if rng.random() < 0.5:
-        return {"kill_at": rng.randint(1, cost.operations)}
-    return {"kill_after_s": rng.uniform(0, cost.seconds)}
+def _must_wait(ended: Ended) -> bool:
+    """A stage of a round outlives it for a moment when it alone is killed."""
+    return ended.code != 0 and "another run is writing there" in ended.stderr
 
 
 def _told(moment: dict[str, Any], ended: Ended) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,6 @@ class Scenario:
     undisturbed: Path
     kept: Callable[[Path, Ended], Any] = _nothing
     repeated: Callable[[Any, Path, Ended], list[str]] = _no_repetition
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 class Inputs:
@@ -76,10 +76,17 @@ class Inputs:
         """All of them by name, each run once without a disturbance."""
         made = (self._label(), self._label_llm(), self._project(), self._generate(), self._train(), self._report())
         for scenario in made:  # in this order: later ones read what earlier ones made
-            scenario.undisturbed.parent.mkdir()
-            ended = balto.run(scenario.argv(scenario.undisturbed), environment=scenario.environment)
-            assert ended.code == 0, f"{scenario.name}: {ended.stderr}"
+            self._make(balto, scenario)
         return {scenario.name: scenario for scenario in made}
+
+    def _make(self, balto: WarmBalto, scenario: Scenario) -> None:
+        """The undisturbed output, written where the disturbed ones will be: some name their own place."""
+        out = self.folder / "killed" / scenario.product
+        shutil.rmtree(out.parent, ignore_errors=True)
+        out.parent.mkdir()
+        ended = balto.run(scenario.argv(out))
+        assert ended.code == 0, f"{scenario.name}: {ended.stderr}"
+        out.parent.rename(scenario.undisturbed.parent)
 
     def _label(self) -> Scenario:
         def argv(out: Path) -> list[object]:

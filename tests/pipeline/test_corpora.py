@@ -249,6 +249,13 @@ def test_json_array_is_read_element_by_element(tmp_path: Path):
     assert items[2].context[0].text == "é" * 700_000
 
 
+def test_pipe_is_refused_without_waiting_for_it(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    write(tmp_path / "a.jsonl", BALTO)
+    assert "is a pipe or a device, and a corpus is read twice" in refusal(str(tmp_path / "pipe.jsonl"))
+    assert [file.name for file in open_corpus([str(tmp_path / "*.jsonl")])] == ["a.jsonl"]
+
+
 def test_empty_json_array_has_no_known_format(tmp_path: Path):
     assert "an empty JSON array; a corpus is" in refusal(write(tmp_path / "c.json", b"[ ]"))
 

@@ -78,6 +78,7 @@ def test_counts_of_a_row_follow_from_its_claims_and_tokens():
         "n_unverified": 1,
         "n_unmatched": 1,
         "n_conflicts": 1,
+        "n_doubtful": 1,
         "n_tokens": 44,  # 41 characters, one of them an emoji of four bytes
         "n_tokens_supported": 10,
         "n_tokens_unsupported": 4,

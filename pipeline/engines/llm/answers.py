@@ -17,6 +17,7 @@ from pipeline.llm.find_json import FoundValues, find_json
 from schemas.records import CONTRADICTED, UNSUPPORTED, VERDICTS
 
 MAX_ANSWER_CHARS: Final = 2_000_000
+MAX_CLAIMS: Final = 2_000  # of one answer, about a piece of a response that has no more tokens than that
 # Other spellings of the three verdicts. Equal as a whole or nothing: "incorrect" holds "correct".
 _SPELLINGS: Final[Mapping[str, str]] = {
     **{verdict: verdict for verdict in VERDICTS},
@@ -64,7 +65,7 @@ class ExtractedClaim(_Model):
 
 
 class ExtractedClaims(_Model):
-    claims: list[ExtractedClaim]
+    claims: Annotated[list[ExtractedClaim], Field(max_length=MAX_CLAIMS)]
 
 
 class ClaimAnswer(_Model):

@@ -39,16 +39,17 @@ class ExtractionExample:
 
 @dataclass(frozen=True, slots=True)
 class VerificationExample:
-    """Passages, claims, and per claim (evidence, reason, verdict, wrong words)."""
+    """Passages, claims, and per claim (evidence, reason, verdict, wrong words).   background: question, response."""
 
     passages: tuple[str, ...]
     claims: tuple[ClaimLine, ...]
     answers: tuple[tuple[tuple[str, ...], str, str, tuple[str, ...]], ...]
+    background: tuple[str, str] = ("", "")
 
     def shown(self) -> tuple[str, dict[str, Any]]:
         """(user message, answer)."""
         context = [ContextPiece(number, text) for number, text in enumerate(self.passages, start=1)]
-        message, ids = verify_message(_SEAL, context, ("", ""), self.claims)
+        message, ids = verify_message(_SEAL, context, self.background, self.claims)
         answers = [
             {"id": i, "evidence": list(e), "reason": r, "verdict": v, "wrong_words": list(w)}
             for i, (e, r, v, w) in zip(ids, self.answers, strict=True)
@@ -167,6 +168,33 @@ VERIFICATION_EXAMPLES: Final = (
                 "unsupported",
                 ("painted red every spring",),
             ),
+        ),
+    ),
+    VerificationExample(
+        (
+            '{"name": "Kaffee Linde", "hours": {"Monday": "7:0-15:0"}, "WiFi": "free", "OutdoorSeating": null}',
+            "Review of 12 May: We shared the plum cake, and it was heavenly. Only the wait was long, half an hour.",
+        ),
+        (
+            ClaimLine("On Mondays Kaffee Linde opens at 7 am"),
+            ClaimLine("and closes at three in the afternoon."),
+            ClaimLine("It has free WiFi"),
+            ClaimLine("and outdoor seating."),
+            ClaimLine("A guest praised the plum cake"),
+            ClaimLine("and was served at once."),
+        ),
+        (
+            (('"Monday": "7:0-15:0"',), "The hours of Monday begin at 7:00.", "supported", ()),
+            (('"Monday": "7:0-15:0"',), "They end at 15:00, which is three in the afternoon.", "supported", ()),
+            (('"WiFi": "free"',), "The field says so.", "supported", ()),
+            (('"OutdoorSeating": null',), "The field is empty: nothing is known.", "unsupported", ("outdoor seating",)),
+            (("We shared the plum cake, and it was heavenly",), "The review praises the cake.", "supported", ()),
+            (("the wait was long, half an hour",), "The guest waited half an hour.", "contradicted", ("at once",)),
+        ),
+        (
+            "Describe this business.",
+            "On Mondays Kaffee Linde opens at 7 am and closes at three in the afternoon. It has free WiFi and outdoor"
+            " seating. A guest praised the plum cake and was served at once.",
         ),
     ),
 )

@@ -6,22 +6,27 @@ fingerprint into the settings. `open_model` is for the processes that score: the
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from pipeline.engines.lexical import LexicalVerifier
+from pipeline.engines.nli.batches import LengthBatches
 from pipeline.engines.nli.heads import head_of
-from pipeline.engines.nli.model_files import check_model, find_folder, fingerprint
+from pipeline.engines.nli.model_files import VERIFIER_FILE, check_model, find_folder, fingerprint
 from pipeline.engines.nli.scoring import Pair, PairScorer
 from pipeline.engines.nli.settings import AUTO, Compute, NliSettings
+from pipeline.engines.nli.tokens import TOKEN_LABELS, TokenScorer
+from pipeline.engines.nli.trained import CLAIMS, TOKENS, Calibration, TrainedVerifier, read_trained
 from pipeline.engines.nli.units import CountTokens
-from schemas.errors import ConfigError
+from schemas.errors import BaltoError, ConfigError
 
 _PROBE: Final = Pair("The bridge was opened in 1932.", "The bridge was opened in 1932.", 20)
 LEAST_WINDOW: Final = 64  # tokens; with less there is no room for evidence beside a claim
@@ -34,15 +39,28 @@ _opened: dict[tuple[NliSettings, Compute], OpenModel] = {}
 class OpenModel:
     """A model ready to score. window: tokens of a pair, special tokens included.   special: how many those are.
 
-    lock: held while it computes; Beam may run several threads in a process.
+    scorer: of claims; None in a trained verifier that reads tokens alone.   tokens, trained: of a trained verifier.
+    embedder: the retriever's model.   lock: held while it computes; Beam may run several threads in a process.
     """
 
-    scorer: PairScorer
+    scorer: PairScorer | None
     count: CountTokens
     window: int
     special: int
-    embedder: Any
+    embedder: Any = None
+    tokens: TokenScorer | None = None
+    trained: TrainedVerifier | None = None
     lock: Any = dataclasses.field(default_factory=threading.RLock)
+
+    @property
+    def pair_room(self) -> int:
+        """Tokens of evidence and claim together."""
+        return self.window - self.special
+
+    @property
+    def calibrations(self) -> tuple[Calibration, ...]:
+        """Of a trained verifier, those that hold with the lexical verifier of today."""
+        return self.trained.usable(LexicalVerifier.name) if self.trained else ()
 
 
 def prepare_nli(settings: NliSettings, compute: Compute) -> NliSettings:
@@ -54,14 +72,13 @@ def prepare_nli(settings: NliSettings, compute: Compute) -> NliSettings:
     if precision == AUTO:
         precision = "bfloat16" if device.startswith("cuda") else "float32"
     folder = find_folder(settings.model)
-    head_of(settings.model, check_model(settings.model, folder).config, settings.outputs)
+    check_parts(settings, folder)
     retriever = fingerprint(_retriever_folder(settings.retriever)) if settings.retriever else ""
     settings = dataclasses.replace(
         settings, fingerprint=fingerprint(folder), retriever_fingerprint=retriever, precision=precision
     )
-    refuse_untrained(settings.model, folder)
     opened = open_model(settings, compute)
-    if not np.isfinite(opened.scorer.score([_PROBE])).all():
+    if opened.scorer is not None and not np.isfinite(opened.scorer.score([_PROBE])).all():
         raise ConfigError(f"model {settings.model}: it gives no number for a plain pair of sentences on {device}")
     return settings
 
@@ -79,15 +96,43 @@ def choose_device(device: str) -> str:
     return name
 
 
-def refuse_untrained(name: str, folder: Path) -> None:
+def check_parts(settings: NliSettings, folder: Path) -> None:
+    """Raise ConfigError for files, a head or weights that cannot be used; of a trained verifier, of every part."""
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    name = settings.model
+    if not (folder / VERIFIER_FILE).is_file():
+        head_of(name, check_model(name, folder).config, settings.outputs)
+        return refuse_untrained(name, folder, AutoModelForSequenceClassification.from_pretrained)
+    trained = read_trained(name, folder)
+    if not trained.usable(LexicalVerifier.name):
+        raise ConfigError(
+            f"model {name}: calibrated with {trained.lexical}, and this is {LexicalVerifier.name}; train again"
+        )
+    loaders = {CLAIMS: AutoModelForSequenceClassification, TOKENS: AutoModelForTokenClassification}
+    for part in trained.parts:
+        check_model(name, folder / part)
+        refuse_untrained(name, folder / part, loaders[part].from_pretrained)
+    return None
+
+
+def check_encoder(name: str, folder: Path) -> None:
+    """Raise ConfigError for files that are no encoder to be fine-tuned."""
+    config = check_model(name, folder).config
+    architecture = str((config.get("architectures") or [""])[0])
+    if architecture.endswith(("ForCausalLM", "ForConditionalGeneration")):
+        raise ConfigError(f"--base {name}: a {architecture} generates text; take an encoder, such as a BERT or DeBERTa")
+
+
+def refuse_untrained(name: str, folder: Path, load: Callable[..., Any]) -> None:
     """Raise ConfigError when weights of the model are missing: transformers would fill them in at random."""
     import torch
-    from transformers import AutoModelForSequenceClassification
 
     quiet_transformers()
-    load: Callable[..., Any] = AutoModelForSequenceClassification.from_pretrained
-    with _one_line(name):
-        _, info = load(folder, output_loading_info=True, use_safetensors=True, dtype=torch.float32)
+    with loading_errors(name):
+        _, info = load(
+            folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
     missing = sorted(info["missing_keys"])
     if missing:
         raise ConfigError(
@@ -112,17 +157,58 @@ def _open(settings: NliSettings, compute: Compute) -> OpenModel:
     folder = find_folder(settings.model)
     if settings.fingerprint and fingerprint(folder) != settings.fingerprint:
         raise ConfigError(f"model {settings.model}: its files have changed since this run began")
+    embedder = _load_retriever(settings, compute) if settings.retriever else None
+    if (folder / VERIFIER_FILE).is_file():
+        return open_trained(settings, compute, folder, embedder, read_trained(settings.model, folder))
+    scorer, tokenizer, window = _open_pairs(settings, compute, folder)
+    special = tokenizer.num_special_tokens_to_add(pair=True)
+    return OpenModel(scorer, token_counter(tokenizer), window, special, embedder)
+
+
+def open_trained(
+    settings: NliSettings, compute: Compute, folder: Path, embedder: Any, trained: TrainedVerifier
+) -> OpenModel:
+    """The parts of a verifier of `balto train-verifier`; both have the tokenizer of their base."""
+    scorer = tokens = tokenizer = None
+    window = trained.window
+    if CLAIMS in trained.parts:
+        scorer, tokenizer, window = _open_pairs(settings, compute, folder / CLAIMS, trained.window)
+    if TOKENS in trained.parts:
+        tokens = load_token_scorer(settings.model, folder / TOKENS, compute, settings.precision, trained.window)
+        tokenizer = tokens.tokenizer
+    if tokenizer is None:
+        raise ConfigError(f"model {settings.model}: its {VERIFIER_FILE} names no part")
+    special = tokenizer.num_special_tokens_to_add(pair=True)
+    return OpenModel(scorer, token_counter(tokenizer), window, special, embedder, tokens, trained)
+
+
+def _open_pairs(
+    settings: NliSettings, compute: Compute, folder: Path, most: int = _LARGEST_WINDOW
+) -> tuple[PairScorer, Any, int]:
+    """A sequence classifier: its scorer, its tokenizer, and the tokens of a pair."""
     head = head_of(settings.model, check_model(settings.model, folder).config, settings.outputs)
     model = load_cross_encoder(settings.model, folder, compute.device, settings.precision)
-    tokenizer = model.tokenizer
-    window = head.window or min(model_window(model), _LARGEST_WINDOW)
+    window = min(head.window or model_window(model.model.config, model.tokenizer), most)
     if window < LEAST_WINDOW:
         raise ConfigError(f"model {settings.model}: it takes {window} tokens; at least {LEAST_WINDOW} are needed")
     model.max_seq_length = window
-    special = tokenizer.num_special_tokens_to_add(pair=True)
-    scorer = PairScorer(model, head, compute.batch_tokens)
-    embedder = _load_retriever(settings, compute) if settings.retriever else None
-    return OpenModel(scorer, token_counter(tokenizer), window, special, embedder)
+    return PairScorer(model, head, LengthBatches(compute.batch_tokens)), model.tokenizer, window
+
+
+def load_token_scorer(name: str, folder: Path, compute: Compute, precision: str, window: int) -> TokenScorer:
+    """A token classifier in evaluation mode. Raises ConfigError."""
+    import torch
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    with loading_errors(name):
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, **options)
+        load: Callable[..., Any] = AutoModelForTokenClassification.from_pretrained
+        model = load(folder, use_safetensors=True, dtype=dtype, **options).to(choose_device(compute.device)).eval()
+    if model.config.num_labels != len(TOKEN_LABELS):
+        raise ConfigError(f"model {name}: its token classifier has {model.config.num_labels} outputs, not 2")
+    return TokenScorer(model, tokenizer, LengthBatches(compute.batch_tokens), window)
 
 
 def load_cross_encoder(name: str, folder: Path, device: str, precision: str) -> Any:
@@ -131,7 +217,7 @@ def load_cross_encoder(name: str, folder: Path, device: str, precision: str) -> 
     from sentence_transformers import CrossEncoder
 
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    with _one_line(name):
+    with loading_errors(name):
         model = CrossEncoder(
             str(folder),
             device=choose_device(device),
@@ -144,18 +230,17 @@ def load_cross_encoder(name: str, folder: Path, device: str, precision: str) -> 
     return model.eval()
 
 
-def model_window(model: Any) -> int:
+def model_window(config: Any, tokenizer: Any) -> int:
     """Tokens that a model takes: of its tokenizer and its position embeddings the fewer.
 
     RoBERTa's positions start behind the padding index, so two of its 514 are never used.
     """
-    config = model.model.config
     positions = getattr(config, "max_position_embeddings", None) or _LARGEST_WINDOW
     if getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.pad_token_id + 1
     if getattr(config, "position_biased_input", True) is False:  # DeBERTa: relative positions alone, of any length
-        positions = max(positions, model.tokenizer.model_max_length)
-    return int(min(positions, model.tokenizer.model_max_length))
+        positions = max(positions, tokenizer.model_max_length)
+    return int(min(positions, tokenizer.model_max_length))
 
 
 def token_counter(tokenizer: Any) -> CountTokens:
@@ -182,7 +267,7 @@ def _load_retriever(settings: NliSettings, compute: Compute) -> Any:
     folder = _retriever_folder(settings.retriever)
     if settings.retriever_fingerprint and fingerprint(folder) != settings.retriever_fingerprint:
         raise ConfigError(f"model {settings.retriever}: its files have changed since this run began")
-    with _one_line(settings.retriever):
+    with loading_errors(settings.retriever):
         return SentenceTransformer(
             str(folder),
             device=choose_device(compute.device),
@@ -192,19 +277,16 @@ def _load_retriever(settings: NliSettings, compute: Compute) -> Any:
         )
 
 
-class _one_line:  # noqa: N801  # reads as the statement it is
+@contextlib.contextmanager
+def loading_errors(name: str) -> Iterator[None]:
     """Turn whatever loading a model raises into a ConfigError: the libraries have no class of their own for it."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: Any, err: BaseException | None, trace: Any) -> None:
-        if isinstance(err, Exception) and not isinstance(err, ConfigError | ModuleNotFoundError):
-            reason = " ".join(str(err).split())[:200]
-            raise ConfigError(f"model {self.name}: cannot be loaded ({type(err).__name__}: {reason})") from err
+    try:
+        yield
+    except (BaltoError, ModuleNotFoundError):
+        raise
+    except Exception as err:
+        reason = " ".join(str(err).split())[:200]
+        raise ConfigError(f"model {name}: cannot be loaded ({type(err).__name__}: {reason})") from err
 
 
 def quiet_transformers() -> None:

@@ -20,7 +20,7 @@ class NliSettings:
     outputs: what the model's outputs mean, in order, such as `unsupported,supported`; empty: as the model itself says.
     evidence_windows: at most so many texts of the model's length are read per claim.
     retriever, retriever_fingerprint: a sentence-transformers model that helps to find evidence; empty: words alone.
-    precision: of the numbers computed with.
+    precision: of the numbers computed with.   refine: name the words that carry the error, by leaving each out.
     """
 
     model: str
@@ -30,6 +30,7 @@ class NliSettings:
     retriever: str = ""
     retriever_fingerprint: str = ""
     precision: str = AUTO
+    refine: bool = True
 
     def __post_init__(self) -> None:
         if not self.model:

@@ -1,59 +1,101 @@
 """The verifier `nli:<model>`: a claim is supported when any evidence text entails it.
 
 Claims of many records are scored together. Per claim: the evidence texts (the whole context where it fits), the pairs'
-probabilities, then P(supported) = the highest over the texts. Below one half the claim is contradicted when the model
-can tell and finds that more likely in some text than anything else, otherwise unsupported.
+probabilities, and the highest over the texts. A verifier of `balto train-verifier` adds the token scores of the
+response and decides by its calibration. Then, for unsupported claims, the words that carry the error.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
 import numpy as np
 
+from pipeline.engines.lexical import LexicalVerifier
+from pipeline.engines.nli import refine
+from pipeline.engines.nli.decisions import (
+    Decision,
+    answered,
+    decide_by_calibration,
+    decide_by_head,
+    unverified,
+)
+from pipeline.engines.nli.gather import ClaimEvidence, Gatherer
 from pipeline.engines.nli.loading import OpenModel, open_model
-from pipeline.engines.nli.retrieval import Retriever, fuse, rank_by_words, units_of_sentences
 from pipeline.engines.nli.scoring import Pair
 from pipeline.engines.nli.settings import Compute, NliSettings
-from pipeline.engines.nli.units import ContextUnits, RecentContexts, context_units
-from pipeline.engines.nli.windows import EvidenceWindow, chosen_windows, whole_context
-from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Passage, Sample
+from pipeline.engines.nli.tokens import TokenInput, score_responses, token_inputs
+from pipeline.engines.nli.trained import CLAIM, WORDS, log_odds, named_words, token_features
+from schemas.records import SUPPORTED, Claim, Sample, Span
 
 NO_CONTEXT: Final = "unverified: no context"
 TOO_LONG: Final = "unverified: claim too long for the model"
 NO_SCORE: Final = "unverified: the model gave no score"
 EMPTY: Final = "unverified: the claim has no text"
-DECIDES: Final = 0.5
-_CLAIM_ROOMS: Final = (32, 64, 128, 256, 512)  # few sizes, so that claims of a context share evidence texts
-_EVIDENCE_SENTENCES: Final = 3
-_DIGITS: Final = 4  # of a score: further ones depend on what a pair was computed together with
 
 Asked = tuple[Sample, tuple[Claim, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class _Question:
-    """A claim that is scored. ranked: sentences of the context that speak about it, best first."""
+    """A claim on its way. status: why it cannot be scored; empty when it can.   scores: (windows, 2).
 
-    context: ContextUnits
-    windows: list[EvidenceWindow]
-    ranked: list[int]
+    tokens: length of the claim.   characters: P(unsupported) of the response's characters.   words: P(supported) by
+    the lexical verifier.
+    """
+
+    sample: Sample
+    claim: Claim
+    tokens: int
+    status: str
+    evidence: ClaimEvidence | None = None
+    scores: np.ndarray | None = None
+    characters: np.ndarray | None = None
+    words: float | None = None
+    decision: Decision | None = None
+    errors: tuple[Span, ...] = ()
+
+    def known_scores(self) -> np.ndarray | None:
+        """(windows, 2), if there is evidence and every text of it was scored."""
+        if self.scores is None or not len(self.scores) or np.isnan(self.scores).any():
+            return None
+        return self.scores
+
+    def features(self) -> dict[str, float]:
+        """What a calibration may use, as far as it is known; {} for a claim that cannot be scored."""
+        if self.status:
+            return {}
+        scores = self.known_scores()
+        values = {} if self.words is None else {WORDS: log_odds(1 - self.words)}
+        if scores is not None:
+            values[CLAIM] = log_odds(1 - float(scores[:, 0].max()))
+        if self.characters is not None:
+            values |= token_features(self.characters, self.claim.spans)
+        return values
 
 
 class NliVerifier:
-    """Verifies claims by a sequence classifier over (evidence, claim). `setup` loads it once per process."""
+    """Verifies claims by a model over (evidence, claim). `setup` loads it once per process."""
 
     prompt_version = ""
 
-    def __init__(self, settings: NliSettings, compute: Compute = Compute()):  # noqa: B008  # frozen
+    def __init__(
+        self,
+        settings: NliSettings,
+        compute: Compute = Compute(),  # noqa: B008  # frozen
+        lexical: LexicalVerifier | None = None,
+    ):
         self.settings = settings
         self.compute = compute
+        self.lexical = lexical or LexicalVerifier()  # whose score a trained verifier may use
         self.name = f"nli/1:{PurePath(settings.model).name}@{settings.fingerprint[:12] or 'unseen'}"
         self._opened: OpenModel | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_opened": None, "_gatherer": None}
 
     def setup(self) -> None:
         """Load the model. Raises ConfigError when it is not the one that was prepared."""
@@ -62,17 +104,11 @@ class NliVerifier:
     def use(self, opened: OpenModel) -> None:
         """Score with this model."""
         self._opened = opened
-        self._units = RecentContexts(
-            lambda passages: context_units(passages, opened.count, max(1, (opened.window - opened.special) // 4))
-        )
-        self._retriever = Retriever(opened.embedder) if opened.embedder is not None else None
+        self._gatherer = Gatherer(opened, self.settings.evidence_windows)
 
     def teardown(self) -> None:
         """The model stays for the next run in this process."""
         self._opened = None
-
-    def __getstate__(self) -> dict[str, object]:
-        return {"settings": self.settings, "compute": self.compute, "name": self.name, "_opened": None}
 
     def verify(self, sample: Sample, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
         """The claims of one record; `verify_many` is many times as fast for many."""
@@ -82,108 +118,141 @@ class NliVerifier:
         """The claims of every record in order, each with verdict, score and evidence, or a status that says why not."""
         assert self._opened is not None, "setup() comes first"
         with self._opened.lock:
-            flat = [(sample.context, claim) for sample, claims in asked for claim in claims]
-            answered = iter(self._verify_claims(flat))
-            return [tuple(next(answered) for _ in claims) for _, claims in asked]
+            questions = self._questions(self._opened, asked)
+            self._score_pairs(self._opened, questions)
+            self._score_tokens(self._opened, asked, questions)
+            for question in questions:
+                self._decide(self._opened, question)
+            self._refine(self._opened, questions)
+            answers = iter([self._answer(question) for question in questions])
+        return [tuple(next(answers) for _ in claims) for _, claims in asked]
 
-    def _verify_claims(self, asked: list[tuple[tuple[Passage, ...], Claim]]) -> list[Claim]:
-        assert self._opened is not None
-        lengths = self._opened.count([claim.text for _, claim in asked])
-        answers: list[Claim | None] = []
-        wanted: list[tuple[int, int]] = []  # position in `asked`, tokens of the claim
-        for at, ((passages, claim), tokens) in enumerate(zip(asked, lengths, strict=True)):
-            status = self._unanswerable(passages, tokens)
-            answers.append(self._unverified(claim, status) if status else None)
-            if not status:
-                wanted.append((at, tokens))
-        questions = self._questions([(*asked[at], tokens) for at, tokens in wanted])
-        pairs = [
-            Pair(window.text, asked[at][1].text, window.tokens + tokens + self._opened.special)
-            for (at, tokens), question in zip(wanted, questions, strict=True)
-            for window in question.windows
+    def _questions(self, opened: OpenModel, asked: Sequence[Asked]) -> list[_Question]:
+        flat = [(sample, claim) for sample, claims in asked for claim in claims]
+        lengths = opened.count([claim.text for _, claim in flat])
+        questions = [
+            _Question(sample, claim, tokens, _unanswerable(opened, sample, tokens))
+            for (sample, claim), tokens in zip(flat, lengths, strict=True)
         ]
-        scores = self._opened.scorer.score(pairs)
-        first = 0
-        for (at, _), question in zip(wanted, questions, strict=True):
-            last = first + len(question.windows)
-            answers[at] = self._decide(asked[at][1], question, scores[first:last])
-            first = last
-        return [answer for answer in answers if answer is not None]
-
-    def _unanswerable(self, passages: tuple[Passage, ...], tokens: int) -> str:
-        """Why a claim cannot be scored; empty when it can."""
-        assert self._opened is not None
-        if not any(passage.text.strip() for passage in passages):
-            return NO_CONTEXT
-        if not tokens:
-            return EMPTY
-        return TOO_LONG if tokens > (self._opened.window - self._opened.special) // 2 else ""
-
-    def _questions(self, wanted: list[tuple[tuple[Passage, ...], Claim, int]]) -> list[_Question]:
-        """The evidence texts of each claim."""
-        assert self._opened is not None
-        vectors = self._retriever.embed([claim.text for _, claim, _ in wanted]) if self._retriever and wanted else None
-        questions = []
-        for at, (passages, claim, tokens) in enumerate(wanted):
-            context = self._units.of(passages)
-            ranked = rank_by_words(passages, claim.text)
-            if self._retriever is not None and vectors is not None:
-                ranked = fuse(ranked, self._retriever.rank(passages, vectors[at]))
-            windows = self._windows(context, ranked, tokens)
-            questions.append(_Question(context, windows, ranked))
+        wanted = [question for question in questions if not question.status]
+        found = self._gatherer.gather([(one.sample.context, one.claim.text, one.tokens) for one in wanted])
+        for question, evidence in zip(wanted, found, strict=True):
+            question.evidence = evidence
         return questions
 
-    def _windows(self, context: ContextUnits, ranked: list[int], tokens: int) -> list[EvidenceWindow]:
-        assert self._opened is not None
-        space = self._opened.window - self._opened.special
-        claim_room = next((room for room in _CLAIM_ROOMS if room >= tokens and room <= space // 2), tokens)
-        most = self.settings.evidence_windows
-        whole = whole_context(context, space - claim_room, most)
-        if whole is not None:
-            return whole
-        return chosen_windows(context, units_of_sentences(context, ranked), space - claim_room, most)
+    def _score_pairs(self, opened: OpenModel, questions: Sequence[_Question]) -> None:
+        wanted = [question for question in questions if question.evidence is not None]
+        if opened.scorer is None:
+            return
+        scores = opened.scorer.score(_pairs(opened, wanted))
+        first = 0
+        for one in wanted:
+            last = first + len(one.evidence.windows if one.evidence else ())
+            one.scores = scores[first:last]
+            first = last
 
-    def _decide(self, claim: Claim, question: _Question, scores: np.ndarray) -> Claim:
-        """scores: (windows, 2) P(supported), P(contradicted)."""
-        if not len(scores) or np.isnan(scores).any():
-            return self._unverified(claim, NO_SCORE)
-        best = int(scores[:, 0].argmax())
-        supported, contradicted = float(scores[best, 0]), float(scores[:, 1].max())
-        verdict = SUPPORTED if supported >= DECIDES else CONTRADICTED if contradicted >= DECIDES else UNSUPPORTED
-        window = best if verdict != CONTRADICTED else int(scores[:, 1].argmax())
-        return dataclasses.replace(
-            claim,
-            verdict=verdict,
-            status=OK,
-            score=round(supported, _DIGITS),
-            evidence=_evidence(question, question.windows[window]),
-            reason=_reason(verdict, supported, contradicted, len(scores)),
-            verifier=self.name,
-        )
+    def pairs(self, opened: OpenModel, asked: Sequence[Asked]) -> list[Pair]:
+        """The pairs that are scored for these records, claim by claim; for looking at."""
+        return _pairs(opened, self._questions(opened, asked))
 
-    def _unverified(self, claim: Claim, status: str) -> Claim:
-        return dataclasses.replace(claim, verdict=None, status=status, score=None, verifier=self.name)
+    def _score_tokens(self, opened: OpenModel, asked: Sequence[Asked], questions: Sequence[_Question]) -> None:
+        """P(unsupported) of every response's characters, and the lexical scores, for a trained verifier."""
+        if opened.trained is None:
+            return
+        remaining = iter(questions)
+        own = [[next(remaining) for _ in claims] for _, claims in asked]
+        if opened.tokens is not None:
+            inputs = [self._token_inputs(opened, sample) if claims else [] for sample, claims in asked]
+            characters = score_responses(opened.tokens, inputs, [len(sample.response or "") for sample, _ in asked])
+            for mine, scores in zip(own, characters, strict=True):
+                for question in mine:
+                    question.characters = scores
+        if opened.trained.lexical == LexicalVerifier.name:
+            for (sample, claims), mine in zip(asked, own, strict=True):
+                for question, answer in zip(mine, self.lexical.verify(sample, claims), strict=True):
+                    question.words = answer.score
+
+    def _token_inputs(self, opened: OpenModel, sample: Sample) -> list[TokenInput]:
+        units = self._gatherer.units_of(sample.context)
+        return token_inputs(sample.context, sample.response or "", units, opened.count, opened.pair_room)
+
+    def features(self, asked: Sequence[Asked]) -> tuple[list[list[dict[str, float]]], list[np.ndarray | None]]:
+        """Of a trained verifier: what is known of each record's claims, and its characters' scores; for calibrating."""
+        assert self._opened is not None, "setup() comes first"
+        questions = self._questions(self._opened, asked)
+        self._score_pairs(self._opened, questions)
+        self._score_tokens(self._opened, asked, questions)
+        remaining = iter(questions)
+        own = [[next(remaining) for _ in claims] for _, claims in asked]
+        known = [[one.features() for one in mine] for mine in own]
+        return known, [mine[0].characters if mine else None for mine in own]
+
+    def _decide(self, opened: OpenModel, question: _Question) -> None:
+        if question.status:
+            return
+        scores = question.known_scores()
+        if opened.trained is not None:
+            window = int(scores[:, 0].argmax()) if scores is not None else 0
+            question.decision = decide_by_calibration(opened.calibrations, question.features(), window)
+        elif scores is not None:
+            question.decision = decide_by_head(scores)
+        if question.decision is None:
+            question.status = NO_SCORE
+
+    def _refine(self, opened: OpenModel, questions: Sequence[_Question]) -> None:
+        """The words that carry the error, for claims without support."""
+        wrong = [one for one in questions if one.decision is not None and one.decision.verdict != SUPPORTED]
+        if opened.trained is not None and opened.tokens is not None:
+            for one in wrong:
+                if one.characters is not None:
+                    response, threshold = one.sample.response or "", opened.trained.token_threshold
+                    one.errors = named_words(response, one.characters, one.claim.spans, threshold)
+        elif self.settings.refine and opened.scorer is not None:
+            self._leave_one_out(opened, wrong)
+
+    def _leave_one_out(self, opened: OpenModel, wrong: Sequence[_Question]) -> None:
+        """Ask again for every claim without each of its parts; only about the evidence text that decided."""
+        assert opened.scorer is not None
+        trials = []
+        for one in wrong:
+            place = refine.in_response(one.claim, one.sample.response or "")
+            if place is not None and one.evidence is not None and one.decision is not None:
+                window = one.evidence.windows[one.decision.window]
+                trials.append((one, place, window, refine.parts_of(one.claim.text)))
+        pairs = [
+            Pair(window.text, refine.without(one.claim.text, part), window.tokens + one.tokens + opened.special)
+            for one, _, window, parts in trials
+            for part in parts
+        ]
+        scores = opened.scorer.score(pairs)[:, 0]
+        first = 0
+        for one, place, _, parts in trials:
+            decision = one.decision
+            assert decision is not None
+            part = refine.named_part(decision.score, parts, scores[first : first + len(parts)])
+            first += len(parts)
+            if part is not None:
+                one.errors = (Span(place.start + part.start, place.start + part.end),)
+
+    def _answer(self, question: _Question) -> Claim:
+        if question.decision is None or question.evidence is None:
+            return unverified(question.claim, self.name, question.status)
+        evidence = question.evidence.places(question.decision.window)
+        return answered(question.claim, self.name, question.decision, evidence, question.errors)
 
 
-def _evidence(question: _Question, window: EvidenceWindow) -> tuple[Evidence, ...]:
-    """The sentences of a window that speak most about the claim, best first."""
-    units = question.context.units
-    inside: dict[int, list[int]] = {}
-    for number in window.units:
-        inside.setdefault(units[number].sentence, []).append(number)
-    chosen = [sentence for sentence in question.ranked if sentence in inside][:_EVIDENCE_SENTENCES]
-    places = []
-    for sentence in chosen:
-        first, last = units[inside[sentence][0]], units[inside[sentence][-1]]
-        places.append(Evidence(question.context.passages[first.passage].passage_id, first.start, last.end))
-    return tuple(places)
+def _pairs(opened: OpenModel, questions: Sequence[_Question]) -> list[Pair]:
+    return [
+        Pair(window.text, one.claim.text, window.tokens + one.tokens + opened.special)
+        for one in questions
+        for window in (one.evidence.windows if one.evidence else ())
+    ]
 
 
-def _reason(verdict: str, supported: float, contradicted: float, windows: int) -> str:
-    """One short sentence for people."""
-    where = "the evidence" if windows == 1 else f"any of {windows} evidence texts"
-    if verdict == SUPPORTED:
-        return f"entailed with probability {supported:.2f}"
-    if verdict == CONTRADICTED:
-        return f"contradicted with probability {contradicted:.2f}"
-    return f"not entailed by {where}: probability {supported:.2f}"
+def _unanswerable(opened: OpenModel, sample: Sample, tokens: int) -> str:
+    """Why a claim cannot be scored; empty when it can."""
+    if not any(passage.text.strip() for passage in sample.context):
+        return NO_CONTEXT
+    if not tokens:
+        return EMPTY
+    return TOO_LONG if tokens > opened.pair_room // 2 else ""

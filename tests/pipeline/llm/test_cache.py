@@ -73,6 +73,22 @@ def test_wrong_cache_is_named_before_anything_is_asked(name):
     assert "pw@" not in str(raised.value)
 
 
+def test_of_runs_that_begin_together_all_take_the_same_first_entry(redis_server, tmp_path):
+    async def keep(name, said):
+        cache = await open_cache(name)
+        try:
+            return (await cache.keep_first("key", ChatReply(OK, said))).text
+        finally:
+            await cache.close()
+
+    async def keep_all(name):
+        return await asyncio.gather(*(keep(name, str(number)) for number in range(8)))
+
+    for name in (redis_server.url, f"sqlite:{tmp_path}/cache"):
+        assert len(set(asyncio.run(keep_all(name)))) == 1
+    assert asyncio.run(keep("none", "mine")) == "mine"
+
+
 def test_redis_answers_a_second_run_and_another_machine(redis_server):
     with LlmServer(answer=repeat) as server:
         chosen = transport(server, cache=redis_server.url)
@@ -108,6 +124,16 @@ def test_redis_that_goes_away_ends_a_run_that_requires_it(redis_server):
         assert all(isinstance(one, BaltoError) for one in after)
         assert "the same command resumes" in str(after[0])
         assert server.counts["sent"] == 1
+
+
+def test_redis_that_went_away_between_two_parts_of_a_run_is_the_same(redis_server, caplog):
+    redis_server.stop()
+    with LlmServer(answer=repeat) as server:
+        chosen = transport(server, cache=redis_server.url)
+        assert texts(ask_all(chosen, [request(1)])[0]) == ["question 1"]
+        assert caplog.text.count("going on without it") == 1
+        with pytest.raises(BaltoError, match="once it is back, the same command resumes"):
+            ask_all(dataclasses.replace(chosen, cache_required=True), [request(1)])
 
 
 KILLED = """

@@ -32,7 +32,7 @@ def test_one_call_per_response_over_numbered_sentences():
         {"sentence": 3, "text": "It is."},
     ]
     assert ask.blocks()["question"] == [{"text": "When did the bridge open?"}]
-    assert (request.purpose, request.prompt_version, request.attempt) == ("extract", "llm-1", 0)
+    assert (request.purpose, request.prompt_version, request.attempt) == ("extract", "llm-2", 0)
     (claim,) = claims
     assert (claim.claim_id, claim.text, claim.quotes, claim.sentence_ids) == (
         "c1",
@@ -40,7 +40,7 @@ def test_one_call_per_response_over_numbered_sentences():
         ("The bridge opened in 1932",),
         (0,),
     )
-    assert (claim.extractor, claim.prompt_version, claim.verdict, claim.spans) == ("llm:m/1", "llm-1", None, ())
+    assert (claim.extractor, claim.prompt_version, claim.verdict, claim.spans) == ("llm:m/1", "llm-2", None, ())
 
 
 def test_instructions_stand_in_the_system_message_only_and_are_the_same_for_all():

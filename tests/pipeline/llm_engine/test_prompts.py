@@ -44,10 +44,11 @@ def test_verification_examples_quote_the_context_and_blame_words_of_the_claim(ex
         assert bool(evidence) or verdict == UNSUPPORTED
         assert not evidence or locate_evidence(passages, evidence) is not None, evidence
         assert len(reason.split()) <= 20
-        words = line.words[0]
+        words = line.words[0] if line.words else line.text
         located, missing = locate_wrong_words(words, [Span(0, len(words))], wrong)
         assert (len(located), missing) == (len(wrong), 0), line
         assert (verdict == SUPPORTED) == (not wrong)
+        assert line.words or line.text in example.background[1]
     verdicts = {verdict for _, _, verdict, _ in example.answers}
     assert verdicts == {SUPPORTED, CONTRADICTED, UNSUPPORTED}
 

@@ -123,4 +123,4 @@ def test_roberta_positions_leave_two_unused():
 
     config = SimpleNamespace(max_position_embeddings=514, model_type="roberta", pad_token_id=1)
     tokenizer = SimpleNamespace(model_max_length=int(1e30))
-    assert model_window(SimpleNamespace(model=SimpleNamespace(config=config), tokenizer=tokenizer)) == 512
+    assert model_window(config, tokenizer) == 512

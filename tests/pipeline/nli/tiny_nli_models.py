@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.engines.nli.batches import LengthBatches
 from pipeline.engines.nli.heads import Head
 from pipeline.engines.nli.loading import OpenModel
 from pipeline.engines.nli.scoring import PairScorer
@@ -47,12 +48,12 @@ def make_model(folder: Path, labels: Sequence[str] = THREE_WAY, seed: int = 0, p
     return folder
 
 
-def make_tokenizer(folder: Path, positions: int = 128) -> None:
+def make_tokenizer(folder: Path, positions: int = 128, words: Sequence[str] = WORDS) -> None:
     """A WordPiece tokenizer with single letters and a few words."""
     from transformers import BertTokenizer
 
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789")
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters, *(f"##{letter}" for letter in letters)]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *(f"##{letter}" for letter in letters)]
     vocabulary = {piece: at for at, piece in enumerate(dict.fromkeys(pieces))}
     BertTokenizer(vocab=vocabulary, model_max_length=positions).save_pretrained(folder)
 
@@ -95,7 +96,7 @@ HEAD = Head(supported=1, outputs=3, contradicted=0)
 
 def open_fake(model: Any, window: int = 64, batch_tokens: int = 4096, embedder: Any = None) -> OpenModel:
     """A fake model as the engine sees it; a token is a word."""
-    return OpenModel(PairScorer(model, HEAD, batch_tokens), words_of, window, 3, embedder)
+    return OpenModel(PairScorer(model, HEAD, LengthBatches(batch_tokens)), words_of, window, 3, embedder)
 
 
 def verifier_with(opened: OpenModel, **settings: Any) -> NliVerifier:
@@ -109,3 +110,22 @@ def sample_of(context: Sequence[str], *claims: str, record: str = "r1") -> tuple
     passages = tuple(Passage(f"p{number}", text) for number, text in enumerate(context, start=1))
     made = tuple(Claim(claim_id=f"c{number}", text=text) for number, text in enumerate(claims, start=1))
     return Sample(record, "g", "question", passages, " ".join(claims)), made
+
+
+def make_encoder(folder: Path, positions: int = 128, words: Sequence[str] = WORDS) -> Path:
+    """A BERT of two small layers without a head, as one fine-tunes it."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=100 + len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=positions,
+    )
+    BertModel(config).save_pretrained(folder)
+    make_tokenizer(folder, positions, words)
+    return folder

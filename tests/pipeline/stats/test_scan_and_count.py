@@ -52,6 +52,7 @@ def test_overview_counts_and_shares(labels):
         "n_unsupported": 0,
         "n_unverified": 2,
         "n_unmatched": 2,
+        "n_doubtful": 2,
         "n_conflicts": 2,
         "n_tokens": 92,
         "n_tokens_supported": 20,
@@ -73,7 +74,7 @@ def test_alignment_and_conflicts_are_the_projection_report_of_the_manifest(label
     found = dict.fromkeys(ALIGNMENTS, 0) | dict(claim_counts(frame, "alignment").rows())
     conflicted = conflicts(frame, by=[])["n_conflicts"].item()
     assert found == {"exact": 4, "folded": 0, "fuzzy": 0, "unmatched": 2}
-    assert read_manifest(Path(labels)).claims["projection"] == found | {"conflicted": conflicted}
+    assert read_manifest(Path(labels)).claims["projection"] == found | {"conflicted": conflicted, "doubtful": 2}
 
 
 def test_claims_are_counted_by_verdict_alignment_and_status(labels):

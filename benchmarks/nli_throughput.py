@@ -1,0 +1,167 @@
+"""The engine `nli` against a plain loop over CrossEncoder.predict per record: same scores, processor time.
+
+    python -m benchmarks.nli_throughput [--model FOLDER] [--records 12] [--rounds 3] [--json]
+
+Without --model: a BERT in the shape of MiniLM-L6 (6 layers, 384 wide) with random weights and a WordPiece tokenizer
+trained on the records; what is measured does not depend on the weights. Two corpora: made-up texts, six responses
+to a context, whose claims all differ; and the same with every second response repeating another, as samples of a
+confident model do. The plain loop asks, record by record, about the very pairs that the engine makes. Both run in
+turns in one thread; the figures are medians of processor time, their ratio, and the largest difference between the
+scores. On one core both are bound by the same matrix products: what is left to gain there is padding, repeated
+pairs and the overhead per call. On a GPU small batches leave most of the device idle; that is not measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.synthetic_corpus import groups
+from pipeline.engines.nli.loading import OpenModel, open_model
+from pipeline.engines.nli.scoring import Pair
+from pipeline.engines.nli.settings import Compute, NliSettings
+from pipeline.engines.nli.verifier import NliVerifier
+from pipeline.engines.rules import RulesExtractor
+from schemas.records import Claim, Sample
+from schemas.samples import sample_from_json
+
+Asked = list[tuple[Sample, tuple[Claim, ...]]]
+CPU = Compute(device="cpu", threads=1)
+
+
+def make_corpus(records: int, repeated: bool) -> Asked:
+    """Made-up records with their claims; when `repeated`, every second response is that of the record before it."""
+    made = itertools.chain.from_iterable(groups(records))
+    samples = [
+        sample_from_json(one, source="made up", source_row=at, default_id=None) for at, one in enumerate(made, 1)
+    ]
+    if repeated:
+        samples = [dataclasses.replace(one, response=samples[at - at % 2].response) for at, one in enumerate(samples)]
+    return [(sample, RulesExtractor().extract(sample)) for sample in samples]
+
+
+def make_model(folder: Path, texts: Sequence[str]) -> Path:
+    """MiniLM-L6's shape with random weights, and a tokenizer for these texts."""
+    import torch
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+
+    trained = BertWordPieceTokenizer()
+    trained.train_from_iterator(texts, vocab_size=8_000, show_progress=False)
+    BertTokenizer(vocab=trained.get_vocab(), model_max_length=512).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=trained.get_vocab_size(),
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        id2label={0: "contradiction", 1: "entailment", 2: "neutral"},
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def pairs_of(verifier: NliVerifier, opened: OpenModel, asked: Asked) -> list[list[Pair]]:
+    """The pairs that the engine makes of each record."""
+    return [verifier.pairs(opened, [one]) for one in asked]
+
+
+def plain_loop(opened: OpenModel, pairs: Sequence[Sequence[Pair]]) -> list[np.ndarray]:
+    """The library's own way, a record at a time."""
+    assert opened.scorer is not None
+    model: Any = opened.scorer.model
+    return [
+        model.predict([(one.evidence, one.claim) for one in own], apply_softmax=True, show_progress_bar=False)
+        for own in pairs
+        if own
+    ]
+
+
+def timed(work: Any) -> tuple[float, Any]:
+    """(processor seconds, result)."""
+    started = time.process_time()
+    result = work()
+    return time.process_time() - started, result
+
+
+def compare(verifier: NliVerifier, opened: OpenModel, asked: Asked, rounds: int) -> dict[str, float]:
+    """Medians of both, in turns; the engine's time includes finding the evidence and making the verdicts."""
+    pairs = pairs_of(verifier, opened, asked)
+    plain, engine, difference = [], [], 0.0
+    for _ in range(rounds):
+        seconds, outputs = timed(lambda: plain_loop(opened, pairs))
+        plain.append(seconds)
+        seconds, answers = timed(lambda: verifier.verify_many(asked))
+        engine.append(seconds)
+        theirs = [row for own in outputs for row in own]
+        highest = iter(best_of(theirs, pairs, asked))
+        ours = [claim.score for claims in answers for claim in claims if claim.score is not None]
+        difference = max(difference, *(abs(mine - next(highest)) for mine in ours))
+    return {
+        "records": len(asked),
+        "pairs": sum(map(len, pairs)),
+        "different_pairs": len({pair for own in pairs for pair in own}),
+        "plain_s": statistics.median(plain),
+        "engine_s": statistics.median(engine),
+        "times_as_fast": statistics.median(plain) / statistics.median(engine),
+        "largest_difference": difference,
+    }
+
+
+def best_of(outputs: Sequence[np.ndarray], pairs: Sequence[Sequence[Pair]], asked: Asked) -> list[float]:
+    """P(entailment) of each claim, the highest over its pairs, which follow each other."""
+    best: list[float] = []
+    rows = iter(outputs)
+    for own, _ in zip(pairs, asked, strict=True):
+        for _, same in itertools.groupby(own, key=lambda pair: pair.claim):
+            best.append(max(float(next(rows)[1]) for _ in same))
+    return best
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="folder of a three-way classifier; default: MiniLM's shape, random")
+    parser.add_argument("--records", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    figures = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        corpora = {
+            "all claims differ": make_corpus(arguments.records, False),
+            "half repeated": make_corpus(arguments.records, True),
+        }
+        texts = [passage.text for sample, _ in corpora["all claims differ"] for passage in sample.context]
+        texts += [sample.response or "" for sample, _ in corpora["all claims differ"]]
+        model = arguments.model or make_model(Path(scratch) / "model", texts)
+        verifier = NliVerifier(NliSettings(str(model), precision="float32", refine=False), CPU)
+        verifier.setup()
+        opened = open_model(verifier.settings, CPU)
+        for name, asked in corpora.items():
+            figures[name] = compare(verifier, opened, asked, arguments.rounds)
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+        return
+    for name, found in figures.items():
+        print(
+            f"{name}: {found['pairs']} pairs of {found['records']} records, {found['different_pairs']} different | "
+            f"plain loop {found['plain_s']:.2f} s, engine {found['engine_s']:.2f} s: "
+            f"{found['times_as_fast']:.2f} times as fast | "
+            f"largest difference of a score {found['largest_difference']:.1e}"
+        )
+
+
+if __name__ == "__main__":
+    main()

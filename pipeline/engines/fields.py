@@ -1,0 +1,110 @@
+"""Yes/no fields of a data record in the context ("attributes Outdoor Seating: no"), and what a response makes of them.
+
+Words alone cannot tell "has outdoor seating" from the field's "no": both sides name the same things. A field is found
+in a text by the words of its key run together, so that "takeout", "take-out" and "take out" are one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from pipeline.engines.words import NEGATION, Tokens, tokenize, word_set
+from schemas.records import Passage
+
+YES: Final = "yes"
+NO: Final = "no"
+UNKNOWN: Final = "not stated"
+_FIELD = re.compile(r"^([\w. ]{4,80}): (yes|no|not stated|true|false|null|none)$", re.MULTILINE)
+_VALUES = {"true": YES, "false": NO, "null": UNKNOWN, "none": UNKNOWN}
+_LACKS = word_set("without lack lacks lacking neither nor unavailable isn't aren't doesn't don't")
+_PREDICATES = word_set("is are was were isn't aren't wasn't not unavailable")
+_SHARED_BY = 3  # so many keys that begin alike do not mean it: "Restaurants Delivery", "Restaurants Take Out", ...
+_MIN_CHARS = 4
+_REACH = 6  # words before the field's name in which a negation is about it
+_REACH_AFTER = 4
+
+
+class Field(NamedTuple):
+    """A key with the value yes, no or not stated.
+
+    name: its words run together.   group: the last word of the object it is in, if a text must name that as well: a
+    garage is not parking, a "parking garage" is.
+    """
+
+    name: str
+    group: str
+    value: str
+
+
+class FieldMention(NamedTuple):
+    """Words [first, last) of a text that name a field, and whether the text denies it."""
+
+    field: Field
+    first: int
+    last: int
+    denied: bool
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the text says something else than the field."""
+        return self.field.value != (NO if self.denied else YES)
+
+
+def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
+    """The yes/no fields of a context; () for prose."""
+    found = [match.groups() for passage in passages for match in _FIELD.finditer(passage.text)]
+    if not found:
+        return ()
+    keys = [tuple(tokenize(key).words) for key, _ in found]
+    openings = Counter(key[:length] for key in keys for length in range(1, len(key)))
+    fields: list[Field] = []
+    for key, (_, value) in zip(keys, found, strict=True):
+        cut = max((n for n in range(1, len(key)) if openings[key[:n]] >= _SHARED_BY), default=0)
+        name = "".join(key[cut:]).lower().removesuffix("s")
+        is_inner = cut > 1 and key[cut][0].islower() and key[cut - 1][0].isupper()  # "Business Parking garage"
+        if cut and len(name) >= _MIN_CHARS:  # a line on its own that ends in ": yes" may be prose
+            fields.append(Field(name, key[cut - 1].lower() if is_inner else "", _VALUES.get(value, value)))
+    return tuple(fields)
+
+
+def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field, ...]) -> Iterator[FieldMention]:
+    """The fields that words [first, last) of a text name, in the order of the fields."""
+    words = [word.lower() for word in tokens.words[first:last]]
+    joined = "".join(words)
+    for field in fields:
+        at = joined.find(field.name)
+        if at < 0 or (field.group and field.group not in joined):
+            continue
+        begin, end = _words_at(words, at, at + len(field.name))
+        if begin >= 0:
+            denied = _is_denied(tokens, words, first, begin, end)
+            yield FieldMention(field, first + begin, first + end, denied)
+
+
+def _words_at(words: list[str], start: int, end: int) -> tuple[int, int]:
+    """[begin, end) of the words that hold characters [start, end) of the joined words; begin -1 if not from a word's
+    beginning, as "rage" in "garage"."""
+    begin, at = -1, 0
+    for number, word in enumerate(words):
+        if at == start:
+            begin = number
+        at += len(word)
+        if at >= end:
+            return begin, number + 1
+    return -1, -1
+
+
+def _is_denied(tokens: Tokens, words: list[str], first: int, begin: int, end: int) -> bool:
+    """Whether a negation stands shortly before the field's name, with no "but" between, or right after it."""
+    for at in range(begin - 1, max(-1, begin - 1 - _REACH), -1):
+        if words[at] in ("but", "and", "with") and at < begin - 1:
+            break
+        if tokens.kinds[first + at] == NEGATION or words[at] in _LACKS:
+            return True
+    if end == len(words) or words[end] not in _PREDICATES:
+        return False
+    after = range(end, min(len(words), end + _REACH_AFTER))
+    return any(tokens.kinds[first + at] == NEGATION or words[at] in _LACKS for at in after)

@@ -1,0 +1,137 @@
+"""The whole of `balto train-verifier`: read, hold groups out, train, score the held-out groups, calibrate, write."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.engines.lexical import LexicalVerifier
+from pipeline.engines.nli.loading import OpenModel, check_encoder, quiet_transformers
+from pipeline.engines.nli.model_files import VERIFIER_FILE, find_folder, fingerprint
+from pipeline.engines.nli.settings import Compute, NliSettings
+from pipeline.engines.nli.trained import CLAIMS, TOKENS, TrainedVerifier, write_trained
+from pipeline.engines.nli.training.calibrate import best_threshold, calibrate, measured_out_of_fold
+from pipeline.engines.nli.training.examples import UNKNOWN, WRONG, Example, held_out, read_examples
+from pipeline.engines.nli.training.fit import fit_claims, fit_tokens
+from pipeline.engines.nli.training.options import TrainOptions
+from pipeline.engines.nli.verifier import NliVerifier
+from schemas.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def train_verifier(labels: Sequence[Path], out: Path, options: TrainOptions, overwrite: bool = False) -> dict[str, Any]:
+    """Train a verifier on label sets and write it to `out`. Returns its notes.
+
+    Raises ConfigError for what cannot work, before anything is trained.
+    """
+    import sentence_transformers  # noqa: F401  # the one whose extra is named when missing
+
+    if out.exists() and not overwrite:
+        raise ConfigError(f"--out {out}: is there already; name a new folder, or say --overwrite")
+    if out.is_file() or (out.exists() and any(out.iterdir()) and not (out / VERIFIER_FILE).is_file()):
+        raise ConfigError(f"--out {out}: holds no verifier of balto's; it is not replaced")
+    examples = read_examples(labels, options.max_responses, options.seed)
+    training, kept_back = held_out(examples, options.held_out, options.seed)
+    check_both_kinds(training, "training")
+    check_both_kinds(kept_back, "held-out")
+    quiet_transformers()
+    base = find_folder(options.base)
+    check_encoder(options.base, base)
+    work = out.with_name(f"{out.name}.unfinished")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    verifier = fit_and_calibrate(training, kept_back, base, work, options, [str(folder) for folder in labels])
+    shutil.rmtree(out, ignore_errors=True)
+    work.rename(out)
+    return dict(verifier.notes)
+
+
+def check_both_kinds(examples: Sequence[Example], which: str) -> None:
+    """Raise ConfigError unless there are supported and unsupported claims."""
+    kinds = {one.supported for example in examples for one in example.claims}
+    if len(kinds) < 2:
+        missing = "supported" if False in kinds else "unsupported"
+        raise ConfigError(f"the {which} prompt groups hold no {missing} claim; label more responses")
+
+
+def fit_and_calibrate(
+    training: Sequence[Example],
+    kept_back: Sequence[Example],
+    base: Path,
+    out: Path,
+    options: TrainOptions,
+    sources: Sequence[str],
+) -> TrainedVerifier:
+    """Both models trained on `training`, calibrated on `kept_back`, written to `out`."""
+    parts: list[str] = []
+    notes: dict[str, Any] = {
+        "base": options.base,
+        "base_fingerprint": fingerprint(base),
+        "labels": list(sources),
+        "options": asdict(options),
+        "responses": len(training),
+        "held_out_responses": len(kept_back),
+    }
+    if options.claims:
+        notes["pairs"] = fit_claims(training, base, out / CLAIMS, options)
+        parts.append(CLAIMS)
+        log.info("claim classifier trained on %d pairs", notes["pairs"])
+    if options.tokens:
+        notes["sequences"] = fit_tokens(training, base, out / TOKENS, options)
+        parts.append(TOKENS)
+        log.info("token classifier trained on %d sequences", notes["sequences"])
+    draft = TrainedVerifier(tuple(parts), options.window, (), 1.0, LexicalVerifier.name, notes)
+    values, wrong, groups, characters = score_held_out(draft, kept_back, out, options)
+    calibrations = calibrate(values, wrong)
+    if not calibrations:
+        raise ConfigError("the held-out claims could not be scored; hold more out with --held-out")
+    notes["held_out"] = measured_out_of_fold(values, wrong, groups, options.seed)
+    threshold = token_threshold(kept_back, characters) if options.tokens else 1.0
+    verifier = TrainedVerifier(tuple(parts), options.window, calibrations, threshold, LexicalVerifier.name, notes)
+    write_trained(out, verifier)
+    return verifier
+
+
+def score_held_out(
+    draft: TrainedVerifier,
+    examples: Sequence[Example],
+    folder: Path,
+    options: TrainOptions,
+    lexical: LexicalVerifier | None = None,
+) -> tuple[list[dict[str, float]], np.ndarray, list[str], list[np.ndarray | None]]:
+    """(features of each claim, (N,) that it is not supported, its prompt group, each response's character scores)."""
+    opened = open_draft(draft, folder, options)
+    verifier = NliVerifier(NliSettings(model=str(folder), precision="float32"), Compute(device=options.device), lexical)
+    verifier.use(opened)
+    asked = [(one.sample, tuple(labelled.claim for labelled in one.claims)) for one in examples]
+    found, characters = verifier.features(asked)
+    values = [known for own in found for known in own]
+    labelled = [(one, claim) for one in examples for claim in one.claims]
+    wrong = np.array([not claim.supported for _, claim in labelled], dtype=bool)
+    return values, wrong, [one.sample.group_id for one, _ in labelled], characters
+
+
+def open_draft(draft: TrainedVerifier, folder: Path, options: TrainOptions) -> OpenModel:
+    """The models in `folder` as the engine opens them, before there is a verifier.json."""
+    from pipeline.engines.nli.loading import open_trained
+
+    settings = NliSettings(model=str(folder), precision="float32")
+    return open_trained(settings, Compute(device=options.device), folder, None, draft)
+
+
+def token_threshold(examples: Sequence[Example], characters: Sequence[np.ndarray | None]) -> float:
+    """The score with the best F1 over the held-out characters that somebody judged."""
+    scores, marks = [], []
+    for example, own in zip(examples, characters, strict=True):
+        if own is not None:
+            judged = np.isfinite(own) & (example.marks != UNKNOWN)
+            scores.append(own[judged])
+            marks.append(example.marks[judged] == WRONG)
+    return best_threshold(np.concatenate(scores), np.concatenate(marks)) if scores else 1.0

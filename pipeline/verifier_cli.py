@@ -1,0 +1,91 @@
+"""The command train-verifier. Only typer is imported here; `--help` must stay quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.show_tables import print_json
+
+
+def train_verifier(
+    labels: Annotated[list[Path], typer.Argument(help="Label sets to learn from: of an engine, or of human spans.")],
+    base: Annotated[str, typer.Option("--base", help="Encoder: a folder or hub id.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the verifier to write.", show_default=False)],
+    kind: Annotated[
+        str, typer.Option("--kind", help="both, claims (evidence, claim), tokens (context, response).")
+    ] = "both",
+    epochs: Annotated[float, typer.Option("--epochs", help="Passes over the training groups.")] = 3.0,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Peak; linear warm-up and decay.")] = 5e-5,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Pairs per step.")] = 16,
+    window: Annotated[int, typer.Option("--window", help="Tokens of a pair, at most what the encoder takes.")] = 512,
+    held_out: Annotated[float, typer.Option("--held-out", help="Share of prompt groups that calibrates.")] = 0.2,
+    corruptions: Annotated[
+        float, typer.Option("--corruptions", help="Made-up wrong claims per supported one: a fact changed.")
+    ] = 0.3,
+    unsupported_weight: Annotated[
+        float, typer.Option("--unsupported-weight", help="Of an unsupported claim or token in the loss.")
+    ] = 2.0,
+    max_responses: Annotated[int, typer.Option("--max-responses", help="Read at most about so many.")] = 50_000,
+    frozen_layers: Annotated[
+        int,
+        typer.Option("--frozen-layers", help="Lowest layers of the encoder, with its embeddings, left as they are."),
+    ] = 0,
+    precision: Annotated[
+        str, typer.Option("--precision", help="float32, bfloat16, auto: bfloat16 on a CUDA GPU.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option("--seed", help="Of all random choices.")] = 0,
+    device: Annotated[
+        str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: a GPU if there is one.")
+    ] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a verifier that is already there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Train a verifier on stored labels; use it with `balto label --verifier nli:OUT`.
+
+    A corpus labelled once by an expensive model, or by people, so gives a cheap verifier for the next.
+    """
+    from pipeline.engines.nli.training.options import TrainOptions
+    from pipeline.engines.nli.training.train_verifier import train_verifier as train
+
+    options = TrainOptions(
+        base=base,
+        kind=kind,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        window=window,
+        held_out=held_out,
+        corruptions=corruptions,
+        unsupported_weight=unsupported_weight,
+        max_responses=max_responses,
+        frozen_layers=frozen_layers,
+        precision=precision,
+        seed=seed,
+        device=device,
+    )
+    notes = train(labels, out, options, overwrite)
+    print_json(notes) if as_json else _print(notes, out)
+
+
+def _print(notes: dict[str, Any], out: Path) -> None:
+    """What was trained, and what it is worth on groups that neither training nor calibration saw."""
+    typer.echo(
+        f"{out}: trained on {notes['responses']} responses, calibrated on {notes['held_out_responses']} of others"
+    )
+    measured = notes["held_out"]
+    if measured:
+        typer.echo(
+            f"held-out claims {measured['claims']}, of them unsupported {measured['unsupported']}: "
+            f"F1 {measured['f1']:.2f}, precision {measured['precision']:.2f}, recall {measured['recall']:.2f}, "
+            f"balanced accuracy {measured['balanced_accuracy']:.2f}, "
+            f"calibration error {measured['calibration_error']:.3f}"
+        )
+    typer.echo(f"use it: balto label CORPUS --verifier nli:{out}")
+
+
+def mount(app: typer.Typer) -> None:
+    """Add this command to the `balto` command."""
+    app.command()(train_verifier)

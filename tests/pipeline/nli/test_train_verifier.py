@@ -1,0 +1,121 @@
+"""`balto train-verifier` on the hand-marked sample corpus with a tiny encoder, and labelling with the result."""
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import balto
+from schemas.errors import ConfigError
+from tests.pipeline.nli.tiny_nli_models import make_encoder
+
+SAMPLE = Path(__file__).parents[3] / "data" / "sample" / "corpus.jsonl"
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    out = tmp_path_factory.mktemp("labels") / "gold"
+    done = CliRunner().invoke(balto.app, ["label", str(SAMPLE), "--labels", "gold", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    return out
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    words = sorted(set(re.findall(r"\w+|[^\w\s]", SAMPLE.read_text().lower())))
+    return make_encoder(tmp_path_factory.mktemp("models") / "encoder", words=words)
+
+
+def train(labels, base, out, *options):
+    words = ["train-verifier", str(labels), "--base", str(base), "--out", str(out), "--device", "cpu"]
+    return CliRunner().invoke(balto.app, [*words, "--epochs", "1", "--window", "128", "--held-out", "0.4", *options])
+
+
+@pytest.fixture(scope="module")
+def verifier(labels, base, tmp_path_factory):
+    out = tmp_path_factory.mktemp("verifiers") / "V"
+    done = train(labels, base, out, "--json")
+    assert done.exit_code == 0, done.output
+    return out
+
+
+def label(out, *options):
+    words = ["label", str(SAMPLE), "--out", str(out), "--device", "cpu", *options]
+    done = CliRunner().invoke(balto.app, words)
+    assert done.exit_code == 0, done.output
+    return pl.scan_parquet(f"{out}/shards/*.parquet").select("id", "claims").collect().sort("id").to_dicts()
+
+
+def test_verifier_says_what_it_was_made_of_and_what_it_is_worth(verifier):
+    written = json.loads((verifier / "verifier.json").read_text())
+    assert written["parts"] == ["claims", "tokens"]
+    assert written["notes"]["responses"] + written["notes"]["held_out_responses"] == 44  # one of 45 makes no claim
+    assert written["calibrations"][0]["features"] == ["claim", "token_max", "token_mean", "lexical"]
+    assert 0 <= written["notes"]["held_out"]["calibration_error"] <= 1
+
+
+def test_verifier_labels_a_corpus(verifier, tmp_path):
+    rows = label(tmp_path / "out", "--verifier", f"nli:{verifier}")
+    claims = [claim for row in rows for claim in row["claims"]]
+    assert {claim["status"] for claim in claims} == {"ok"}
+    assert all(0 <= claim["score"] <= 1 for claim in claims)
+    assert all(claim["reason"].endswith("by claim, token_max, token_mean, lexical") for claim in claims)
+
+
+@pytest.mark.parametrize(("kind", "names"), [("claims", "a"), ("tokens", "ab")])
+def test_one_kind_alone_can_be_trained_and_gives_the_same_again(labels, base, tmp_path, kind, names):
+    runs = []
+    for name in names:
+        assert train(labels, base, tmp_path / name, "--kind", kind).exit_code == 0
+        rows = label(tmp_path / f"labels-{name}", "--verifier", f"nli:{tmp_path / name}")
+        assert {claim["status"] for row in rows for claim in row["claims"]} == {"ok"}
+        runs.append([claim["score"] for row in rows for claim in row["claims"]])
+    assert runs[0] == pytest.approx(runs[-1], abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--kind", "all"), "--kind all"),
+        (("--held-out", "1"), "--held-out 1.0"),
+        (("--epochs", "0"), "--epochs 0"),
+        (("--base", "/nowhere"), "no such folder"),
+    ],
+)
+def test_what_cannot_work_is_said_before_training(labels, base, tmp_path, options, message):
+    done = train(labels, base, tmp_path / "V", *options)
+    assert isinstance(done.exception, ConfigError)
+    assert message in str(done.exception)
+    assert not (tmp_path / "V").exists()
+
+
+def test_a_folder_that_is_no_verifier_is_never_replaced(labels, base, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    done = train(labels, base, tmp_path, "--overwrite")
+    assert "it is not replaced" in str(done.exception)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"calibrations": []}, "damaged"),
+        ({"window": "many"}, "damaged"),
+        ({"parts": ["x"]}, "damaged"),
+    ],
+)
+def test_damaged_verifier_is_one_line(verifier, tmp_path, change, message):
+    import shutil
+
+    copy = shutil.copytree(verifier, tmp_path / "V")
+    file = copy / "verifier.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    words = ["label", str(SAMPLE), "--out", str(tmp_path / "out"), "--verifier", f"nli:{copy}", "--device", "cpu"]
+    done = CliRunner().invoke(balto.app, words)
+    assert isinstance(done.exception, ConfigError)
+    assert message in str(done.exception)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,87 @@
+"""Yes/no fields of a data record, and what a text makes of them."""
+
+import pytest
+
+from pipeline.corpora.flatten_object import flatten_object
+from pipeline.engines.fields import Field, mentioned_fields, read_fields
+from pipeline.engines.lexical import LexicalVerifier
+from pipeline.engines.rules import RulesExtractor
+from pipeline.engines.words import tokenize
+from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, Passage, Sample
+
+RECORD = Passage(
+    **next(
+        flatten_object(
+            {
+                "name": "Roma Grill",
+                "categories": "Italian, Restaurants",
+                "hours": {"Monday": "11:0-22:0"},
+                "attributes": {
+                    "OutdoorSeating": False,
+                    "WiFi": None,
+                    "RestaurantsTakeOut": True,
+                    "RestaurantsDelivery": False,
+                    "RestaurantsReservations": True,
+                    "BusinessParking": {"garage": False, "street": True, "lot": False},
+                    "TV": True,
+                },
+            }
+        )
+    )
+)
+
+
+def wrong(text: str) -> list[str]:
+    tokens = tokenize(text)
+    found = mentioned_fields(tokens, 0, len(tokens), read_fields((RECORD,)))
+    return [text[tokens.starts[at.first] : tokens.ends[at.last - 1]] for at in found if at.is_wrong]
+
+
+def verdicts(response: str) -> list[tuple[str | None, list[str]]]:
+    sample = Sample("s", "g", "Describe the business.", (RECORD,), response)
+    claims = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
+    return [(one.verdict, [response[s.start : s.end] for s in one.error_spans]) for one in claims]
+
+
+def test_keys_are_read_without_the_opening_that_many_share():
+    names = {field.name: field for field in read_fields((RECORD,))}
+    assert names["takeout"] == Field("takeout", "", "yes")
+    assert names["garage"] == Field("garage", "parking", "no")
+    assert names["wifi"].value == "not stated"
+    assert "tv" not in names  # too short to be told from parts of other words
+
+
+def test_keys_with_dots_are_read_as_well():
+    text = "a.OutdoorSeating: true\na.WiFi: null\na.RestaurantsTakeOut: false"
+    assert [field.value for field in read_fields((Passage("p", text),))] == ["yes", "not stated", "no"]
+    assert read_fields((Passage("p", text),))[0].name == "outdoorseating"
+
+
+def test_prose_has_no_fields():
+    assert read_fields((Passage("p", "Is it open?\nThe answer is: yes"),)) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It has outdoor seating.", ["outdoor seating"]),
+        ("It does not have outdoor seating.", []),
+        ("It offers take-out and delivery.", ["delivery"]),
+        ("It offers takeout but no delivery.", []),
+        ("Takeout is not available.", ["Takeout"]),
+        ("It offers takeout, while reservations are not accepted.", ["reservations"]),
+        ("Free Wi-Fi is there.", ["Wi-Fi"]),
+        ("There is a parking garage and street parking.", ["garage"]),
+        ("It stands on Main Street beside a garage.", []),  # nothing says that parking is meant
+        ("A storage garages business with parking", ["garages"]),
+    ],
+)
+def test_what_a_text_gets_wrong(text, expected):
+    assert wrong(text) == expected
+
+
+def test_the_wrong_field_is_named_as_the_error():
+    assert verdicts("Roma Grill offers takeout and outdoor seating.") == [(CONTRADICTED, ["outdoor seating"])]
+    assert verdicts("Roma Grill has free WiFi.") == [(UNSUPPORTED, ["WiFi"])]
+    assert verdicts("Roma Grill is open on Monday from 11 AM to 10 PM.") == [(SUPPORTED, [])]
+    assert verdicts("Roma Grill is open on Monday from 11 AM to 9 PM.") == [(UNSUPPORTED, ["9 PM"])]
