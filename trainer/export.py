@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+import transformers
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from trainer.config import TrainConfig, to_yaml
+from trainer.data.label_sets import LabelSet
 from trainer.distributed import Ranks
 from trainer.inputs import Inputs
 
@@ -34,7 +38,7 @@ def export_model(
         inputs.policy.scorer.causal_lm.config._attn_implementation = None  # ours is for training; the loader chooses
         model.save_pretrained(partial, state_dict=weights)
         inputs.tokenizer.save_pretrained(partial)
-        (partial / "README.md").write_text(model_card(config, metrics, steps), encoding="utf-8")
+        (partial / "README.md").write_text(model_card(config, inputs.label_sets, metrics, steps), encoding="utf-8")
         shutil.rmtree(old, ignore_errors=True)
         if final.exists():  # renamed first: a run that is killed meanwhile leaves no half of a model under its name
             os.replace(final, old)
@@ -44,13 +48,14 @@ def export_model(
     return final
 
 
-def model_card(config: TrainConfig, metrics: Mapping[str, float], steps: int) -> str:
-    """Markdown with the front matter that model hubs read."""
+def model_card(config: TrainConfig, label_sets: Sequence[LabelSet], metrics: Mapping[str, float], steps: int) -> str:
+    """Markdown with the front matter that model hubs read. metrics: of the held-out groups, or of the last step."""
     kind = "LoRA adapters for" if config.lora_rank else "Weights trained from"
-    front = ["---", f"base_model: {config.model}", "tags: [balto, faithfulness]"]
+    front = ["---", f"base_model: {json.dumps(config.model)}", "tags: [balto, faithfulness]"]
     front += ["library_name: peft"] if config.lora_rank else ["library_name: transformers"]
     rows = [f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items())]
-    table = ["", "## Last evaluation", "", "| metric | value |", "|---|---|", *rows] if rows else []
+    title = "## Last step" if "lr" in metrics else "## Last evaluation, on groups held out"
+    table = ["", title, "", "| metric | value |", "|---|---|", *rows] if rows else []
     return "\n".join(
         [
             *front,
@@ -60,6 +65,14 @@ def model_card(config: TrainConfig, metrics: Mapping[str, float], steps: int) ->
             f"{kind} `{config.model}`, {steps} steps of token-level policy optimisation on labelled responses: "
             "probability moves from unsupported tokens to supported ones. The verdicts are of the engines that the "
             "label sets name in their manifests; nothing here proves a statement of the model true.",
+            "",
+            "## Made from",
+            "",
+            "| label set | responses | prompt groups | tokens | engines | content |",
+            "|---|---|---|---|---|---|",
+            *map(_described, label_sets),
+            "",
+            f"torch {torch.__version__}, transformers {transformers.__version__}",
             *table,
             "",
             "## Options",
@@ -70,3 +83,20 @@ def model_card(config: TrainConfig, metrics: Mapping[str, float], steps: int) ->
             "",
         ]
     )
+
+
+def _described(label_set: LabelSet) -> str:
+    """A row of the table. Manifests are not trusted: nothing in them ends a cell."""
+    shards = label_set.manifest.shards
+    engines = ", ".join(f"{name} {engine}" for name, engine in label_set.manifest.engines.items())
+    cells = [
+        f"{label_set.folder.name} (weight {label_set.weight:g})",
+        *(sum(getattr(shard, count) for shard in shards) for count in ("rows", "groups", "tokens")),
+        engines,
+        label_set.manifest.content_hash()[:16],
+    ]
+    return f"| {' | '.join(_cell(str(cell)) for cell in cells)} |"
+
+
+def _cell(text: str) -> str:
+    return "".join(char if char.isalnum() or char in " ._-:,()/+" else " " for char in text)[:200]

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from schemas.errors import BaltoError, ConfigError, ShardError
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_models import CONFIGS
 from tests.trainer.tiny_runs import byte_tokenizer, label_folder, model_folder, tiny_config
+from trainer import checkpoint as checkpoint_module
 from trainer import optimizer, prepare
 from trainer import train as train_module
 from trainer.checkpoint import latest_checkpoint
@@ -126,7 +128,9 @@ def test_final_model_is_the_trained_one_and_says_how_it_was_made(unbroken, model
         load_file(latest_checkpoint(unbroken) / "model.safetensors")["lm_head.weight"], trained.lm_head.weight
     )
     card = (unbroken / "model" / "README.md").read_text()
-    assert f"base_model: {model}" in card
+    assert f'base_model: "{model}"' in card
+    assert re.search(r"\| labels \(weight 1\) \| 48 \| 24 \| \d+ \|", card)
+    assert "## Last evaluation, on groups held out" in card
     assert "clip_low: 0.9" in card
     assert "log_ratio_supported" in card
 
@@ -168,6 +172,44 @@ def test_a_run_that_is_stopped_in_front_of_its_first_step_starts_anew(unbroken, 
     train(config)
     assert curve(tmp_path / "run") == curve(unbroken)
     assert_same(weights(tmp_path / "run"), weights(unbroken))
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: no handler of ours catches it."""
+
+
+@pytest.mark.parametrize("place", ["update", "save_file", "write_atomically", "os.replace", "prune"])
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_run_killed_at_any_place_of_a_step_continues_bit_by_bit(place, times, unbroken, model, labels, tmp_path):
+    """Whatever a checkpoint has got to: its weights, its state, its final name, the removal of older ones."""
+    out = tmp_path / "run"
+    config = tiny_config(model, labels, out, held_out=0.2, eval_every=3, save_every=1)
+    with pytest.MonkeyPatch.context() as patches:
+        kill_at(patches, place, times)
+        with pytest.raises(Killed):
+            train(config)
+    train(config)
+    assert curve(out) == curve(unbroken)
+    assert curve(out, "eval") == curve(unbroken, "eval")
+    assert_same(weights(out), weights(unbroken))
+
+
+def kill_at(patches, place: str, times: int) -> None:
+    """The run is gone when it comes to this place for the so-manieth time."""
+    owner, name = (train_module if place == "update" else checkpoint_module), place
+    if place == "os.replace":
+        owner, name = checkpoint_module.os, "replace"
+    real, done = getattr(owner, name), []
+
+    def killed(*args, **kwargs):
+        if place == "os.replace" and "step-" not in Path(args[1]).name:
+            return real(*args, **kwargs)
+        done.append(1)
+        if len(done) == times:
+            raise Killed
+        return real(*args, **kwargs)
+
+    patches.setattr(owner, name, killed)
 
 
 def stop_after(monkeypatch, steps: int) -> None:
