@@ -25,8 +25,9 @@ import numpy as np
 
 from benchmarks import label_scores, lexical_folds, location_quality
 from benchmarks.lexical_data import read_biographies, read_factscore, read_ragtruth
+from pipeline.config import LabelConfig
 from pipeline.engines import AskingVerifier, make_verifier
-from pipeline.weigh_scores import NONE, read_band
+from pipeline.weigh_scores import NONE
 from schemas.records import Sample
 
 LEXICAL: Final = "lexical"
@@ -46,10 +47,10 @@ def measure(
     ragtruth: Path | None, factscore: Path | None, verifier_name: str, seeds: int, nested: bool
 ) -> dict[str, Any]:
     """All figures, by set."""
-    verifier = make_verifier(verifier_name)
-    if isinstance(verifier, AskingVerifier):
-        raise SystemExit(f"--verifier {verifier_name}: asks a language model; label the corpus and use `balto score`")
-    band = read_band("auto", getattr(verifier, "neutral_band", None))
+    config = LabelConfig(num_shards=1, verifier=verifier_name).prepared()
+    verifier = make_verifier(config.verifier, nli=config.nli, compute=config.compute)
+    assert not isinstance(verifier, AskingVerifier), "the config refuses `llm` without a model"
+    band = config.band
     records = read_factscore(factscore) if factscore else []
     figures: dict[str, Any] = {"verifier": verifier.name, "neutral_band": str(band or NONE)}
     verifier.setup()

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from benchmarks.calibration import calibration
 from benchmarks.lexical_data import labelled_facts
-from pipeline.engines import Verifier
+from pipeline.engines import BatchVerifier, Verifier
 from pipeline.engines.rules import RulesExtractor
 from pipeline.resolve import resolve
 from pipeline.score.bootstrap import interval
@@ -23,10 +23,16 @@ Claims = tuple[Claim, ...]
 _COUNTS: Final = 3  # gold, predicted, shared
 
 
-def judge(samples: Sequence[Sample], verifier: Verifier) -> list[Claims]:
+def judge(samples: Sequence[Sample], verifier: Verifier | BatchVerifier) -> list[Claims]:
     """The verified claims of every response."""
     extractor = RulesExtractor()
-    return [verifier.verify(sample, extractor.extract(sample)) for sample in samples]
+    return _verified([(sample, extractor.extract(sample)) for sample in samples], verifier)
+
+
+def _verified(asked: Sequence[tuple[Sample, Claims]], verifier: Verifier | BatchVerifier) -> list[Claims]:
+    if isinstance(verifier, BatchVerifier):
+        return verifier.verify_many(asked)
+    return [verifier.verify(sample, claims) for sample, claims in asked]
 
 
 def wrong_spans(claims: Sequence[Claim]) -> list[Span]:
@@ -159,9 +165,9 @@ def as_claims(records: Sequence[dict[str, Any]]) -> list[Asked]:
     return asked
 
 
-def judge_claims(asked: Sequence[Asked], verifier: Verifier) -> list[Claims]:
+def judge_claims(asked: Sequence[Asked], verifier: Verifier | BatchVerifier) -> list[Claims]:
     """The verified claims of every record."""
-    return [verifier.verify(one.sample, one.claims) for one in asked]
+    return _verified([(one.sample, one.claims) for one in asked], verifier)
 
 
 def of_claims(asked: Sequence[Asked], judged: Sequence[Claims]) -> dict[str, Any]:

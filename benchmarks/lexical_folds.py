@@ -53,25 +53,29 @@ class Data:
 
 def responses(data: Data, seed: int, band: NeutralBand | None) -> dict[str, Any]:
     """Every response labelled by an engine that was fitted without its context."""
+    return label_scores.of_responses(data.samples, judged_out_of_fold(data, seed), band)
+
+
+def judged_out_of_fold(data: Data, seed: int) -> list[label_scores.Claims]:
+    """The verified claims of every response, each by an engine that was fitted without its context."""
     rows = data.labels.clauses
     fold = deal_folds(rows.groups, seed)
     fitted = {
         number: clause_model(rows, data.labels.biographies, fold != number, seed) for number in np.unique(fold).tolist()
     }
-    return _judged_by_fold(data, rows, fold, fitted, band)
+    return _judged_by_fold(data, rows, fold, fitted)
 
 
 def _judged_by_fold(
-    data: Data, rows: ClauseRows, fold: np.ndarray, fitted: dict[int, ClaimModel], band: NeutralBand | None
-) -> dict[str, Any]:
+    data: Data, rows: ClauseRows, fold: np.ndarray, fitted: dict[int, ClaimModel]
+) -> list[label_scores.Claims]:
     fold_of = dict(zip(rows.groups.tolist(), fold.tolist(), strict=True))
     verifiers = {number: LexicalVerifier(model) for number, model in fitted.items()}
     anyone = LexicalVerifier()  # for contexts whose responses make no claim at all
-    judged = [
+    return [
         label_scores.judge([sample], verifiers.get(fold_of.get(sample.group_id, -1), anyone))[0]
         for sample in data.samples
     ]
-    return label_scores.of_responses(data.samples, judged, band)
 
 
 def claims(data: Data, seed: int) -> dict[str, Any]:
@@ -100,7 +104,7 @@ def nested_responses(data: Data, seed: int, band: NeutralBand | None) -> dict[st
         weights = np.zeros(len(rows.names))
         weights[chosen] = model.linear.weights
         fitted[number] = replace(model, linear=LinearModel(rows.names, tuple(weights.tolist()), model.linear.bias))
-    return _judged_by_fold(data, rows, fold, fitted, band)
+    return label_scores.of_responses(data.samples, _judged_by_fold(data, rows, fold, fitted), band)
 
 
 def choose_features(rows: ClauseRows, extra: ClauseRows | None, train: np.ndarray, seed: int) -> list[int]:

@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from pipeline.engines.rules import RulesExtractor
 from schemas.records import EXACT, NOT_VERIFIED_YET, Passage, Sample
 
@@ -47,6 +49,34 @@ def test_courtesies_questions_and_headings_are_left_out():
 
 def test_refusals_and_what_the_passages_lack_are_left_out():
     assert texts("Unable to answer based on given passages. The passages do not mention the price.") == []
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The exact mechanism is not fully explained in the given passages.",
+        "However, there is no direct mention of the price in this passage.",
+        "* None mentioned in the passages.",
+        "The passages do not mention the price, such as the cost of oil.",
+    ],
+)
+def test_what_passages_lack_is_no_claim_however_it_is_put(response):
+    assert texts(response) == []
+
+
+def test_a_clause_that_says_what_is_lacking_leaves_the_clause_before_it():
+    response = "Passage 2 describes how to cut the bread, but it does not mention how hot the oven is."
+    assert texts(response) == ["Passage 2 describes how to cut the bread,"]
+
+
+def test_a_negated_statement_about_the_world_is_a_claim():
+    response = "These raffles are not included in the ticket price."
+    assert texts(response) == [response]
+
+
+def test_a_bare_reference_is_no_claim():
+    assert texts("Milk foams well when warm; (Passage 3)") == ["Milk foams well when warm; (Passage 3)"]
+    assert texts("(Passage 3)\nPassages 1, 2 and 3.") == []
 
 
 def test_list_under_a_statement_of_lack_is_left_out_up_to_the_next_sentence():
