@@ -28,6 +28,7 @@ from pipeline.gather_evidence import index_context
 from schemas.records import Passage
 
 TEXTS = (1, 2, 4)
+DEFAULT_TEXTS = 2  # of the engine
 _LEFT_OUT = 4  # every fourth word, on average
 Asked = tuple[tuple[Passage, ...], str, int]
 
@@ -72,7 +73,7 @@ def measure(file: Path, retriever: Path | None, most: int, window: int, people: 
         "searches": {},
     }
     for name, embedder in searches.items():
-        for texts in TEXTS:
+        for texts in TEXTS if embedder is None else (DEFAULT_TEXTS,):  # articles are embedded anew for each
             gatherer = Gatherer(OpenModel(None, token_bound, window, 3, embedder), texts)
             found = gatherer.gather([asked for asked, _ in made])
             recall = sum(holds(evidence, text) for evidence, (_, text) in zip(found, made, strict=True)) / len(made)

@@ -1,20 +1,20 @@
 """The engine `nli` against a plain loop over CrossEncoder.predict per record: same scores, processor time.
 
-    python -m benchmarks.nli_throughput [--model FOLDER] [--records 12] [--rounds 3] [--json]
+    python -m benchmarks.nli_throughput [--model FOLDER] [--ragtruth DIR] [--records 12] [--rounds 3] [--json]
 
 Without --model: a BERT in the shape of MiniLM-L6 (6 layers, 384 wide) with random weights and a WordPiece tokenizer
-trained on the records; what is measured does not depend on the weights. Two corpora: made-up texts, six responses
-to a context, whose claims all differ; and the same with every second response repeating another, as samples of a
-confident model do. The plain loop asks, record by record, about the very pairs that the engine makes. Both run in
-turns in one thread; the figures are medians of processor time, their ratio, and the largest difference between the
-scores. On one core both are bound by the same matrix products: what is left to gain there is padding, repeated
-pairs and the overhead per call. On a GPU small batches leave most of the device idle; that is not measured here.
+trained on the records; what is measured does not depend on the weights. Corpora: made-up texts with one response to
+a context, whose pairs all differ; made-up texts with six responses to a context, as a policy is sampled for
+training, which share sentences; and with --ragtruth real responses of several models. The plain loop asks, record
+by record, about the very pairs that the engine makes. Both run in turns in one thread; the figures are medians of
+processor time, their ratio, and the largest difference between the scores (the engine keeps four digits). On one
+core both are bound by the same matrix products: what is left to gain there is pairs that are asked twice, padding,
+and the overhead per call. On a GPU small batches leave most of the device idle; that is not measured here.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import json
 import statistics
@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.synthetic_corpus import groups
+from benchmarks.lexical_data import read_ragtruth
+from benchmarks.synthetic_corpus import RESPONSES_PER_GROUP, groups
 from pipeline.engines.nli.loading import OpenModel, open_model
 from pipeline.engines.nli.scoring import Pair
 from pipeline.engines.nli.settings import Compute, NliSettings
@@ -39,14 +40,26 @@ Asked = list[tuple[Sample, tuple[Claim, ...]]]
 CPU = Compute(device="cpu", threads=1)
 
 
-def make_corpus(records: int, repeated: bool) -> Asked:
-    """Made-up records with their claims; when `repeated`, every second response is that of the record before it."""
+def one_response_each(records: int) -> list[Sample]:
+    """Made-up records of as many contexts: no claim is asked twice."""
+    made = list(groups(RESPONSES_PER_GROUP * records))
+    return [sample_from_json(own[0], source="made up", source_row=1, default_id=None) for own in made]
+
+
+def six_responses_each(records: int) -> list[Sample]:
+    """Made-up records, six to a context; many repeat its sentences word for word, and so each other."""
     made = itertools.chain.from_iterable(groups(records))
-    samples = [
-        sample_from_json(one, source="made up", source_row=at, default_id=None) for at, one in enumerate(made, 1)
-    ]
-    if repeated:
-        samples = [dataclasses.replace(one, response=samples[at - at % 2].response) for at, one in enumerate(samples)]
+    return [sample_from_json(one, source="made up", source_row=1, default_id=None) for one in made]
+
+
+def of_ragtruth(folder: Path, records: int) -> list[Sample]:
+    """The first records of RAGTruth, prompt group by prompt group: responses of several models to one context."""
+    samples = sorted(read_ragtruth(folder), key=lambda one: one.group_id)
+    return samples[:records]
+
+
+def with_claims(samples: Sequence[Sample]) -> Asked:
+    """The records with the claims of the extractor `rules`."""
     return [(sample, RulesExtractor().extract(sample)) for sample in samples]
 
 
@@ -134,17 +147,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="folder of a three-way classifier; default: MiniLM's shape, random")
     parser.add_argument("--records", type=int, default=12)
+    parser.add_argument("--ragtruth", type=Path, help="folder: response.jsonl and source_info.jsonl")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     figures = {}
     with tempfile.TemporaryDirectory() as scratch:
         corpora = {
-            "all claims differ": make_corpus(arguments.records, False),
-            "half repeated": make_corpus(arguments.records, True),
+            "one response to a context": with_claims(one_response_each(arguments.records)),
+            "six responses to a context": with_claims(six_responses_each(arguments.records)),
         }
-        texts = [passage.text for sample, _ in corpora["all claims differ"] for passage in sample.context]
-        texts += [sample.response or "" for sample, _ in corpora["all claims differ"]]
+        if arguments.ragtruth:
+            corpora["RAGTruth QA"] = with_claims(of_ragtruth(arguments.ragtruth, arguments.records))
+        samples = [sample for asked in corpora.values() for sample, _ in asked]
+        texts = [passage.text for sample in samples for passage in sample.context]
+        texts += [sample.response or "" for sample in samples]
         model = arguments.model or make_model(Path(scratch) / "model", texts)
         verifier = NliVerifier(NliSettings(str(model), precision="float32", refine=False), CPU)
         verifier.setup()
