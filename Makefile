@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint constraints
+.PHONY: demo test lint constraints audit
 
 demo: $(STAMP)
 	rm -rf demo-output
@@ -35,3 +35,9 @@ $(STAMP): pyproject.toml constraints.txt
 # Write constraints.txt again from what is installed, after a deliberate upgrade.
 constraints:
 	$(BIN)/pip freeze --exclude-editable --exclude balto | sed 's/+cpu$$//' > constraints.txt
+
+# Known holes of the pinned versions, from the public advisory service: needs a network, so it is no part of `make test`.
+audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt

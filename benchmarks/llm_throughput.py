@@ -61,7 +61,8 @@ async def plain(base_url: str, in_flight: int, requests: int) -> tuple[float, fl
     http = openai.DefaultAioHttpClient(limits=limits)
     response_format: Any = {"type": "json_schema", "json_schema": {"name": "v", "schema": SCHEMA, "strict": True}}
 
-    async with openai.AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0, http_client=http) as client:
+    patience = {"max_retries": 0, "timeout": 120.0}  # as ours has; the package's 5 s to connect fail on a busy machine
+    async with openai.AsyncOpenAI(base_url=base_url, api_key="none", http_client=http, **patience) as client:
 
         async def work(numbers: Iterator[int]) -> None:
             for number in numbers:

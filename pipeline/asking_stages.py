@@ -172,6 +172,7 @@ class _AskingDoFn(beam.DoFn):
     def start_bundle(self) -> None:
         self._exchange = _Exchange(self._service.call_soon, self._answer)
         self._under_way = 0
+        self._place: tuple[Any, Any] = (GlobalWindow().max_timestamp(), GlobalWindow())
 
     def process(
         self, element: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
@@ -179,6 +180,7 @@ class _AskingDoFn(beam.DoFn):
         while self._under_way >= self.most:
             yield self._next()
         self._under_way += 1
+        self._place = (timestamp, window)
         self._exchange.submit(_Record(element, timestamp, window))
         while self._exchange.has_done():
             yield self._next()
@@ -188,8 +190,8 @@ class _AskingDoFn(beam.DoFn):
             yield self._next()
         used = self._count_usage()
         if used and not self.transport.ledger:
-            window = GlobalWindow()
-            yield TaggedOutput(USAGE, WindowedValue(used, window.max_timestamp(), (window,)))
+            timestamp, window = self._place  # of a record of this bundle: every output of a stage is windowed alike
+            yield TaggedOutput(USAGE, WindowedValue(used, timestamp, (window,)))
 
     def _next(self) -> Any:
         """The next record that is done, as an output. Raises what ends the run, after the calls under way are kept."""

@@ -61,7 +61,7 @@ def _spaced(line: str) -> str:
 
 def test_commands_of_the_readme_have_the_options_it_names():
     command: Any = typer.main.get_command(balto.app)
-    lines = re.findall(r"^    (?:\$ )?balto (\w+) ([^#\n]*)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    lines = re.findall(r"^    (?:\$ )?balto ([\w-]+) ([^#\n]*)", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert {name for name, _ in lines} == set(command.commands)
     for name, words in lines:
         known = {option for param in command.commands[name].params for option in param.opts}

@@ -7,7 +7,7 @@ token, its loss times 0), because FSDP gathers weights in collectives that every
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,12 @@ from trainer.logprobs import TokenLogprobs
 
 @dataclass(frozen=True)
 class Ranks:
-    """Who we are. device: of this rank."""
+    """Who we are. device: of this rank.   local: number of this rank on its machine."""
 
     rank: int
     size: int
     device: torch.device
+    local: int = 0
 
     @property
     def is_first(self) -> bool:
@@ -48,6 +49,19 @@ class Ranks:
         """Whether any rank says so."""
         return bool(self.sum(torch.tensor(float(flag))).item())
 
+    def from_first(self, make: Callable[[], bytes]) -> bytes:
+        """What `make` gives on rank 0, on every rank; it is called there only."""
+        if self.size == 1:
+            return make()
+        made = torch.frombuffer(bytearray(make()), dtype=torch.uint8) if self.is_first else torch.empty(0)
+        size = torch.tensor([len(made)], device=self.device)
+        dist.broadcast(size, 0)
+        data = torch.empty(int(size), dtype=torch.uint8, device=self.device)
+        if self.is_first:
+            data.copy_(made)
+        dist.broadcast(data, 0)
+        return data.cpu().numpy().tobytes()
+
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self.size > 1:
@@ -63,7 +77,7 @@ def join_ranks() -> Ranks:
         torch.cuda.set_device(device)
     if size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Ranks(rank, size, device)
+    return Ranks(rank, size, device, local)
 
 
 def leave_ranks() -> None:
@@ -72,12 +86,11 @@ def leave_ranks() -> None:
         dist.destroy_process_group()
 
 
-def place_policy(scorer: TokenLogprobs, ranks: Ranks, compile_blocks: bool = False) -> None:
+def place_policy(scorer: TokenLogprobs, ranks: Ranks, compiled: bool = False) -> None:
     """Move the policy to this rank's device: whole on one rank, in shards (FSDP2, one unit per block) on several."""
     blocks = transformer_blocks(scorer)
-    if compile_blocks:
-        for block in blocks:
-            block.compile()
+    if compiled:
+        compile_blocks(scorer)
     if ranks.size == 1:
         scorer.to(ranks.device)
         return
@@ -90,6 +103,12 @@ def place_policy(scorer: TokenLogprobs, ranks: Ranks, compile_blocks: bool = Fal
         fully_shard(block, **options)
     # embeddings, last norm and head stay gathered from the forward to the backward: the chunked head reads them twice
     fully_shard(scorer, reshard_after_forward=False, **options)
+
+
+def compile_blocks(scorer: TokenLogprobs, backend: str = "inductor") -> None:
+    """torch.compile of every decoder layer, its attention left out; one graph for rows of all lengths."""
+    for block in transformer_blocks(scorer):
+        block.compile(dynamic=True, backend=backend)
 
 
 def transformer_blocks(scorer: TokenLogprobs) -> list[nn.Module]:

@@ -12,28 +12,28 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from trainer.config import TrainConfig, to_yaml
 from trainer.distributed import Ranks
-from trainer.policy import Policy
+from trainer.inputs import Inputs
 
 MODEL: Final = "model"
 
 
 def export_model(
-    run: Path, policy: Policy, config: TrainConfig, metrics: Mapping[str, float], steps: int, ranks: Ranks
+    run: Path, inputs: Inputs, config: TrainConfig, metrics: Mapping[str, float], steps: int, ranks: Ranks
 ) -> Path:
     """Write RUN/model, replacing an older one; every rank calls it, rank 0 writes. Returns the folder.
 
     With LoRA it holds the adapters and the name of their base, else the whole model; weights are float32 as trained.
     """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights = get_model_state_dict(policy.model, options=options)
+    weights = get_model_state_dict(inputs.policy.model, options=options)
     final = run / MODEL
     if ranks.is_first:
         partial, old = run / f".{MODEL}.partial", run / f".{MODEL}.old.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        model: Any = policy.model
-        policy.scorer.causal_lm.config._attn_implementation = None  # ours is for training; the loader chooses
+        model: Any = inputs.policy.model
+        inputs.policy.scorer.causal_lm.config._attn_implementation = None  # ours is for training; the loader chooses
         model.save_pretrained(partial, state_dict=weights)
-        policy.tokenizer.save_pretrained(partial)
+        inputs.tokenizer.save_pretrained(partial)
         (partial / "README.md").write_text(model_card(config, metrics, steps), encoding="utf-8")
         shutil.rmtree(old, ignore_errors=True)
         if final.exists():  # renamed first: a run that is killed meanwhile leaves no half of a model under its name

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from trainer.attention import packed_mask
+from trainer.attention import SharedPrefix, packed_mask
 from trainer.packing import TokenRows
 
 HEAD_CHUNK_MIB: Final = 64  # one chunk's logits in float32; the head's peak is about four times that
@@ -121,9 +121,12 @@ class TokenLogprobs(nn.Module):
 
     def _hidden_states(self, rows: TokenRows) -> Tensor:
         """(B, L, D) after the body's last norm."""
-        packed = {} if rows.groups is None else {"shared_prefix": rows.groups}
+        packed = {} if rows.groups is None else {"shared_prefix": SharedPrefix(rows.groups)}
         mask = rows.attention_mask if rows.groups is None else packed_mask(rows.input_ids.device)
-        return self.causal_lm.base_model(
+        body = self.causal_lm.base_model
+        if body is self.causal_lm:  # its class names another attribute than it has (Llama 4's text model)
+            body = self.causal_lm.get_decoder()
+        return body(
             input_ids=rows.input_ids,
             position_ids=rows.position_ids,
             attention_mask=mask,

@@ -28,7 +28,6 @@ class Policy:
     """
 
     scorer: TokenLogprobs
-    tokenizer: Any
     fingerprint: str
     window: int
     end_ids: frozenset[int] = frozenset()
@@ -39,6 +38,12 @@ class Policy:
         return self.scorer.model
 
     @property
+    def embeddings(self) -> int:
+        """Rows of the table of token embeddings: ids must be below."""
+        table: Any = self.scorer.causal_lm.get_input_embeddings()
+        return int(table.weight.shape[0])
+
+    @property
     def adapters(self) -> PeftModel | None:
         """peft's model, None when all weights are trained."""
         return self.scorer.model if isinstance(self.scorer.model, PeftModel) else None
@@ -47,7 +52,6 @@ class Policy:
 def load_policy(
     model: str,
     *,
-    tokenizer: str | None = None,
     lora_rank: int = 0,
     lora_alpha: float | None = None,
     frozen_dtype: torch.dtype = torch.float32,
@@ -70,19 +74,18 @@ def load_policy(
         torch.manual_seed(seed)
         trained = add_adapters(loaded, lora_rank, lora_alpha or 2.0 * lora_rank)
     trained.train()
-    return Policy(
-        TokenLogprobs(trained, head_chunk_mib),
-        load_tokenizer(tokenizer or model),
-        fingerprint,
-        window(loaded),
-        end_ids(loaded),
-    )
+    return Policy(TokenLogprobs(trained, head_chunk_mib), fingerprint, window(loaded), end_ids(loaded))
+
+
+def check_folder(model: str) -> None:
+    """Raise ConfigError for what reads as a path and is none, before a library takes it for a hub id."""
+    if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
+        raise ConfigError(f"--model {model}: no such folder")
 
 
 def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A causal language model in evaluation mode, from safetensors."""
-    if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
-        raise ConfigError(f"--model {model}: no such folder")
+    check_folder(model)
     try:
         return AutoModelForCausalLM.from_pretrained(
             model, dtype=dtype, use_safetensors=True, trust_remote_code=False
@@ -117,10 +120,17 @@ def add_adapters(model: PreTrainedModel, rank: int, alpha: float) -> PeftModel:
 
 
 def turn_off_dropout(model: nn.Module) -> None:
-    """Dropout would make the ratio to the reference differ from 1 at step 0, and the gradient depend on the packing."""
+    """Dropout would make the ratio to the reference differ from 1 at step 0, and the gradient depend on the packing.
+
+    Models keep its probability in nn.Dropout, or in a number of their own (`attention_dropout`, `layerdrop`) that they
+    hand to a function.
+    """
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
 
 
 def end_ids(model: PreTrainedModel) -> frozenset[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,24 +14,25 @@ from typing import Final, cast
 import numpy as np
 import torch
 
-from schemas.errors import ShardError
+from schemas.errors import BaltoError, ShardError
 from trainer.batches import CreditOptions, Piece, TokenBatch, collate, deal_credit
 from trainer.config import TrainConfig
 from trainer.data.groups import MicroBatch, StepBatch
-from trainer.data.index import GroupIndex, GroupSplit, split_groups
-from trainer.data.label_sets import LabelSet
+from trainer.data.index import GroupIndex, GroupSplit, index_from_bytes, index_to_bytes, split_groups
 from trainer.data.plan import Plan
 from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, place_policy
 from trainer.gradient import Objective, StepGradient
+from trainer.inputs import Inputs, uses_bfloat16
 from trainer.logprobs import TokenLogprobs, TokenScores
 from trainer.loss import Anchor
 from trainer.policy import Policy
 from trainer.reference import AdapterOff, FrozenCopy, Reference, read_cache, score_all
-from trainer.run_folder import CONFIG
+from trainer.run_folder import INDEX
 from trainer.self_test import choose_layout
 
 log = logging.getLogger("trainer")
+_SAID_EVERY_S: Final = 5.0
 _SELF_TEST_TOKENS: Final = 2048  # packed tokens of the groups that the self-test reads, unless one alone is longer
 
 
@@ -44,22 +46,40 @@ class Data:
     total_steps: int
 
 
-def prepare_data(
-    config: TrainConfig, label_sets: tuple[LabelSet, ...], stream: GroupStream, window: int, ranks: Ranks
-) -> Data:
-    """Measure every group (or read the index kept in the run), split, plan. Rank 0 first, the others read its index."""
-    run = Path(config.out)
-    if not ranks.is_first:
-        ranks.barrier()
-    index = stream.measure(run / "index.npz" if (run / CONFIG).is_file() else None)
-    if ranks.is_first:
-        ranks.barrier()
+def prepare_data(config: TrainConfig, inputs: Inputs, stream: GroupStream, ranks: Ranks) -> Data:
+    """Measure every group (or read the index kept in the run), split, plan. Rank 0 measures for all."""
+    index = _index(Path(config.out) / INDEX, stream, ranks)
+    window = inputs.policy.window
     longest = min(config.max_positions or window, window)
     split = split_groups(index, longest, config.too_long, config.held_out)
     refuse_without_signal(index, split.train, config)
-    plan = Plan(index, split.train, label_sets, config.seed, config.groups_per_step)
+    if config.held_out and not len(split.held_out):
+        log.warning("--held-out %s: too few prompt groups, none falls into that share", config.held_out)
+    plan = Plan(index, split.train, inputs.label_sets, config.seed, config.groups_per_step)
     steps = sum(plan.epoch(epoch).steps for epoch in range(config.epochs))
     return Data(index, split, plan, min(steps, config.max_steps or steps))
+
+
+def _index(stored: Path, stream: GroupStream, ranks: Ranks) -> GroupIndex:
+    """Rank 0 measures, or reads what an earlier start stored; the others get its bytes."""
+    mine: list[GroupIndex] = []
+
+    def measured() -> bytes:
+        last = [time.monotonic()]
+
+        def said(done: int, total: int) -> None:
+            if time.monotonic() - last[0] > _SAID_EVERY_S:
+                last[0] = time.monotonic()
+                log.info("measuring prompt groups: %d of %d row groups", done, total)
+
+        mine.append(stream.measure(stored, said))
+        return index_to_bytes(mine[0]) if ranks.size > 1 else b""
+
+    data = ranks.from_first(measured)
+    index = mine[0] if mine else index_from_bytes(data, stream.key, stream.row_groups)
+    if index is None:
+        raise ShardError("the ranks read other label sets: the folders must hold the same on every machine")
+    return index
 
 
 def refuse_without_signal(index: GroupIndex, train: np.ndarray, config: TrainConfig) -> None:
@@ -87,21 +107,40 @@ def prepare_gradient(
         policy.scorer.to(ranks.device)
     half = uses_bfloat16(config, ranks)
     groups = _first_groups(config, data, stream)
-    layout = choose_layout(policy.scorer, groups, config.layout)  # pyright: ignore[reportArgumentType]
+    try:
+        layout = choose_layout(policy.scorer, groups, config.layout)  # pyright: ignore[reportArgumentType]
+    except torch.OutOfMemoryError as err:
+        longest = max(len(prompt) + max(map(len, responses)) for prompt, responses in groups)
+        raise BaltoError(
+            f"out of memory before the first step, at rows of up to {longest} tokens; use --lora-rank, a smaller model "
+            "or shorter --max-positions"
+        ) from err
     stop_beta = anchor_stop(policy.scorer, stream, config.stop_beta)  # before the reference is copied
-    kind = config.reference if config.reference != "auto" else ("adapter_off" if config.lora_rank else "copy")
-    reference: Reference = AdapterOff(policy.scorer) if kind != "copy" else FrozenCopy(policy.scorer)
+    reference = _reference(config, policy)
     if isinstance(reference, FrozenCopy):
-        place_policy(reference.scorer, ranks)
+        place_policy(reference.scorer, ranks, config.compile)
     place_policy(policy.scorer, ranks, config.compile)
     anchor = cast("Anchor", config.anchor)
     objective = Objective(
         config.clip_low, config.clip_high, config.beta, anchor, config.ratio == "behaviour", stop_beta
     )
-    gradient = StepGradient(policy.scorer, reference, objective, ranks, layout, half)
+    return StepGradient(policy.scorer, reference, objective, ranks, layout, half)
+
+
+def _reference(config: TrainConfig, policy: Policy) -> Reference:
+    """What the config names; for `cached` one without values, until `cached_reference` takes its place."""
+    kind = config.reference if config.reference != "auto" else ("adapter_off" if config.lora_rank else "copy")
     if kind == "cached":
-        gradient.reference = _cached(config, policy, data, stream, gradient)
-    return gradient
+        return _NoReference()
+    return AdapterOff(policy.scorer) if kind == "adapter_off" else FrozenCopy(policy.scorer)
+
+
+class _NoReference:
+    """Zeros: what a step costs beside a reference that is read from disk."""
+
+    def __call__(self, batch: TokenBatch, piece: Piece) -> TokenScores:  # noqa: ARG002
+        zeros = torch.zeros(int(batch.needed.sum()), device=batch.needed.device)
+        return TokenScores(zeros, zeros)
 
 
 def anchor_stop(scorer: TokenLogprobs, stream: GroupStream, stop_beta: float) -> float:
@@ -110,11 +149,6 @@ def anchor_stop(scorer: TokenLogprobs, stream: GroupStream, stop_beta: float) ->
         log.warning("the model's tokenizer has no stop token: there is no choice that --stop-beta could hold")
     scorer.stop_ids = tuple(sorted(stream.stop_ids)) if stop_beta else ()
     return stop_beta if scorer.stop_ids else 0.0
-
-
-def uses_bfloat16(config: TrainConfig, ranks: Ranks) -> bool:
-    """bfloat16 autocast: where asked for, and by default on a GPU."""
-    return config.precision == "bfloat16" or (config.precision == "auto" and ranks.device.type == "cuda")
 
 
 def credit_options(config: TrainConfig) -> CreditOptions:
@@ -155,7 +189,9 @@ def _first_groups(config: TrainConfig, data: Data, stream: GroupStream) -> list[
     return chosen
 
 
-def _cached(config: TrainConfig, policy: Policy, data: Data, stream: GroupStream, gradient: StepGradient) -> Reference:
+def cached_reference(
+    config: TrainConfig, policy: Policy, data: Data, stream: GroupStream, gradient: StepGradient
+) -> Reference:
     """Every group of the label sets once through the policy as it was loaded, or the file of an earlier start."""
     described = f"{policy.fingerprint} {data.index.key} {gradient.half} {policy.scorer.stop_ids}"
     key = hashlib.sha256(described.encode()).hexdigest()[:16]

@@ -67,6 +67,14 @@ class PromptRendering:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A prompt as text, control tokens in it cut; the roles of its messages."""
+
+    text: str
+    roles: tuple[str, ...]
+
+
 def render_prompt(prompt: Prompt, context: Sequence[Passage], tokenizer: Any) -> PromptRendering:
     """`PromptRenderer.render` with a renderer kept per tokenizer (a transformers tokenizer)."""
     return _renderer(tokenizer).render(prompt, context)
@@ -82,14 +90,18 @@ class PromptRenderer:
 
     tokenizer: a transformers tokenizer with a `tokenizers` backend.   template_options: handed to the chat template,
     such as {"enable_thinking": False}.   end_ids: further ids at which the model stops (trainer.policy.end_ids); those
-    that are no control tokens of this tokenizer are left out, because text holds them.
-    stop_id: see PromptRendering.   stop_ids: every id that ends a response.
-    vocabulary: ids are below this number.
+    that are no control tokens of this tokenizer are left out, because text holds them. One of them stops where template
+    and tokenizer name none.   stop_id: see PromptRendering.   stop_ids: every id that ends a response.
+    vocabulary: ids are below this number, and below `embeddings`, the rows of the model's table.
     Raises ConfigError for a tokenizer without backend or a template that renders no conversation.
     """
 
     def __init__(
-        self, tokenizer: Any, template_options: Mapping[str, Any] | None = None, end_ids: Collection[int] = ()
+        self,
+        tokenizer: Any,
+        template_options: Mapping[str, Any] | None = None,
+        end_ids: Collection[int] = (),
+        embeddings: int | None = None,
     ):
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
@@ -97,7 +109,8 @@ class PromptRenderer:
         self._backend = Tokenizer.from_str(backend.to_str())
         self._backend.no_truncation()
         self._backend.no_padding()
-        self.vocabulary = 1 + max(self._backend.get_vocab().values())
+        ids = 1 + max(self._backend.get_vocab().values())
+        self.vocabulary = ids if embeddings is None else min(ids, embeddings)
         self._tokenizer = tokenizer
         self._options = dict(template_options or {})
         self._added = {token.content: i for i, token in self._backend.get_added_tokens_decoder().items()}
@@ -110,13 +123,14 @@ class PromptRenderer:
             self._opening, self._folds_system, closing = self._probe_template()
         self._controls = self._control_tokens(closing)
         unknown = _unknown_id(self._backend)  # special, but what any rare character becomes
-        self._is_control = np.zeros(self.vocabulary, bool)  # (V,) True: never to come out of a text
+        self._is_control = np.zeros(ids, bool)  # (V,) True: never to come out of a text
         self._is_control[[self._added[text] for text in self._controls if self._added[text] != unknown]] = True
         self._control_text = re.compile("|".join(re.escape(text) for text in self._controls) or "(?!)")
         eos = tokenizer.eos_token_id
-        self.stop_id: int | None = next((i for i in self._ids(closing) if self._is_control[i]), eos)
-        further = {i for i in end_ids if i < self.vocabulary and self._is_control[i]}
-        self.stop_ids = frozenset(i for i in (self.stop_id, eos) if i is not None) | further
+        further = [i for i in sorted(end_ids) if i < self.vocabulary and self._is_control[i]]
+        closes = next((i for i in self._ids(closing) if self._is_control[i]), eos)
+        self.stop_id: int | None = closes if closes is not None else next(iter(further), None)
+        self.stop_ids = frozenset([*further, *(i for i in (self.stop_id, eos) if i is not None)])
         self._written: dict[tuple[str, ...], Counter[int]] = {}  # control tokens of the template itself, by roles
 
     def __getstate__(self) -> dict[str, Any]:
@@ -125,20 +139,49 @@ class PromptRenderer:
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the ids of some prompt may change."""
-        parts = [RENDERING_VERSION, fingerprint(self._backend), self._template, self._options, self._prefix]
-        parts += [sorted(self.stop_ids)]
+        """Changes whenever the ids of some prompt, or of what ends a response, may change."""
+        stops = [self.stop_id, sorted(self.stop_ids), self.vocabulary]
+        parts = [RENDERING_VERSION, fingerprint(self._backend), self._template, self._options, self._prefix, stops]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def render(self, prompt: Prompt, context: Sequence[Passage] = ()) -> PromptRendering:
         """The ids in front of a response to `prompt` with `context`. Raises PromptError, one line."""
+        (found,) = self.render_all([(prompt, context)])
+        if isinstance(found, PromptError):
+            raise found
+        return found
+
+    def render_all(self, prompts: Sequence[tuple[Prompt, Sequence[Passage]]]) -> list[PromptRendering | PromptError]:
+        """Many prompts with their contexts, encoded together (on all cores); errors in the places of their prompts."""
+        written = [self._write(prompt, context) for prompt, context in prompts]
+        whole = [one.text for one in written if not isinstance(one, PromptError) and _CUT not in one.text]
+        encoded = iter(self._backend.encode_batch_fast(whole, add_special_tokens=False))
+        found: list[PromptRendering | PromptError] = []
+        for one in written:
+            if isinstance(one, PromptError):
+                found.append(one)
+                continue
+            ids = self._ids(one.text) if _CUT in one.text else next(encoded).ids
+            found.append(self._rendering(one, ids))
+        return found
+
+    def _write(self, prompt: Prompt, context: Sequence[Passage]) -> _Written | PromptError:
         messages = place_context(prompt, context)
         safe = [Message(message.role, self._cut(message.content)) for message in messages]
-        text = self._plain(safe) if self._template is None else self._chat(safe)
-        ids = self._ids(text) if self._template is not None else [*self._prefix, *self._ids(text)]
-        rendered = np.array(ids, np.int32)
-        self._check(rendered, tuple(message.role for message in messages))
-        return PromptRendering(rendered, self.stop_id, text.replace(_CUT, ""))
+        try:
+            text = self._plain(safe) if self._template is None else self._chat(safe)
+        except PromptError as err:
+            return err
+        return _Written(text, tuple(message.role for message in messages))
+
+    def _rendering(self, written: _Written, ids: Sequence[int]) -> PromptRendering | PromptError:
+        prefix = self._prefix if self._template is None else []
+        rendered = np.array([*prefix, *ids] if prefix else ids, np.int32)
+        try:
+            self._check(rendered, written.roles)
+        except PromptError as err:
+            return err
+        return PromptRendering(rendered, self.stop_id, written.text.replace(_CUT, ""))
 
     def _plain(self, messages: Sequence[Message]) -> str:
         if len(messages) == 1 and messages[0].role == "user":
@@ -228,6 +271,9 @@ class PromptRenderer:
             plain = [Message(role, _USER) for role in roles]
             written = self._prefix if self._template is None else self._ids(self._chat(plain))
             self._written[roles] = self._count_controls(np.array(written, np.int32))
+        if len(ids) and ids.max() >= self.vocabulary:
+            token = self._backend.id_to_token(int(ids.max()))
+            raise PromptError(f"its token {token!r} has no embedding in the model")
         excess = self._count_controls(ids) - self._written[roles]
         if excess:
             token = self._backend.id_to_token(next(iter(excess)))

@@ -14,10 +14,12 @@ from schemas.lock import only_run
 from schemas.manifest import remove_partials, write_atomically
 from trainer.checkpoint import FOLDER, TrainState, latest_checkpoint, read_state
 from trainer.config import MAY_CHANGE, TrainConfig, flag, to_yaml
+from trainer.data.index import GroupIndex, save_index
 from trainer.data.label_sets import LabelSet
 from trainer.distributed import Ranks
 
 CONFIG: Final = "config.yaml"
+INDEX: Final = "index.npz"
 LOCK: Final = ".lock"
 # What a run may have written when it is killed before it stores its config.
 _EARLY: Final = re.compile(r"\.lock|index\.npz|reference-[0-9a-f]+\.safetensors|\..*\.partial")
@@ -67,7 +69,8 @@ def start_or_resume(run: Path, identity: Mapping[str, Any]) -> tuple[Path | None
     return checkpoint, state
 
 
-def store_config(run: Path, config: TrainConfig) -> None:
-    """Write the resolved config into the run."""
+def store_run(run: Path, config: TrainConfig, index: GroupIndex) -> None:
+    """Write the resolved config into the run, and the index that every later start plans with."""
     run.mkdir(parents=True, exist_ok=True)
     write_atomically(run / CONFIG, to_yaml(config).encode())
+    save_index(run / INDEX, index)

@@ -61,8 +61,10 @@ def choose_layout(scorer: TokenLogprobs, groups: Sequence[TokenGroup], wanted: L
             if difference <= allowed:
                 log.info("self-test: packed = single within %.2g, padded within %.2g", difference, rounding)
                 return "packed"
+        except torch.OutOfMemoryError:
+            raise
         except (NotImplementedError, ValueError, TypeError, RuntimeError) as err:
-            reason = f"{type(err).__name__}: {str(err).splitlines()[0] if str(err) else ''}"
+            reason = _said(err)
         model.set_attn_implementation(own or "eager")
     log.warning("%s: packed rows are not the same as single ones, using padded rows: %s", type(model).__name__, reason)
     return "padded"
@@ -91,7 +93,13 @@ def _own_logprobs(model: PreTrainedModel, groups: Sequence[TokenGroup], device: 
 
 
 def _padded(scorer: TokenLogprobs, groups: Sequence[TokenGroup], device: torch.device) -> Tensor:
-    return torch.cat([scorer(lay_out([group], "padded").to(device)).logprobs for group in groups])
+    try:
+        return torch.cat([scorer(lay_out([group], "padded").to(device)).logprobs for group in groups])
+    except torch.OutOfMemoryError:
+        raise
+    except (NotImplementedError, AttributeError, ValueError, TypeError, RuntimeError) as err:
+        name = type(scorer.causal_lm).__name__
+        raise ConfigError(f"{name}: this architecture is not supported ({_said(err)})") from err
 
 
 def _tolerance(model: PreTrainedModel, padded: Tensor, single: Tensor) -> float:
@@ -100,6 +108,11 @@ def _tolerance(model: PreTrainedModel, padded: Tensor, single: Tensor) -> float:
         padded.device.type
     )
     return (HALF_PRECISION_FLOOR if half else FLOOR) * size
+
+
+def _said(err: Exception) -> str:
+    """The kind of an exception and its first line."""
+    return f"{type(err).__name__}: {(str(err).strip().splitlines() or [''])[0][:200]}"
 
 
 def _difference(ours: Tensor, theirs: Tensor) -> float:

@@ -22,19 +22,25 @@ from schemas.errors import BaltoError
 from trainer.batches import deal_credit, needed_piece
 from trainer.checkpoint import TrainState, load_checkpoint, prune, save_checkpoint
 from trainer.config import TrainConfig
-from trainer.data.label_sets import check_tokenizer, open_label_sets, parse_source
 from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, join_ranks, leave_ranks
 from trainer.evaluate import evaluate
 from trainer.export import export_model
 from trainer.gradient import Divisors, StepGradient
+from trainer.inputs import open_inputs
 from trainer.loss import step_metrics
 from trainer.metrics import MetricsLog, ProgressLine, StepClock
 from trainer.optimizer import learning_rate, make_optimizer, update
-from trainer.policy import Policy, load_policy
-from trainer.prepare import Data, credit_options, held_out_steps, prepare_data, prepare_gradient
-from trainer.prompts import PromptRenderer
-from trainer.run_folder import check_run_folder, hold_run_folder, identity, start_or_resume, store_config
+from trainer.policy import Policy
+from trainer.prepare import (
+    Data,
+    cached_reference,
+    credit_options,
+    held_out_steps,
+    prepare_data,
+    prepare_gradient,
+)
+from trainer.run_folder import check_run_folder, hold_run_folder, identity, start_or_resume, store_run
 
 log = logging.getLogger("trainer")
 
@@ -55,29 +61,23 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
 
 def _train(config: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
-    label_sets = open_label_sets([parse_source(one) for one in config.labels], config.verify)
-    policy = load_policy(
-        config.model,
-        tokenizer=config.tokenizer,
-        lora_rank=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        frozen_dtype=torch.bfloat16 if config.precision != "float32" and ranks.device.type == "cuda" else torch.float32,
-        checkpoint_activations=config.checkpoint_activations,
-        head_chunk_mib=config.head_chunk_mib,
-        seed=config.seed,
+    inputs = open_inputs(config, ranks)
+    policy = inputs.policy
+    checkpoint, state = start_or_resume(
+        run, identity(config, policy.fingerprint, inputs.renderer.fingerprint, inputs.label_sets)
     )
-    check_tokenizer(label_sets, policy.tokenizer, config.tokenizer or config.model)
-    renderer = PromptRenderer(policy.tokenizer, end_ids=policy.end_ids)
-    checkpoint, state = start_or_resume(run, identity(config, policy.fingerprint, renderer.fingerprint, label_sets))
-    with GroupStream(label_sets, renderer, config.workers) as stream, _asked_to_stop() as asked:
-        data = prepare_data(config, label_sets, stream, policy.window, ranks)
+    with GroupStream(inputs.label_sets, inputs.renderer, config.workers) as stream, _asked_to_stop() as asked:
+        data = prepare_data(config, inputs, stream, ranks)
         gradient = prepare_gradient(config, policy, data, stream, ranks)
+        if ranks.is_first:
+            store_run(run, config, data.index)
+        if config.reference == "cached":
+            gradient.reference = cached_reference(config, policy, data, stream, gradient)
         optimizer = make_optimizer(policy.model, config.weight_decay)
         if checkpoint is not None:
             load_checkpoint(checkpoint, policy.model, optimizer, ranks)
             log.info("resuming at step %d from %s", state.step, checkpoint)
         if ranks.is_first:
-            store_config(run, config)
             prune(run, config.keep)
         started = state.step
         with _written_by_first(ranks, run, started) as written:
@@ -85,7 +85,7 @@ def _train(config: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         if checkpoint is None or state.step > started:  # a finished run that is started again has nothing new
             save_checkpoint(run, policy.model, optimizer, state, ranks, config.keep)
         finished = state.step >= data.total_steps
-        folder = export_model(run, policy, config, metrics, state.step, ranks) if finished else None
+        folder = export_model(run, inputs, config, metrics, state.step, ranks) if finished else None
     return {
         "out": str(run),
         "steps": state.step,

@@ -43,14 +43,9 @@ class Verifier(Protocol):
 
 
 @runtime_checkable
-class BatchVerifier(Protocol):
+class BatchVerifier(Verifier, Protocol):
     """A verifier that is fastest on many records at once: `verify_many` gives for each what `verify` would."""
 
-    name: str
-    prompt_version: str
-
-    def setup(self) -> None: ...
-    def teardown(self) -> None: ...
     def verify_many(self, asked: Sequence[tuple[Sample, tuple[Claim, ...]]]) -> list[tuple[Claim, ...]]: ...
 
 
@@ -134,8 +129,8 @@ def make_verifier(
         from pipeline.engines.llm.verification import LlmVerifier
 
         return LlmVerifier(llm.model, delimiter_key, llm.context_window, llm.claims_per_call, llm.canaries)
-    if name.startswith(NLI) and nli is not None:
+    if name.startswith(NLI):
         from pipeline.engines.nli.verifier import NliVerifier
 
-        return NliVerifier(nli, compute)
+        return NliVerifier(nli or NliSettings(name.removeprefix(NLI)), compute)
     raise ConfigError(f"--verifier {name}: there is no such engine; known: {', '.join(VERIFIERS)}")

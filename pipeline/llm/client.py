@@ -22,7 +22,15 @@ import openai
 import orjson
 
 from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
-from pipeline.llm.endpoint import JSON_OBJECT, JSON_SCHEMA, Endpoint, EndpointError, request_options, resolve_key
+from pipeline.llm.endpoint import (
+    JSON_OBJECT,
+    JSON_SCHEMA,
+    NO_KEY,
+    Endpoint,
+    EndpointError,
+    request_options,
+    resolve_key,
+)
 from pipeline.llm.replies import Failure, read_completion, read_refused
 
 FIRST_WAIT_S: Final = 0.5  # before the second attempt; doubles with every further one
@@ -63,9 +71,10 @@ class ChatClient:
 
     def __init__(self, endpoint: Endpoint, in_flight: int):
         self.endpoint = endpoint
+        self._key = resolve_key(endpoint)
         self.openai = openai.AsyncOpenAI(
             base_url=endpoint.base_url,
-            api_key=resolve_key(endpoint),
+            api_key=self._key,
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(timeout=endpoint.timeout_s, follow_redirects=False),
         )
@@ -95,6 +104,8 @@ class ChatClient:
             return Failure(f"the reply has more than {MAX_REPLY_BYTES} bytes", again=False)
         if response.status == 200:
             return read_completion(content)
+        # Servers that repeat the key that they refuse are known; what they say goes into logs and label sets.
+        content = content.replace(self._key.encode(), b"[the key]") if self._key != NO_KEY else content
         return read_refused(response.status, response.headers, content, time.time())
 
     async def get_json(self, path: str) -> dict[str, Any]:

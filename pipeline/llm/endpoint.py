@@ -23,6 +23,7 @@ TEXT: Final = "text"
 ANSWER_FORMS: Final = (JSON_SCHEMA, JSON_OBJECT, TEXT)
 
 DEFAULT_KEY: Final = "OPENAI_API_KEY"
+NO_KEY: Final = "none"  # local servers ask for no key, the client for any
 SECRET_PREFIX: Final = "gcp-secret:"  # noqa: S105  # where a secret lies, not one
 _SECRET: Final = re.compile(r"projects/[^/]+/secrets/[^/]+/versions/[^/]+")
 # Fields of a request that are ours to set; --request-options may add any other.
@@ -120,7 +121,7 @@ def resolve_key(endpoint: Endpoint) -> str:
     if key:
         return key
     if endpoint.is_loopback:
-        return "none"  # local servers ask for no key, the client for any
+        return NO_KEY
     raise ConfigError(
         f"no API key for {endpoint.base_url}: set the environment variable {endpoint.api_key}, "
         "or name another one with --api-key-env"

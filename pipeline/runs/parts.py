@@ -132,11 +132,12 @@ def show_progress(what: str, total: int | None) -> Iterator[None]:
 def _draw(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:
     if stop.wait(SHOW_AFTER_S):
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    counted = (TextColumn("{task.fields[seen]}"),) if total is None else (MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), *counted)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(what, total=total, seen="")
         while not stop.wait(0.2):
-            bar.update(task, completed=counter.value)
+            bar.update(task, completed=counter.value, seen=f"{counter.value:,}" if counter.value else "")
 
 
 def _log(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:

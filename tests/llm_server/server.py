@@ -100,8 +100,9 @@ class LlmServer:
         if self.keep:
             self.received.append(Received(request.method, request.path, dict(request.headers), body))
         key = self.behaviour.api_key
-        if key and request.headers.get("Authorization") != f"Bearer {key}":
-            return error(401, "Incorrect API key provided", "invalid_api_key")
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if key and given != key:
+            return error(401, f"Incorrect API key provided: {given}", "invalid_api_key")
         if request.path in ("/props", "/api/ps"):
             return self._told_window(request.path)
         path = request.path.removeprefix("/v1")

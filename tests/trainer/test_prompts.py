@@ -51,6 +51,22 @@ def test_stop_token_is_what_closes_an_assistant_turn(style):
     assert TOKENIZERS[style].eos_token_id in renderer.stop_ids
 
 
+def test_end_of_the_model_stops_where_template_and_tokenizer_name_none():
+    plain = wrap(byte_level_bpe(), ["<end>"], [])
+    end = plain.convert_tokens_to_ids("<end>")
+    renderer = PromptRenderer(plain, end_ids=(end, 5))  # 5 is a letter
+    assert (renderer.stop_id, renderer.stop_ids) == (end, {end})
+    assert renderer.fingerprint != PromptRenderer(plain).fingerprint
+
+
+def test_prompt_token_without_an_embedding_is_refused():
+    tokenizer = wrap(byte_level_bpe(), [], ["<new>"])
+    renderer = PromptRenderer(tokenizer, embeddings=len(tokenizer) - 1)
+    assert renderer.vocabulary == len(tokenizer) - 1
+    with pytest.raises(PromptError, match="'<new>' has no embedding in the model"):
+        renderer.render("a <new> word")
+
+
 def test_text_of_a_chatml_prompt_written_out():
     text = render_prompt(QUESTION, PASSAGES[:1], TOKENIZERS["ChatML"]).text
     assert text == (

@@ -26,7 +26,11 @@ from trainer import optimizer, prepare
 from trainer import train as train_module
 from trainer.checkpoint import latest_checkpoint
 from trainer.config import to_yaml
+from trainer.data.index import load_index
+from trainer.data.stream import GroupStream
+from trainer.distributed import Ranks
 from trainer.gradient import StepGradient
+from trainer.inputs import open_inputs
 from trainer.metrics import read_metrics
 from trainer.train import train
 
@@ -83,6 +87,35 @@ def test_probability_moves_from_unsupported_to_supported_tokens(name, labels, tm
     loaded = AutoModelForCausalLM.from_pretrained(summary["model"])
     tokenizer = AutoTokenizer.from_pretrained(summary["model"])
     assert loaded(**tokenizer("It was", return_tensors="pt")).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_dropout_of_the_model_is_off(layout, labels, tmp_path):
+    folder = model_folder(tmp_path / "model")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"attention_dropout": 0.5}))
+    train(tiny_config(folder, labels, tmp_path / "run", max_steps=1, layout=layout))
+    (first,) = curve(tmp_path / "run")
+    assert (first["mean_ratio"], first["rms_log_ratio"]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
+def test_bfloat16_starts_at_ratio_one_and_moves_the_same_way(options, unbroken, model, labels, tmp_path):
+    summary = train(tiny_config(model, labels, tmp_path / "run", held_out=0.2, precision="bfloat16", **options))
+    first = curve(tmp_path / "run")[0]
+    assert (first["mean_ratio"], first["rms_log_ratio"]) == (1.0, 0.0)
+    assert summary["metrics"]["log_ratio_supported"] > 0 > summary["metrics"]["log_ratio_unsupported"]
+    if not options:  # the gradient of the same weights: 8 bits of every product
+        assert first["grad_norm"] == pytest.approx(curve(unbroken)[0]["grad_norm"], rel=0.05)
+
+
+def test_a_run_keeps_what_it_measured_from_its_first_start(unbroken, model, labels):
+    """So that a row group that goes bad later shifts nothing; and a resumed run does not measure again."""
+    inputs = open_inputs(tiny_config(model, labels, Path("none")), Ranks(0, 1, torch.device("cpu")))
+    with GroupStream(inputs.label_sets, inputs.renderer, 0) as stream:
+        stored = load_index(unbroken / "index.npz", stream.key, stream.row_groups)
+    assert stored is not None
+    assert len(stored.entries) == 24
 
 
 def test_final_model_is_the_trained_one_and_says_how_it_was_made(unbroken, model):

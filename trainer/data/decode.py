@@ -7,19 +7,20 @@ group that cannot be read as a whole raises ShardError and is quarantined by the
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.errors import ShardError
 from schemas.records import CUT, FINISH_REASON, Message, Passage
 from trainer.data.groups import PromptGroup, ResponseRow
 from trainer.data.label_sets import TRAINING_COLUMNS, RowGroup, first_line
-from trainer.prompts import PromptError, PromptRenderer
+from trainer.prompts import Prompt, PromptError, PromptRenderer
 
 OPEN_FILES = 16  # kept open per process: consecutive row groups come from a few shards
 
@@ -57,14 +58,21 @@ def decode_row_group(
     """
     table = _read(row_group, TRAINING_COLUMNS)
     bounds = group_bounds(table["group_id"])
-    ids, labels, logprobs = (_lists(table[name]) for name in ("token_ids", "token_labels", "behaviour_logprobs"))
-    _check(row_group, renderer.vocabulary, ids, labels, logprobs)
-    columns = _Columns(table, ids, labels, logprobs)
-    starts = bounds[:-1] if first_rows is None else np.asarray(first_rows)
-    ends = dict(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
-    if missing := [row for row in starts.tolist() if row not in ends]:
+    starts = bounds[:-1] if first_rows is None else np.asarray(first_rows, np.int64)
+    if missing := np.setdiff1d(starts, bounds[:-1]).tolist():
         raise ShardError(f"{row_group.place}: no prompt group begins at row {missing[0]}; the shard was altered")
-    return [_group(columns, start, ends[start], renderer, row_group.source, weight) for start in starts.tolist()]
+    ends = bounds[1:][np.searchsorted(bounds[:-1], starts)]
+    responses = _responses(row_group, table, renderer)
+    firsts = table.select(("group_id", "prompt", "messages", "context")).take(starts)
+    rendered = renderer.render_all(list(zip(_prompts(firsts), _contexts(firsts["context"]), strict=True)))
+    return [
+        RefusedGroup(group_id, str(found))
+        if isinstance(found, PromptError)
+        else PromptGroup(group_id, found.prompt_ids, tuple(responses[start:end]), row_group.source, weight)
+        for group_id, found, start, end in zip(
+            firsts["group_id"].to_pylist(), rendered, starts.tolist(), ends.tolist(), strict=True
+        )
+    ]
 
 
 def read_group_ids(row_group: RowGroup) -> tuple[list[str], np.ndarray]:
@@ -119,58 +127,51 @@ def _check(row_group: RowGroup, vocabulary: int, ids: _Lists, labels: _Lists, lo
         raise ShardError(f"{row_group.place}: a token id outside the model's vocabulary of {vocabulary}")
 
 
-class _Columns:
-    """The columns of a row group, by row."""
-
-    def __init__(self, table: pa.Table, ids: _Lists, labels: _Lists, logprobs: _Lists):
-        self.token_ids, self.labels, self.logprobs = ids, labels, logprobs
-        self.ids, self.group_ids = table["id"].to_pylist(), table["group_id"]
-        self.prompts, self.messages, self.contexts = table["prompt"], table["messages"], table["context"]
-        self.was_cut = [dict(meta or ()).get(FINISH_REASON) == CUT for meta in table["meta"].to_pylist()]
-        self.supported = table["n_supported"].to_numpy()
-        self.unsupported = table["n_unsupported"].to_numpy() + table["n_contradicted"].to_numpy()
-
-    def prompt(self, row: int) -> str | tuple[Message, ...]:
-        messages = self.messages[row].as_py()
+def _prompts(table: pa.Table) -> Iterator[Prompt]:
+    """The prompt of every row: chat messages where there are any, else its text."""
+    for text, messages in zip(table["prompt"].to_pylist(), table["messages"].to_pylist(), strict=True):
         if messages is None:
-            return self.prompts[row].as_py() or ""
-        return tuple(Message(message["role"] or "user", message["content"] or "") for message in messages)
-
-    def context(self, row: int) -> tuple[Passage, ...]:
-        return tuple(Passage("", passage["text"] or "") for passage in self.contexts[row].as_py())
+            yield text or ""
+        else:
+            yield tuple(Message(message["role"] or "user", message["content"] or "") for message in messages)
 
 
-def _group(
-    columns: _Columns, start: int, end: int, renderer: PromptRenderer, source: int, weight: float
-) -> PromptGroup | RefusedGroup:
-    group_id = columns.group_ids[start].as_py()
-    try:
-        rendering = renderer.render(columns.prompt(start), columns.context(start))
-    except PromptError as err:
-        return RefusedGroup(group_id, str(err))
-    responses = tuple(_response(columns, row, renderer) for row in range(start, end))
-    return PromptGroup(group_id, rendering.prompt_ids, responses, source, weight)
+def _contexts(column: pa.ChunkedArray) -> Iterator[tuple[Passage, ...]]:
+    for passages in column.to_pylist():
+        yield tuple(Passage("", passage["text"] or "") for passage in passages)
 
 
-def _response(columns: _Columns, row: int, renderer: PromptRenderer) -> ResponseRow:
-    stored = columns.token_ids[row]
-    ends = len(stored) > 0 and int(stored[-1]) in renderer.stop_ids
-    added = [] if ends or renderer.stop_id is None or columns.was_cut[row] else [renderer.stop_id]
-    token_ids = np.concatenate([stored, added]).astype(np.int32)
-    labels = np.zeros(len(token_ids), np.int8)
-    old_logprobs = np.full(len(token_ids), np.nan, np.float32)
-    labels[: len(stored)] = columns.labels[row]
-    if columns.logprobs.present[row]:
-        given = columns.logprobs[row]
-        old_logprobs[: len(stored)] = np.where(np.isfinite(given) & (given <= 0), given, np.nan)
-    if ends:
-        labels[-1] = 0
-    return ResponseRow(
-        columns.ids[row],
-        token_ids,
-        labels,
-        old_logprobs,
-        has_stop=ends or bool(added),
-        claims_supported=int(columns.supported[row]),
-        claims_unsupported=int(columns.unsupported[row]),
+def _responses(row_group: RowGroup, table: pa.Table, renderer: PromptRenderer) -> list[ResponseRow]:
+    """All responses of a row group, their arrays views of a few long ones: nothing is done token by token."""
+    ids, labels, logprobs = (_lists(table[name]) for name in ("token_ids", "token_labels", "behaviour_logprobs"))
+    _check(row_group, renderer.vocabulary, ids, labels, logprobs)
+    first, last = ids.bounds[0], ids.bounds[-1]
+    bounds, lengths = ids.bounds - first, ids.lengths()
+    stored = ids.values[first:last].astype(np.int32, copy=False)
+    ends = bounds[1:]
+    has_end = lengths > 0
+    has_end[has_end] = np.isin(stored[ends[has_end] - 1], list(renderer.stop_ids))
+    reasons: Any = pc.call_function("map_lookup", [table["meta"]], pc.MapLookupOptions(FINISH_REASON, "last"))
+    was_cut = pc.call_function("equal", [reasons, CUT]).fill_null(False)
+    added = ~has_end & ~was_cut.to_numpy(zero_copy_only=False) & (renderer.stop_id is not None)
+    at = ends[added]
+    token_ids = np.insert(stored, at, renderer.stop_id or 0)
+    given = np.insert(labels.values[labels.bounds[0] : labels.bounds[-1]].astype(np.int8, copy=False), at, 0)
+    old = np.insert(_known_logprobs(logprobs, lengths), at, np.nan)
+    bounds = bounds + np.concatenate([[0], np.cumsum(added)])
+    given[bounds[1:][has_end] - 1] = 0
+    starts, stops = bounds[:-1].tolist(), bounds[1:].tolist()
+    supported = table["n_supported"].to_pylist()
+    unsupported = (table["n_unsupported"].to_numpy() + table["n_contradicted"].to_numpy()).tolist()
+    rows = zip(
+        *(table["id"].to_pylist(), starts, stops, (has_end | added).tolist(), supported, unsupported), strict=True
     )
+    return [ResponseRow(name, token_ids[a:b], given[a:b], old[a:b], has, s, u) for name, a, b, has, s, u in rows]
+
+
+def _known_logprobs(logprobs: _Lists, lengths: np.ndarray) -> np.ndarray:
+    """(all stored tokens,) float32; NaN where a row has none, and for what is no log-probability."""
+    known = np.full(int(lengths.sum()), np.nan, np.float32)
+    given = logprobs.values[logprobs.bounds[0] : logprobs.bounds[-1]].astype(np.float32, copy=False)
+    known[np.repeat(logprobs.present, lengths)] = np.where(np.isfinite(given) & (given <= 0), given, np.nan)
+    return known

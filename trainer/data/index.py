@@ -173,17 +173,30 @@ def split_groups(index: GroupIndex, max_positions: int, too_long: str = "drop", 
 
 def save_index(path: Path, index: GroupIndex) -> None:
     """Write the index into one file, atomically."""
+    write_atomically(path, index_to_bytes(index))
+
+
+def index_to_bytes(index: GroupIndex) -> bytes:
+    """The index as a file or another rank gets it."""
     buffer = io.BytesIO()
     row_groups = [dataclasses.asdict(one) for one in index.row_groups]
     about = json.dumps({"key": index.key, "row_groups": row_groups, "problems": index.problems})
     np.savez_compressed(buffer, entries=index.entries, about=np.frombuffer(about.encode(), np.uint8))
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load_index(path: Path, key: str, row_groups: Sequence[RowGroup]) -> GroupIndex | None:
     """The stored index, or None when there is none of these label sets under this rendering. Nothing is unpickled."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        return index_from_bytes(path.read_bytes(), key, row_groups)
+    except OSError:
+        return None
+
+
+def index_from_bytes(data: bytes, key: str, row_groups: Sequence[RowGroup]) -> GroupIndex | None:
+    """The index of `index_to_bytes`, or None when it is damaged or of other label sets or another rendering."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             entries, about = stored["entries"], json.loads(stored["about"].tobytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

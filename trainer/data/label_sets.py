@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ TRAINING_COLUMNS: Final = (
     *("behaviour_logprobs", "n_supported", "n_contradicted", "n_unsupported", "meta"),
 )
 _CHUNK_BYTES: Final = 1 << 20
+_HASHED_AT_ONCE: Final = 4  # files
 _verified: dict[tuple[str, int, int], str] = {}  # (path, bytes, modified) -> sha256, so that a file is hashed once
 
 
@@ -88,13 +90,18 @@ def _open(folder: Path, weight: float, source: int, verify: bool) -> LabelSet:
     row_groups: list[RowGroup] = []
     for shard in manifest.shards:
         path = folder / shard.path
-        _check_file(path, shard, verify)
+        _check_size(path, shard)
+    if verify:  # hashing waits for the disk and leaves Python's lock
+        with ThreadPoolExecutor(_HASHED_AT_ONCE) as pool:
+            list(pool.map(lambda shard: _check_bytes(folder / shard.path, shard), manifest.shards))
+    for shard in manifest.shards:
+        path = folder / shard.path
         rows = _row_counts(path, shard)
         row_groups += [RowGroup(source, str(path), index, count) for index, count in enumerate(rows)]
     return LabelSet(folder, manifest, weight, tuple(row_groups))
 
 
-def _check_file(path: Path, shard: ShardEntry, verify: bool) -> None:
+def _check_size(path: Path, shard: ShardEntry) -> None:
     try:
         stat = path.stat()
     except FileNotFoundError as err:
@@ -104,8 +111,10 @@ def _check_file(path: Path, shard: ShardEntry, verify: bool) -> None:
             f"{path}: {stat.st_size} bytes, the manifest says {shard.bytes}; it was altered or copied in part, "
             "so label or copy the label set again"
         )
-    if not verify:
-        return
+
+
+def _check_bytes(path: Path, shard: ShardEntry) -> None:
+    stat = path.stat()
     key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns)
     if key not in _verified:
         _verified[key] = _sha256(path)

@@ -61,9 +61,8 @@ class Plan:
         groups_per_step: int,
         window: int = WINDOW,
     ):
-        for name, value in (("--groups-per-step", groups_per_step), ("--window", window)):
-            if value < 1:
-                raise ConfigError(f"{name} {value}: must be at least 1")
+        if groups_per_step < 1:
+            raise ConfigError(f"--groups-per-step {groups_per_step}: must be at least 1")
         if seed < 0:
             raise ConfigError(f"--seed {seed}: must not be negative")
         self.index = index

@@ -19,7 +19,7 @@ import numpy as np
 from schemas.errors import ShardError
 from trainer.data.decode import RefusedGroup
 from trainer.data.groups import PromptGroup, StepBatch
-from trainer.data.index import GroupIndex, Measured, index_key, join_measured, load_index, save_index
+from trainer.data.index import GroupIndex, Measured, index_key, join_measured, load_index
 from trainer.data.label_sets import LabelSet, RowGroup
 from trainer.data.plan import GroupOrder, Plan, file_order
 from trainer.data.reading import Reading, result_of
@@ -60,20 +60,22 @@ class GroupStream:
         """End the reader processes; nothing can be read afterwards."""
         self._pool.close()
 
+    @property
+    def key(self) -> str:
+        """Names the index of these label sets under this rendering."""
+        return index_key(self.label_sets, self._renderer)
+
     def measure(self, cache: Path | None = None, on_progress: Callable[[int, int], None] | None = None) -> GroupIndex:
-        """The index of all groups: read from `cache` when it is of these label sets, else measured and stored there.
+        """The index of all groups: read from the file `cache` when it is of these label sets, else measured.
 
         on_progress: called with (row groups measured, row groups).
         """
-        key = index_key(self.label_sets, self._renderer)
-        stored = None if cache is None else load_index(cache, key, self.row_groups)
+        stored = None if cache is None else load_index(cache, self.key, self.row_groups)
         if stored is not None:
             return stored
-        index = join_measured(self._measured(on_progress), self.row_groups, key)
+        index = join_measured(self._measured(on_progress), self.row_groups, self.key)
         for place, reason in itertools.islice(index.problems.items(), 10):
             log.warning("%s: left out: %s", place, reason)
-        if cache is not None:
-            save_index(cache, index)
         return index
 
     def _measured(self, on_progress: Callable[[int, int], None] | None) -> Iterator[Measured]:

@@ -35,7 +35,8 @@ class ReaderPool:
         self._executor: ProcessPoolExecutor | None = None
         if workers > 0:
             spawn = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=(renderer,))
+            arguments = (renderer, _threads(workers))
+            self._executor = ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=arguments)
 
     def decode(
         self, row_group: RowGroup, weight: float, first_rows: list[int]
@@ -68,7 +69,7 @@ def reader_died() -> BaltoError:
     """One line for a reader process that the system or a person killed."""
     return BaltoError(
         "a process that reads the label set died (out of memory, or killed); the same command goes on, "
-        "and fewer --workers or a smaller --window need less memory"
+        "and fewer --workers need less memory"
     )
 
 
@@ -81,8 +82,14 @@ def _done(work: Callable[[], Result]) -> Future[Result]:
     return future
 
 
-def _start(renderer: PromptRenderer) -> None:
+def _threads(workers: int) -> int:
+    """Threads with which one reader encodes prompts: this machine's cores shared by all readers of all ranks."""
+    return max((os.cpu_count() or 1) // (workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))), 1)
+
+
+def _start(renderer: PromptRenderer, threads: int) -> None:
     global _renderer
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # read when the tokenizer first encodes a batch
     _renderer = renderer
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from transformers.cache_utils import DynamicCache
 
 from schemas.errors import ConfigError
 from schemas.records import CUT, STOPPED
+from trainer.generation.kv_cache import roomy_cache
 
 _COMPACT_BELOW: Final = 0.75  # share of rows still going at which the finished ones leave the batch
 
@@ -171,7 +171,7 @@ class _Decoder:
             ids[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask[row, longest - len(prompt) : longest] = 1
         self._prompt_ids, self._mask = ids.to(model.device), mask.to(model.device)
-        self._cache = DynamicCache(config=model.config)
+        self._cache = roomy_cache(model.config)
 
     def prefill(self) -> torch.Tensor:
         """Logits after the prompts, every prompt's G times: (R, V)."""

@@ -145,7 +145,6 @@ def test_evaluation_takes_the_same_groups_in_file_order():
     ("change", "message"),
     [
         ({"per_step": 0}, "--groups-per-step 0"),
-        ({"window": 0}, "--window 0"),
         ({"seed": -1}, "--seed -1"),
         ({"weights": [0.01]}, "less than one prompt group"),
     ],
