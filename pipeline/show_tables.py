@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 NOTES = {
     "scores": "means over prompts; low, high: their 95 % bootstrap interval; formulas in docs/statistics.md",
     "against the base": "paired: every prompt against itself in the base",
-    "against people": "RAGTruth's metric, in percent; flawed: responses in which people marked something",
+    "against people": "RAGTruth's metric of the labels, in percent; flawed: responses in which people marked something",
+    "verdicts against people": "the same of all verdicts, those that are too doubtful for a label among them",
     "agreement of label sets": "kappa: Cohen's, agreement beyond what chance would give",
     "length and faithfulness": "faithfulness: supported claims over claims with a verdict, mean over responses",
     "prompt groups": "balanced training finds something in groups with both labels only",

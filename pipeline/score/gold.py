@@ -1,7 +1,8 @@
 """Labels against people: the official RAGTruth metric of a label set whose records carry gold spans.
 
-Gold: a record's `gold_spans`. Predicted: its `label_spans` of label -1, which is what training would see. Records that
-nobody annotated (gold_spans null) are left out. Source: RAGTruth, arXiv 2401.00396; see span_overlap.py.
+Gold: a record's `gold_spans`. Predicted, either its `label_spans` of label -1, which is what training sees, or what the
+verdicts call wrong, doubtful ones among them (`pipeline.weigh_scores`). Records that nobody annotated (gold_spans null)
+are left out. Source: RAGTruth, arXiv 2401.00396; see span_overlap.py.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import polars as pl
 from pipeline.score.bootstrap import RESAMPLES, SEED, interval
 from pipeline.score.span_overlap import prf
 from pipeline.stats.columns import by_columns
+from schemas.records import CONTRADICTED, UNSUPPORTED
 
 BATCH_ROWS = 20_000
+WRONG_VERDICTS: Final = (CONTRADICTED, UNSUPPORTED)
 LEVELS: Final = ("response", "span")
 _ROW = "#row"
 _CHARACTERS = ("gold", "predicted", "shared")
@@ -24,8 +27,10 @@ _RESPONSES = ("gold_responses", "predicted_responses", "shared_responses")
 GOLD_SUMS: Final = ("responses", *_CHARACTERS, *_RESPONSES)
 
 
-def gold_counts(labels: pl.LazyFrame, by: Sequence[str] = ()) -> pl.DataFrame:
+def gold_counts(labels: pl.LazyFrame, by: Sequence[str] = (), verdicts: bool = False) -> pl.DataFrame:
     """One row per prompt (and value of `by`) that has annotated responses: what the metric adds up.
+
+    verdicts: predicted are the error spans of claims without support, or else their spans; otherwise the label spans.
 
     responses; gold, predicted, shared: characters in the union of the spans; gold_responses, predicted_responses,
     shared_responses: responses with any such character, and with both kinds.
@@ -33,7 +38,8 @@ def gold_counts(labels: pl.LazyFrame, by: Sequence[str] = ()) -> pl.DataFrame:
     columns = {"group_id": pl.col("group_id"), **by_columns(labels, by)}
     chosen = labels.filter(pl.col("gold_spans").is_not_null()).select(
         *(expr.alias(name) for name, expr in columns.items()),
-        *(pl.col(name).alias(f"#{name}") for name in ("gold_spans", "label_spans")),
+        pl.col("gold_spans").alias("#gold_spans"),
+        (_wrong_spans() if verdicts else _negative_spans()).alias("#predicted"),
     )
     keys = list(dict.fromkeys([*by, "group_id"]))
     counted = [chosen.limit(0).collect()]
@@ -44,7 +50,7 @@ def gold_counts(labels: pl.LazyFrame, by: Sequence[str] = ()) -> pl.DataFrame:
 def _counted(batch: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     rows = batch.with_row_index(_ROW)
     gold = disjoint(spans_of(rows, "#gold_spans"))
-    predicted = disjoint(spans_of(rows, "#label_spans").filter(pl.col("label") == -1))
+    predicted = disjoint(spans_of(rows, "#predicted"))
     parts = {"gold": covered(gold), "predicted": covered(predicted), "shared": overlap(gold, predicted)}
     for name, part in parts.items():
         rows = rows.join(part.rename({"characters": name}), on=_ROW, how="left")
@@ -59,6 +65,20 @@ def _counted(batch: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
         *(pl.col(name).sum() for name in _CHARACTERS),
         *(expr.sum().cast(pl.Int64).alias(name) for name, expr in with_any.items()),
     )
+
+
+def _negative_spans() -> pl.Expr:
+    """Spans labelled -1, as a list column."""
+    return pl.col("label_spans").list.filter(pl.element().struct.field("label") == -1)
+
+
+def _wrong_spans() -> pl.Expr:
+    """Spans that verdicts call wrong, as a list column."""
+    claim = pl.element()
+    named, whole = claim.struct.field("error_spans"), claim.struct.field("spans")
+    wrong = pl.col("claims").list.filter(claim.struct.field("verdict").is_in(WRONG_VERDICTS))
+    spans = wrong.list.eval(pl.when(named.list.len() > 0).then(named).otherwise(whole).explode())
+    return spans.list.drop_nulls()
 
 
 def spans_of(rows: pl.DataFrame, column: str) -> pl.DataFrame:

@@ -53,6 +53,7 @@ def score_tables(
     counts = gold_counts(labels, by)
     if len(counts):
         tables["against people"] = _gold(counts, (), drawing)
+        tables["verdicts against people"] = _gold(gold_counts(labels, verdicts=True), (), drawing)
     if len(counts) and by:
         tables[f"against people by {', '.join(by)}"] = _gold(counts, by, drawing)
     tables["agreement of label sets"] = pairwise_agreement([*folders, *against])

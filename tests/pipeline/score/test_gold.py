@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.label_tokens import label_draft
 from pipeline.score import gold_counts, gold_scores, score_tables
+from pipeline.stages import Draft
 from pipeline.stats import scan_labels
+from pipeline.weigh_scores import NeutralBand
+from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, GoldSpan, Passage, Sample, Span
+from schemas.tokens import load_tokenizer
 from tests.pipeline.label_sets import row, write_label_set
 
 
@@ -98,3 +103,23 @@ def test_official_metric_on_ragtruth(tmp_path):
     ]
     assert len(sets) == 257
     assert measured(str(out)) == official(sets)
+
+
+def test_verdicts_are_scored_with_the_claims_that_are_too_doubtful_for_a_label(tmp_path):
+    sample = Sample("r", "g", "?", (Passage("p", "x"),), "x" * 12, gold_spans=(GoldSpan(0, 6, "k"),))
+    claims = (
+        Claim("1", "t", spans=(Span(0, 4),), error_spans=(Span(2, 4),), verdict=CONTRADICTED, status=OK, score=0.6),
+        Claim("2", "t", spans=(Span(5, 8),), verdict=UNSUPPORTED, status=OK, score=0.6),
+        Claim("3", "t", spans=(Span(8, 12),), verdict=SUPPORTED, status=OK, score=0.9),
+    )
+    labelled = label_draft(Draft(sample, claims), load_tokenizer("bytes"), "neutral", band=NeutralBand(0.4, 0.7))
+    labels = scan_labels([write_label_set(tmp_path / "x", [labelled])])
+    found = gold_counts(labels, verdicts=True).row(0, named=True)
+    assert (found["gold"], found["predicted"], found["shared"]) == (6, 2 + 3, 2 + 1)
+    assert gold_counts(labels).row(0, named=True)["predicted"] == 0
+    assert set(score_tables([str(tmp_path / "x")])) >= {"against people", "verdicts against people"}
+
+
+def test_a_response_without_wrong_claims_is_predicted_clean(tmp_path):
+    labels = scan_labels([write_label_set(tmp_path / "x", [row("r1", "g1", "s", "++++", gold="xx..")])])
+    assert gold_counts(labels, verdicts=True).row(0, named=True)["predicted"] == 0
