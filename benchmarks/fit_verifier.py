@@ -19,14 +19,15 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.fit_lexical import deal_folds
-from benchmarks.lexical_data import read_ragtruth
+from benchmarks.fit_lexical import clause_model, deal_folds
+from benchmarks.lexical_data import clause_rows, read_biographies, read_ragtruth
+from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.nli.trained import CLAIM, TOKEN_MAX, TOKEN_MEAN, WORDS, Calibration, TrainedVerifier, named_words
 from pipeline.engines.nli.training.calibrate import calibration_error, fit_calibration
 from pipeline.engines.nli.training.examples import FINE, UNKNOWN, WRONG, Example, LabelledClaim, marked_share
@@ -113,12 +114,12 @@ def train_parts(
     return tuple(parts)
 
 
-def score_parts(parts: tuple[str, ...], test: Sequence[Example], folder: Path, options: TrainOptions) -> list[Scored]:
+def score_parts(
+    parts: tuple[str, ...], test: Sequence[Example], folder: Path, options: TrainOptions, lexical: LexicalVerifier
+) -> list[Scored]:
     """The features of every claim and character of `test`."""
-    from pipeline.engines.lexical import LexicalVerifier
-
     draft = TrainedVerifier(parts, options.window, (), 1.0, LexicalVerifier.name, {})
-    values, _, _, characters = score_held_out(draft, test, folder, options)
+    values, _, _, characters = score_held_out(draft, test, folder, options, lexical)
     remaining = iter(values)
     return [Scored(one, [next(remaining) for _ in one.claims], own) for one, own in zip(test, characters, strict=True)]
 
@@ -174,11 +175,22 @@ def cross_validated(scored: list[Scored], folds: np.ndarray, features: tuple[str
     return {**Overlaps(*counts.T).summary(), "calibration_error": calibration_error(probabilities, wrong)}
 
 
+def lexical_fits(examples: Sequence[Example], factscore: Path | None) -> Callable[[set[str]], LexicalVerifier]:
+    """Gives the lexical verifier fitted without some contexts; the shipped constants have seen them all."""
+    rows = clause_rows([one.sample for one in examples])
+    records = [json.loads(line) for line in factscore.read_text("utf-8").splitlines()] if factscore else []
+    biographies = clause_rows(read_biographies(records)) if records else None
+    return lambda contexts: LexicalVerifier(
+        clause_model(rows, biographies, ~np.isin(rows.groups, list(contexts)), seed=0)
+    )
+
+
 def measure(arguments: argparse.Namespace, options: TrainOptions) -> dict[str, Any]:
     """All figures."""
     started = time.process_time()
     examples = ragtruth_examples(read_ragtruth(arguments.ragtruth))
     groups = np.array([one.sample.group_id for one in examples])
+    lexical_without = lexical_fits(examples, arguments.factscore)
     folds = deal_folds(groups, arguments.deal, arguments.folds)
     scored: list[Scored | None] = [None] * len(examples)
     with tempfile.TemporaryDirectory() as scratch:
@@ -193,9 +205,9 @@ def measure(arguments: argparse.Namespace, options: TrainOptions) -> dict[str, A
                 training = [examples[at] for at in np.flatnonzero(folds != number).tolist()]
                 places = np.flatnonzero(folds == number).tolist()
                 parts = train_parts(training, bases, Path(folder), options)
-                for at, one in zip(
-                    places, score_parts(parts, [examples[at] for at in places], Path(folder), options), strict=True
-                ):
+                test = [examples[at] for at in places]
+                found = score_parts(parts, test, Path(folder), options, lexical_without({*groups[places].tolist()}))
+                for at, one in zip(places, found, strict=True):
                     scored[at] = one
             log.info("fold %d | %.0f CPU s", number, time.process_time() - started)
     done = [one for one in scored if one is not None]

@@ -36,7 +36,7 @@ from pipeline.runs.label import Resources, run_label
 from schemas.rows import from_table
 from schemas.samples import sample_to_json
 from trainer.attention import use_shared_prefix_attention
-from trainer.config import TrainConfig
+from trainer.config import make_config
 from trainer.data.groups import PromptGroup
 from trainer.data.label_sets import open_label_sets
 from trainer.data.stream import GroupStream
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--samples", type=int, default=16, help="per prompt")
-    parser.add_argument("--credit", default="balanced")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further options of balto train")
     args = parser.parse_args()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(1)
@@ -175,9 +175,9 @@ def main() -> None:
         make_labels(args.corpus, args.groups, base, labels)
         groups = read_groups(labels, base)
         fitted = fit(base, groups, args.passes)
-        options = {"epochs": args.epochs, "lr": args.lr, "groups_per_step": 4, "save_every": 0, "workers": 0}
-        config = TrainConfig((str(labels),), str(base), str(out), warmup_steps=2, credit=args.credit, **options)
-        steps = train(config)["steps"]
+        options = {"epochs": args.epochs, "lr": args.lr, "groups_per_step": 4, "warmup_steps": 2, "workers": 0}
+        options |= {"labels": [str(labels)], "model": str(base), "out": str(out), "save_every": 0}
+        steps = train(make_config(options | dict(one.split("=", 1) for one in args.set)))["steps"]
         ratios = log_ratios(base, out / "model", groups)
         before, after = (sample_lengths(model, groups, args.samples) for model in (base, out / "model"))
     print(f"{len(groups)} prompt groups, base at {fitted:.2f} per token, {steps} steps of balto train")

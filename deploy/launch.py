@@ -8,32 +8,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
-OURS = (
-    "format",
-    "labels",
-    "extractor",
-    "verifier",
-    "tokenizer",
-    "conflicts",
-    "num_shards",
-    "model",
-    "base_url",
-    "api_key_env",
-    "claims_per_call",
-    "context_window",
-    "canaries",
-    "concurrency",
-    "requests_per_minute",
-    "tokens_per_minute",
-    "cache",
-    "cache_password_env",
-    "request_timeout_s",
-    "answer_form",
-    "out",
-)
-FLAGS = ("overwrite", "cache_required")
+import typer
+
+from balto import app
+from balto import main as balto_main
+
 LABEL_SOURCES = ("claims", "gold")
+
+
+@cache
+def options() -> dict[str, Any]:
+    """The options of `balto label` by the names that parameters have: with underscores."""
+    command: Any = typer.main.get_command(app)
+    words = {word: one for one in command.commands["label"].params for word in one.opts if word.startswith("--")}
+    return {word.removeprefix("--").replace("-", "_"): one for word, one in words.items()}
 
 
 def words_of(parameters: Sequence[str]) -> list[str]:
@@ -46,19 +37,17 @@ def words_of(parameters: Sequence[str]) -> list[str]:
             corpora += [one.strip() for one in value.split(",") if one.strip()]
         elif name == "labels" and value not in LABEL_SOURCES:
             words.append(f"--label={value}")  # the labels of the job in the cloud: Beam takes them by this name too
-        elif name in OURS:
-            words.append(f"--{name.replace('_', '-')}={value}")
-        elif name in FLAGS:
+        elif name not in options():
+            words.append(parameter)
+        elif options()[name].is_flag:
             words += [f"--{name.replace('_', '-')}"] if value.lower() == "true" else []
         else:
-            words.append(parameter)
+            words.append(f"--{name.replace('_', '-')}={value}")
     return ["label", *corpora, *words]
 
 
 def main() -> None:
     """Run the command."""
-    from balto import main as balto_main
-
     sys.argv = ["balto", *words_of(sys.argv[1:])]
     balto_main()
 

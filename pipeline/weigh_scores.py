@@ -21,7 +21,11 @@ NONE: Final = "none"
 
 @dataclass(frozen=True, slots=True)
 class NeutralBand:
-    """Claims whose P(supported) lies strictly between `low` and `high` are doubtful."""
+    """An unsupported claim is sure up to P(supported) = `low`, a supported one from `high` on; else it is doubtful.
+
+    So a claim between the two is doubtful whatever its verdict, and one beyond them if its verdict is the other one:
+    a verifier whose border lies above `high` calls claims unsupported that it believes.
+    """
 
     low: float
     high: float
@@ -31,7 +35,9 @@ class NeutralBand:
 
     def is_doubtful(self, claim: Claim) -> bool:
         """Whether the claim has a verdict that is too uncertain to label tokens with."""
-        return claim.score is not None and claim.verdict is not None and self.low < claim.score < self.high
+        if claim.score is None or claim.verdict is None:
+            return False
+        return claim.score < self.high if claim.verdict == SUPPORTED else claim.score > self.low
 
 
 def read_band(text: str, of_verifier: tuple[float, float] | None) -> NeutralBand | None:

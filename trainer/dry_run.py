@@ -1,6 +1,6 @@
 """`balto train --dry-run`: what would be learnt from, what a step costs, and what looks wrong. Nothing is written.
 
-The cost is measured, not guessed: the first step's gradient is computed once.
+The cost is measured, not guessed: the gradients of the first step and of the largest group are computed once.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from trainer.data.groups import PromptGroup, StepBatch
 from trainer.data.index import GroupIndex
 from trainer.data.stream import GroupStream
 from trainer.distributed import join_ranks
-from trainer.gradient import Divisors
+from trainer.gradient import Divisors, StepGradient
 from trainer.inputs import open_inputs
-from trainer.metrics import peak_memory_bytes
+from trainer.metrics import duration, peak_memory_bytes
 from trainer.prepare import Data, credit_options, prepare_data, prepare_gradient
 
 SHOWN_GROUPS: Final = 2
@@ -48,7 +48,8 @@ def dry_run(config: TrainConfig, console: Console | None = None) -> None:
         for line in sizes(config, data):
             console.print(line)
         gradient = prepare_gradient(config, policy, data, stream, ranks)
-        console.print(_cost(config, data, first, gradient))
+        for line in _cost(config, data, stream, first, gradient):
+            console.print(line)
         for warning in warnings_about(data, config):
             console.print(Text(f"warning: {warning}", style="yellow"))
 
@@ -98,19 +99,31 @@ def sizes(config: TrainConfig, data: Data) -> list[str]:
     ]
 
 
-def _cost(config: TrainConfig, data: Data, first: StepBatch, gradient: Any) -> str:
-    credit = credit_options(config)
-    dealt = [deal_credit(batch.groups, credit) for batch in first.micro_batches]
+def _cost(config: TrainConfig, data: Data, stream: GroupStream, first: StepBatch, gradient: StepGradient) -> list[str]:
+    """Time of the first step; memory of it and of the largest group, whichever is more."""
     started = time.perf_counter()
-    pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt]
-    gradient.accumulate(pieces, Divisors())
+    _compute(config, first, gradient)
     seconds = time.perf_counter() - started
+    positions = data.split.train
+    largest = positions[[int(np.argmax(data.index.packed_tokens[positions]))]]
+    for batch in stream.held_out(data.index, largest, config.micro_tokens, 1):
+        _compute(config, batch, gradient)
     trained = sum(weight.numel() for weight in gradient.scorer.parameters() if weight.requires_grad)
     memory = (peak_memory_bytes() + 8 * trained) / 2**30  # AdamW's two moments come with the first update
-    return (
-        f"measured on the first step: {seconds:.2f} s per step with {gradient.layout} rows, about "
-        f"{seconds * data.total_steps / 60:.1f} minutes in all, {memory:.2f} GiB; {trained} trained weights"
-    )
+    return [
+        f"measured: {seconds:.2f} s for the first step with {gradient.layout} rows, about "
+        f"{duration(seconds * data.total_steps)} in all; {memory:.2f} GiB with the largest group of "
+        f"{int(data.index.packed_tokens[largest][0])} packed tokens",
+        f"{trained} trained weights",
+    ]
+
+
+def _compute(config: TrainConfig, step: StepBatch, gradient: StepGradient) -> None:
+    """The gradient of a step, thrown away."""
+    credit = credit_options(config)
+    dealt = [deal_credit(batch.groups, credit) for batch in step.micro_batches]
+    gradient.accumulate([needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt], Divisors())
+    gradient.scorer.zero_grad(set_to_none=True)
 
 
 def warnings_about(data: Data, config: TrainConfig) -> list[str]:
@@ -133,6 +146,10 @@ def warnings_about(data: Data, config: TrainConfig) -> list[str]:
     if left_out > MAX_LEFT_OUT * len(data.index.entries):
         counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in data.split.left_out.items() if count)
         found.append(f"{left_out} of {len(data.index.entries)} groups are left out: {counts}")
+    if config.held_out and not len(data.split.held_out):
+        found.append("no group is held out: nothing will be evaluated but the steps themselves")
+    if config.warmup_steps >= data.total_steps:
+        found.append(f"the learning rate never reaches its peak: lower --warmup-steps below {data.total_steps}")
     if data.total_steps < SHORT_RUN:
         found.append(f"{data.total_steps} steps are few: lower --groups-per-step or raise --epochs")
     return found

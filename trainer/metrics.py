@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import resource
 import sys
 import time
@@ -41,8 +42,12 @@ class MetricsLog:
             self._events.close()
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """kind: `train` or `eval`; a record holds it, the step and the values. On disk when this returns."""
-        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        """kind: `train` or `eval`; a record holds it, the step and the values. On disk when this returns.
+
+        A value that is not finite (of a skipped step) is null: JSON has no other word for it.
+        """
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"kind": kind, "step": step, **finite}) + "\n")
         self._file.flush()
         if self._events is not None:
             for name, value in values.items():
@@ -102,11 +107,19 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 class ProgressLine:
     """One line per step on standard error: rewritten in place on a terminal, appended elsewhere."""
 
     def __init__(self, total_steps: int):
         self._total = total_steps
+        self._mean_seconds = 0.0
         self._on_terminal = sys.stderr.isatty()
 
     def show(self, step: int, values: Mapping[str, float]) -> None:
@@ -115,9 +128,17 @@ class ProgressLine:
         for name, label, form in _SHOWN:
             if name in values:
                 parts.append(f"{label} {format(values[name], form)}")
+        if step < self._total:
+            parts.append(f"{duration(self._seconds(values) * (self._total - step))} left")
         line = " | ".join(parts)
         sys.stderr.write(f"\r\x1b[2K{line}" if self._on_terminal else f"{line}\n")
         sys.stderr.flush()
+
+    def _seconds(self, values: Mapping[str, float]) -> float:
+        """Of a step, the latest ones weighing most."""
+        seconds = values.get("seconds", 0.0)
+        self._mean_seconds = 0.9 * self._mean_seconds + 0.1 * seconds if self._mean_seconds else seconds
+        return self._mean_seconds
 
     def end(self) -> None:
         """Leave the line."""

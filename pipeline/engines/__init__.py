@@ -43,14 +43,9 @@ class Verifier(Protocol):
 
 
 @runtime_checkable
-class BatchVerifier(Protocol):
+class BatchVerifier(Verifier, Protocol):
     """A verifier that is fastest on many records at once: `verify_many` gives for each what `verify` would."""
 
-    name: str
-    prompt_version: str
-
-    def setup(self) -> None: ...
-    def teardown(self) -> None: ...
     def verify_many(self, asked: Sequence[tuple[Sample, tuple[Claim, ...]]]) -> list[tuple[Claim, ...]]: ...
 
 

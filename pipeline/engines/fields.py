@@ -1,4 +1,4 @@
-"""Yes/no fields of a data record in the context ("attributes.OutdoorSeating: no"), and what a response makes of them.
+"""Yes/no fields of a data record in the context ("attributes Outdoor Seating: no"), and what a response makes of them.
 
 Words alone cannot tell "has outdoor seating" from the field's "no": both sides name the same things. A field is found
 in a text by the words of its key run together, so that "takeout", "take-out" and "take out" are one.
@@ -17,18 +17,22 @@ from schemas.records import Passage
 YES: Final = "yes"
 NO: Final = "no"
 UNKNOWN: Final = "not stated"
-_FIELD = re.compile(r"^([\w.]{4,80}): (yes|no|not stated|true|false|null|none)$", re.MULTILINE)
+_FIELD = re.compile(r"^([\w. ]{4,80}): (yes|no|not stated|true|false|null|none)$", re.MULTILINE)
 _VALUES = {"true": YES, "false": NO, "null": UNKNOWN, "none": UNKNOWN}
 _LACKS = word_set("without lack lacks lacking neither nor unavailable isn't aren't doesn't don't")
 _PREDICATES = word_set("is are was were isn't aren't wasn't not unavailable")
-_SHARED_BY = 3  # keys that begin with the same word do not mean it: "RestaurantsDelivery", "RestaurantsTakeOut"
+_SHARED_BY = 3  # so many keys that begin alike do not mean it: "Restaurants Delivery", "Restaurants Take Out", ...
 _MIN_CHARS = 4
 _REACH = 6  # words before the field's name in which a negation is about it
 _REACH_AFTER = 4
 
 
 class Field(NamedTuple):
-    """A key with the value yes, no or not stated. name: its words run together; group: the last word of its parent."""
+    """A key with the value yes, no or not stated.
+
+    name: its words run together.   group: the last word of the object it is in, if a text must name that as well: a
+    garage is not parking, a "parking garage" is.
+    """
 
     name: str
     group: str
@@ -54,15 +58,15 @@ def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
     found = [match.groups() for passage in passages for match in _FIELD.finditer(passage.text)]
     if not found:
         return ()
-    keys = [[tokenize(part).words for part in key.split(".")] for key, _ in found]
-    openings = Counter(key[-1][0] for key in keys if len(key[-1]) > 1)
+    keys = [tuple(tokenize(key).words) for key, _ in found]
+    openings = Counter(key[:length] for key in keys for length in range(1, len(key)))
     fields: list[Field] = []
     for key, (_, value) in zip(keys, found, strict=True):
-        words = key[-1][1:] if openings[key[-1][0]] >= _SHARED_BY and len(key[-1]) > 1 else key[-1]
-        group = key[-2][-1].lower() if len(key) > 2 else ""  # the outermost name groups everything, and says nothing
-        name = "".join(words).lower().removesuffix("s")
-        if len(name) >= _MIN_CHARS:
-            fields.append(Field(name, group, _VALUES.get(value, value)))
+        cut = max((n for n in range(1, len(key)) if openings[key[:n]] >= _SHARED_BY), default=0)
+        name = "".join(key[cut:]).lower().removesuffix("s")
+        is_inner = cut > 1 and key[cut][0].islower() and key[cut - 1][0].isupper()  # "Business Parking garage"
+        if cut and len(name) >= _MIN_CHARS:  # a line on its own that ends in ": yes" may be prose
+            fields.append(Field(name, key[cut - 1].lower() if is_inner else "", _VALUES.get(value, value)))
     return tuple(fields)
 
 

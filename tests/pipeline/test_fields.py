@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.corpora.flatten_object import flatten_object
 from pipeline.engines.fields import Field, mentioned_fields, read_fields
 from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.rules import RulesExtractor
@@ -9,11 +10,24 @@ from pipeline.engines.words import tokenize
 from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, Passage, Sample
 
 RECORD = Passage(
-    "data",
-    "name: Roma Grill\ncategories: Italian, Restaurants\nhours.Monday: 11:0-22:0\n"
-    "attributes.OutdoorSeating: no\nattributes.WiFi: not stated\n"
-    "attributes.RestaurantsTakeOut: yes\nattributes.RestaurantsDelivery: no\nattributes.RestaurantsReservations: yes\n"
-    "attributes.BusinessParking.garage: no\nattributes.BusinessParking.street: yes\nattributes.TV: yes",
+    **next(
+        flatten_object(
+            {
+                "name": "Roma Grill",
+                "categories": "Italian, Restaurants",
+                "hours": {"Monday": "11:0-22:0"},
+                "attributes": {
+                    "OutdoorSeating": False,
+                    "WiFi": None,
+                    "RestaurantsTakeOut": True,
+                    "RestaurantsDelivery": False,
+                    "RestaurantsReservations": True,
+                    "BusinessParking": {"garage": False, "street": True, "lot": False},
+                    "TV": True,
+                },
+            }
+        )
+    )
 )
 
 
@@ -35,6 +49,12 @@ def test_keys_are_read_without_the_opening_that_many_share():
     assert names["garage"] == Field("garage", "parking", "no")
     assert names["wifi"].value == "not stated"
     assert "tv" not in names  # too short to be told from parts of other words
+
+
+def test_keys_with_dots_are_read_as_well():
+    text = "a.OutdoorSeating: true\na.WiFi: null\na.RestaurantsTakeOut: false"
+    assert [field.value for field in read_fields((Passage("p", text),))] == ["yes", "not stated", "no"]
+    assert read_fields((Passage("p", text),))[0].name == "outdoorseating"
 
 
 def test_prose_has_no_fields():

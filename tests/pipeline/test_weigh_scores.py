@@ -55,6 +55,20 @@ def test_a_doubtful_claim_keeps_its_verdict_labels_nothing_and_is_counted():
     assert ([one.verdict for one in row.claims], row.doubtful) == ([UNSUPPORTED] * 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("verdict", "score", "doubtful"),
+    [
+        (UNSUPPORTED, 0.72, True),  # a border above the band: called unsupported, and yet believed
+        (CONTRADICTED, 0.46, True),
+        (SUPPORTED, 0.30, True),
+        (UNSUPPORTED, 0.45, False),
+        (SUPPORTED, 0.70, False),
+    ],
+)
+def test_a_verdict_against_its_own_score_is_doubtful(verdict, score, doubtful):
+    assert NeutralBand(0.45, 0.7).is_doubtful(claim(verdict, score)) is doubtful
+
+
 def test_a_doubtful_claim_is_no_conflict():
     claims = (claim(UNSUPPORTED, 0.6), claim(SUPPORTED, 0.9))
     assert resolve(claims, "neutral").conflicts == 2

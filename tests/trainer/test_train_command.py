@@ -20,7 +20,7 @@ from tests.trainer.tiny_runs import byte_tokenizer, label_folder, model_folder, 
 from trainer import credit, loss, packing
 from trainer.config import CHOICES, TrainConfig, make_config, to_yaml
 from trainer.dry_run import dry_run, printable, runs
-from trainer.metrics import read_metrics
+from trainer.metrics import MetricsLog, duration, read_metrics
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -93,9 +93,26 @@ def test_dry_run_shows_groups_costs_and_warnings_and_writes_nothing(parts, tmp_p
     text = re.sub(r"\x1b\[[\d;]*m", "", shown)
     assert "24 prompt groups to train on, 0 held out; 6 steps of 4 groups" in text
     assert re.search(r"\d+ tokens read per epoch when packed, \d+ when padded", text)
-    assert re.search(r"measured on the first step: \d+\.\d\d s per step with packed rows", text)
+    assert re.search(r"measured: \d+\.\d\d s for the first step with packed rows, about \d+ s in all", text)
+    assert re.search(r"\d\.\d\d GiB with the largest group of \d+ packed tokens", text)
     assert "6 steps are few" in text
     assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_with_a_cached_reference_writes_nothing_either(parts, tmp_path):
+    model, labels = parts
+    console = Console(file=open(os.devnull, "w"))  # noqa: SIM115
+    config = tiny_config(model, labels, tmp_path / "run", reference="cached", held_out=0.001, warmup_steps=6)
+    with console.capture() as shown:
+        dry_run(config, console)
+    assert "no group is held out" in " ".join(shown.get().split())
+    assert "lower --warmup-steps below 6" in " ".join(shown.get().split())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (700, "12 min"), (12600, "3.5 h")])
+def test_duration_is_said_in_a_unit_that_fits(seconds, text):
+    assert duration(seconds) == text
 
 
 def test_dry_run_decodes_characters_of_several_tokens_whole_and_disarms_escapes():
@@ -103,6 +120,12 @@ def test_dry_run_decodes_characters_of_several_tokens_whole_and_disarms_escapes(
     found = [(byte_tokenizer().decode(some), label) for some, label in runs(np.array(ids), np.array(labels))]
     assert found == [("n", 0), ("é", 1)]
     assert printable("\x1b[31mred") == "\\x1b[31mred"
+
+
+def test_value_that_is_not_finite_is_null_in_the_metrics(tmp_path):
+    with MetricsLog(tmp_path, 1) as log:
+        log.write("train", 1, {"loss": float("nan"), "lr": 1.0})
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"kind": "train", "step": 1, "loss": null, "lr": 1.0}\n'
 
 
 def command(*args: object) -> list[str]:

@@ -82,14 +82,20 @@ class NliVerifier:
 
     prompt_version = ""
 
-    def __init__(self, settings: NliSettings, compute: Compute = Compute()):  # noqa: B008  # frozen
+    def __init__(
+        self,
+        settings: NliSettings,
+        compute: Compute = Compute(),  # noqa: B008  # frozen
+        lexical: LexicalVerifier | None = None,
+    ):
         self.settings = settings
         self.compute = compute
+        self.lexical = lexical or LexicalVerifier()  # whose score a trained verifier may use
         self.name = f"nli/1:{PurePath(settings.model).name}@{settings.fingerprint[:12] or 'unseen'}"
         self._opened: OpenModel | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {"settings": self.settings, "compute": self.compute, "name": self.name, "_opened": None}
+        return {**self.__dict__, "_opened": None, "_gatherer": None}
 
     def setup(self) -> None:
         """Load the model. Raises ConfigError when it is not the one that was prepared."""
@@ -163,7 +169,7 @@ class NliVerifier:
                     question.characters = scores
         if opened.trained.lexical == LexicalVerifier.name:
             for (sample, claims), mine in zip(asked, own, strict=True):
-                for question, answer in zip(mine, LexicalVerifier().verify(sample, claims), strict=True):
+                for question, answer in zip(mine, self.lexical.verify(sample, claims), strict=True):
                     question.words = answer.score
 
     def _token_inputs(self, opened: OpenModel, sample: Sample) -> list[TokenInput]:

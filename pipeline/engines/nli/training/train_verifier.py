@@ -100,11 +100,15 @@ def fit_and_calibrate(
 
 
 def score_held_out(
-    draft: TrainedVerifier, examples: Sequence[Example], folder: Path, options: TrainOptions
+    draft: TrainedVerifier,
+    examples: Sequence[Example],
+    folder: Path,
+    options: TrainOptions,
+    lexical: LexicalVerifier | None = None,
 ) -> tuple[list[dict[str, float]], np.ndarray, list[str], list[np.ndarray | None]]:
     """(features of each claim, (N,) that it is not supported, its prompt group, each response's character scores)."""
     opened = open_draft(draft, folder, options)
-    verifier = NliVerifier(NliSettings(model=str(folder), precision="float32"), Compute(device=options.device))
+    verifier = NliVerifier(NliSettings(model=str(folder), precision="float32"), Compute(device=options.device), lexical)
     verifier.use(opened)
     asked = [(one.sample, tuple(labelled.claim for labelled in one.claims)) for one in examples]
     found, characters = verifier.features(asked)
