@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from balto import main as balto_main
+from pipeline.engines.rules import RulesExtractor
 from schemas.manifest import read_manifest
 from tests.llm_server import FAULTS, Behaviour, LlmServer
 from tests.llm_server.claim_answers import answer_by_rule
@@ -167,7 +168,7 @@ def test_a_window_larger_than_the_server_s_is_refused_before_the_corpus_is_touch
 def test_rules_may_find_the_claims_that_the_model_judges(server, tmp_path):
     label(server, SAMPLE, tmp_path / "labels", "--extractor", "rules", "--verifier", "llm")
     manifest = read_manifest(tmp_path / "labels")
-    assert (manifest.engines["extractor"], manifest.engines["verifier"]) == ("rules/1", f"llm:{MODEL}/1")
+    assert (manifest.engines["extractor"], manifest.engines["verifier"]) == (RulesExtractor.name, f"llm:{MODEL}/1")
     assert "extract" not in manifest.usage
 
 

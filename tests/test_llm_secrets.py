@@ -16,6 +16,7 @@ from apache_beam.pipeline import Pipeline
 from redis import Redis
 
 from balto import main as balto_main
+from pipeline.close_label_set import Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus
 from pipeline.graph import label_files
@@ -125,7 +126,7 @@ def test_no_graph_option_or_pickle_holds_the_key(reference, server, tmp_path):
     asking = prepare_asking(Transport(endpoint), tmp_path / "labels", 32_768).over(1, tmp_path / "labels")
     pipeline = Pipeline(runner="FnApiRunner", options=PipelineOptions([]))
     config = LabelConfig(num_shards=1, extractor="llm", verifier="llm", model=MODEL)
-    label_files(pipeline, open_corpus([str(corpus)]), config, str(tmp_path / "labels"), asking)
+    label_files(pipeline, open_corpus([str(corpus)]), config, Closing(str(tmp_path / "labels"), asking=asking))
     places = {
         "proto": pipeline.to_runner_api().SerializeToString(),
         "options": json.dumps(pipeline.options.get_all_options(), default=str).encode(),

@@ -4,5 +4,6 @@ prompts.py   what the model is told, and why so          answers.py   what it ma
 sealed_data.py   how strangers' text travels              windows.py   what fits into one call
 extraction.py    response -> claims                       verification.py   claims -> verdicts
 evidence.py      quotes of the verifier -> places         canaries.py   claims whose answer is known
-re_asking.py     what became of a call                    estimate.py   requests, tokens and cost beforehand
+messages.py      the blocks of one call                    examples.py   what the model is shown
+together.py tally.py   several calls at once; slips        estimate.py   requests, tokens and cost beforehand
 """
