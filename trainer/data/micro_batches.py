@@ -59,7 +59,7 @@ def _halve(batch: list[int], tokens: Sequence[int]) -> Batches:
     halves: Batches = [[], []]
     loads = [0, 0]
     for position in sorted(batch, key=lambda p: (-tokens[p], p)):
-        side = int(loads[1] < loads[0]) if halves[1] or halves[0] else 0
+        side = int((loads[1], len(halves[1])) < (loads[0], len(halves[0])))
         halves[side].append(position)
         loads[side] += tokens[position]
     return halves

@@ -23,6 +23,10 @@ def test_rank_with_fewer_micro_batches_cuts_its_largest():
     assert sorted(len(batches) for batches in dealt) == [2, 2]
 
 
+def test_groups_without_tokens_are_cut_apart_too():
+    assert deal([0, 0, 0, 2, 2, 4], world_size=2, token_budget=1) == [[[5], [0], [1]], [[3], [4], [2]]]
+
+
 def test_rank_without_groups_gets_empty_micro_batches():
     assert deal([4, 3], world_size=3, token_budget=10) == [[[0]], [[1]], [[]]]
     assert deal([], world_size=2, token_budget=10) == [[], []]
