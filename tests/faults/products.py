@@ -72,7 +72,8 @@ def _altered(out: Path, manifest: Manifest) -> list[str]:
     return [
         f"{UNREADABLE}: {entry.path} is not what the manifest says"
         for entry in entries
-        if hashlib.sha256((out / entry.path).read_bytes()).hexdigest() != entry.sha256
+        if not (out / entry.path).is_file()
+        or hashlib.sha256((out / entry.path).read_bytes()).hexdigest() != entry.sha256
     ]
 
 
