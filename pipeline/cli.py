@@ -95,7 +95,7 @@ def label(
     batch_api: llm.BatchApi = False,
     estimate: llm.Estimate = False,
     device: nli.Device = "",
-    batch_tokens: nli.BatchTokens = 16_384,
+    batch_tokens: nli.BatchTokens = 0,
     precision: nli.Precision = "auto",
     evidence_windows: nli.EvidenceWindows = 2,
     retriever: nli.Retriever = "",

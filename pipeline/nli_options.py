@@ -14,7 +14,11 @@ Device = Annotated[
 ]
 BatchTokens = Annotated[
     int,
-    typer.Option("--batch-tokens", help="Of one forward pass; halved where memory is short.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--batch-tokens",
+        help="Of one forward pass; 0: by the device; halved where memory is short.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 Precision = Annotated[
     str,

@@ -192,7 +192,11 @@ def _open_pairs(
     if window < LEAST_WINDOW:
         raise ConfigError(f"model {settings.model}: it takes {window} tokens; at least {LEAST_WINDOW} are needed")
     model.max_seq_length = window
-    return PairScorer(model, head, LengthBatches(compute.batch_tokens)), model.tokenizer, window
+    return (
+        PairScorer(model, head, LengthBatches(compute.batch_tokens_on(choose_device(compute.device)))),
+        model.tokenizer,
+        window,
+    )
 
 
 def load_token_scorer(name: str, folder: Path, compute: Compute, precision: str, window: int) -> TokenScorer:
@@ -208,7 +212,7 @@ def load_token_scorer(name: str, folder: Path, compute: Compute, precision: str,
         model = load(folder, use_safetensors=True, dtype=dtype, **options).to(choose_device(compute.device)).eval()
     if model.config.num_labels != len(TOKEN_LABELS):
         raise ConfigError(f"model {name}: its token classifier has {model.config.num_labels} outputs, not 2")
-    return TokenScorer(model, tokenizer, LengthBatches(compute.batch_tokens), window)
+    return TokenScorer(model, tokenizer, LengthBatches(compute.batch_tokens_on(choose_device(compute.device))), window)
 
 
 def load_cross_encoder(name: str, folder: Path, device: str, precision: str) -> Any:
