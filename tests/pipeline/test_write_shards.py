@@ -45,7 +45,7 @@ def test_report_describes_the_files_it_was_written_after(tmp_path):
     assert report["claims"]["verdict"] == {"contradicted": 3, "supported": 3, "None": 3}
     assert report["claims"]["status"] == {"ok": 6, "unverified: no answer": 3}
     found = {"exact": 6, "folded": 0, "fuzzy": 0, "unmatched": 3}
-    assert report["claims"]["projection"] == {**found, "conflicted": 3, "doubtful": 0}
+    assert report["claims"]["projection"] == {**found, "conflicted": 3, "doubtful": 3}
     assert report["rejected_by"] == {"validate: no response": 1}
     assert pq.read_table(tmp_path / report["rejected"]["path"])["id"].to_pylist() == ["x"]
 
