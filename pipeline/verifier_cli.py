@@ -76,7 +76,12 @@ def _print(notes: dict[str, Any], out: Path) -> None:
         f"{out}: trained on {notes['responses']} responses, calibrated on {notes['held_out_responses']} of others"
     )
     measured = notes["held_out"]
-    if measured:
+    if measured and measured["unsupported"] in (0, measured["claims"]):
+        kind = "unsupported" if measured["unsupported"] == 0 else "supported"
+        typer.echo(
+            f"held-out claims {measured['claims']}, none of them {kind}: what it is worth is not known; label more"
+        )
+    elif measured:
         typer.echo(
             f"held-out claims {measured['claims']}, of them unsupported {measured['unsupported']}: "
             f"F1 {measured['f1']:.2f}, precision {measured['precision']:.2f}, recall {measured['recall']:.2f}, "

@@ -8,13 +8,14 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from schemas.manifest import write_atomically
+from trainer.loss import KINDS
 
 METRICS: Final = "metrics.jsonl"
 EVENTS: Final = "tensorboard"
@@ -70,6 +71,22 @@ def read_metrics(run: Path, kind: str = "train") -> list[dict[str, Any]]:
     """The records of one kind in the order of steps."""
     lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
     return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+def shifts_of_last_epoch(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """By kind of token, the mean log-ratio to the reference over the steps of the last epoch, and how many tokens.
+
+    records: of the kind `train`. Each step was measured before its own update; a single step is a handful of groups.
+    """
+    last = [record for record in records if record["epoch"] == records[-1]["epoch"]]
+    shifts: dict[str, dict[str, float]] = {}
+    for kind in KINDS:
+        name = f"log_ratio_{kind}"  # not there in a step without such a token
+        seen = [(record[f"{kind}_tokens"], record[name]) for record in last if record.get(name) is not None]
+        tokens = sum(count for count, _ in seen)
+        if tokens:
+            shifts[kind] = {"tokens": tokens, "log_ratio": sum(count * ratio for count, ratio in seen) / tokens}
+    return shifts
 
 
 def _event_writer(folder: Path, purge_step: int) -> Any:

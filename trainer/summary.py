@@ -16,6 +16,16 @@ def print_summary(summary: Mapping[str, Any], as_json: bool) -> None:
     sys.stdout.write("\n".join(_lines(summary)) + "\n")
 
 
+def _shifts(summary: Mapping[str, Any]) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Where it was measured, and by kind of token (mean log-ratio to the reference, tokens): held-out groups win."""
+    metrics = summary["metrics"]
+    if "lr" in metrics or not metrics:  # of a training step: a handful of groups
+        found = summary["last_epoch"]
+        return "last epoch", {kind: (one["log_ratio"], one["tokens"]) for kind, one in found.items()}
+    kinds = [name.removeprefix("log_ratio_") for name in metrics if name.startswith("log_ratio_")]
+    return "held-out groups", {kind: (metrics[f"log_ratio_{kind}"], metrics[f"{kind}_tokens"]) for kind in kinds}
+
+
 def _lines(summary: Mapping[str, Any]) -> list[str]:
     metrics = summary["metrics"]
     lines = []
@@ -28,10 +38,9 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
     left_out = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary["left_out"].items() if count)
     if left_out:
         lines.append(f"prompt groups not trained on: {left_out}")
-    for kind in ("supported", "unsupported", "neutral", "stop"):
-        if f"log_ratio_{kind}" in metrics:
-            shift, tokens = metrics[f"log_ratio_{kind}"], metrics[f"{kind}_tokens"]
-            lines.append(f"log-probability of {kind} tokens: {shift:+.3f} on average ({tokens:.0f} tokens)")
+    where, shifts = _shifts(summary)
+    for kind, (shift, tokens) in shifts.items():
+        lines.append(f"log-probability of {kind} tokens: {shift:+.3f} on average ({tokens:.0f} tokens, {where})")
     if "kl" in metrics:
         lines.append(f"KL to the base: {metrics['kl']:.4f} per token")
     return lines

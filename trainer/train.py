@@ -29,7 +29,7 @@ from trainer.export import export_model
 from trainer.gradient import Divisors, StepGradient
 from trainer.inputs import open_inputs
 from trainer.loss import step_metrics
-from trainer.metrics import MetricsLog, ProgressLine, StepClock
+from trainer.metrics import MetricsLog, ProgressLine, StepClock, read_metrics, shifts_of_last_epoch
 from trainer.optimizer import learning_rate, make_optimizer, update
 from trainer.policy import Policy
 from trainer.prepare import (
@@ -49,7 +49,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
     """Run or resume a training run; the summary. Raises BaltoError for bad input, before the first step.
 
     Summary: out, steps, skipped_steps, stopped (by a signal, None when finished), model (folder), metrics (last
-    evaluation, or last step), left_out (groups that are not trained on, by reason), layout.
+    evaluation, or last step), last_epoch (`shifts_of_last_epoch`, on the first rank), left_out (groups that are not
+    trained on, by reason), layout.
     """
     run = Path(config.out)
     check_run_folder(run)
@@ -95,6 +96,7 @@ def _train(config: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         "stopped": None if finished else (asked[0] if asked else "another rank"),
         "model": None if folder is None else str(folder),
         "metrics": metrics,
+        "last_epoch": shifts_of_last_epoch(read_metrics(run)) if ranks.is_first and state.step else {},
         "left_out": data.split.left_out | {"unreadable_in_steps": int(state.totals.get("skipped_groups", 0))},
         "layout": gradient.layout,
     }

@@ -20,10 +20,19 @@ from tests.trainer.tiny_runs import byte_tokenizer, label_folder, model_folder, 
 from trainer import credit, loss, packing
 from trainer.config import CHOICES, TrainConfig, make_config, to_yaml
 from trainer.dry_run import dry_run, printable, runs
-from trainer.metrics import MetricsLog, duration, read_metrics
+from trainer.metrics import MetricsLog, duration, read_metrics, shifts_of_last_epoch
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def test_what_moved_is_told_of_the_whole_last_epoch():
+    def step(epoch, tokens, shift):
+        return {"epoch": epoch, "supported_tokens": tokens, "log_ratio_supported": shift, "stop_tokens": 0}
+
+    records = [step(0, 50, 9.0), step(1, 30, 0.1), step(1, 10, 0.5), {"epoch": 1}]  # the last had nothing to learn
+    # (30 * 0.1 + 10 * 0.5) / 40
+    assert shifts_of_last_epoch(records) == {"supported": {"tokens": 40, "log_ratio": pytest.approx(0.2)}}
 
 
 def test_choices_are_those_of_the_modules():

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import balto
 from schemas.errors import ConfigError
-from tests.pipeline.nli.tiny_nli_models import make_encoder
+from tests.pipeline.nli.tiny_nli_models import make_encoder, make_model
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample" / "corpus.jsonl"
 
@@ -74,6 +74,13 @@ def test_one_kind_alone_can_be_trained_and_gives_the_same_again(labels, base, tm
         assert {claim["status"] for row in rows for claim in row["claims"]} == {"ok"}
         runs.append([claim["score"] for row in rows for claim in row["claims"]])
     assert runs[0] == pytest.approx(runs[-1], abs=2e-3)
+
+
+def test_base_with_a_head_of_another_size_gives_its_encoder(labels, tmp_path):
+    three_way = make_model(tmp_path / "three-way")
+    done = train(labels, three_way, tmp_path / "V")
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "V" / "verifier.json").read_text())["parts"] == ["claims", "tokens"]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def fit_claims(examples: Sequence[Example], base: Path, out: Path, options: Trai
             device=choose_device(options.device),
             trust_remote_code=False,
             local_files_only=True,
-            model_kwargs={"use_safetensors": True},
+            # a base with another head, such as a three-way NLI model, gives its encoder and gets a new head
+            model_kwargs={"use_safetensors": True, "ignore_mismatched_sizes": True},
         )
     inner: Any = model.model
     freeze_layers(inner, options.frozen_layers)
@@ -106,7 +107,14 @@ def fit_tokens(examples: Sequence[Example], base: Path, out: Path, options: Trai
     with loading_errors(options.base):
         tokenizer: Any = AutoTokenizer.from_pretrained(base, **files)
         load: Any = AutoModelForTokenClassification.from_pretrained
-        model = load(base, use_safetensors=True, id2label=names, label2id={v: k for k, v in names.items()}, **files)
+        model = load(
+            base,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            id2label=names,
+            label2id={v: k for k, v in names.items()},
+            **files,
+        )
     freeze_layers(model, options.frozen_layers)
     window = min(options.window, model_window(model.config, tokenizer))
     rows = token_rows(examples, tokenizer, window, options)
