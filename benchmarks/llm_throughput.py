@@ -43,6 +43,7 @@ SCHEMA = {
 def endpoint(latency_ms: float) -> Iterator[str]:
     """The test endpoint as a process; yields its base URL."""
     command = [sys.executable, "-m", "tests.llm_server", "--port", "0", "--latency-ms", str(latency_ms), "--forget"]
+    command += ["--answer", "tests.llm_server.answers:smallest_answer"]  # the clock is for asking
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

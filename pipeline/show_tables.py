@@ -109,6 +109,8 @@ def print_summary(result: Mapping[str, Any], out: str | Path) -> None:
     if result["rejected"] > len(result["first_rejected"]):
         console.print(Text(f"rejected: all of them in {out}/rejected, counted by reason in {out}/manifest.json"))
     console.print(Text(f"label set: {out} ({result['shards']} shards)"))
+    for line in result["warnings"]:
+        console.print(Text(f"warning: {printable(line)}", style="yellow"))
 
 
 def print_job(result: Mapping[str, Any]) -> None:

@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 from pipeline.config import LabelConfig
 from pipeline.storage import join, parquet_source
 from schemas.manifest import Manifest, RejectedEntry, ShardEntry
+from schemas.records import CONTRADICTED, UNSUPPORTED
 from schemas.tokens import load_tokenizer
 
 MAX_REJECTED_SHOWN = 5
 MAX_REASONS = 100  # kinds of rejection reasons that the manifest names
+MIN_CLAIMS_ALIKE = 30  # from so many judged claims on, one and the same verdict against all of them is suspicious
 
 
 def described(config: LabelConfig) -> dict[str, Any]:
@@ -111,4 +113,27 @@ def summary(manifest: Manifest, out: str | Path) -> dict[str, Any]:
         "tokenizer": dict(manifest.tokenizer),
         "usage": dict(manifest.usage),
         "config": LabelConfig(**manifest.config).as_dict(),
+        "warnings": warnings_about(manifest),
     }
+
+
+def warnings_about(manifest: Manifest) -> list[str]:
+    """What hints that an engine did not do its work although nothing failed; at most one line, none for a sound run."""
+    labelled, text = manifest.counts["labelled"], sum(shard.tokens for shard in manifest.shards)
+    verdicts = manifest.claims.get("verdict", {})
+    if text and not sum(verdicts.values()):
+        return [f"not one claim was found in {labelled:,} labelled records: {_to_check(manifest, 'extractor')}"]
+    judged = {name: count for name, count in verdicts.items() if name != str(None) and count}
+    if len(judged) == 1:
+        ((verdict, count),) = judged.items()
+        if verdict in (UNSUPPORTED, CONTRADICTED) and count >= MIN_CLAIMS_ALIKE:
+            return [f"all {count:,} judged claims are {verdict}: {_to_check(manifest, 'verifier')}"]
+    return []
+
+
+def _to_check(manifest: Manifest, stage: str) -> str:
+    if manifest.config.get("labels") == "gold":
+        return "check the corpus's gold_spans"
+    engine, model = manifest.engines.get(stage, ""), manifest.config.get("model")
+    asked = f", its model ({model})" if model and engine.startswith("llm") else ""
+    return f"check the {stage} ({engine}){asked} and the records' {'responses' if stage == 'extractor' else 'contexts'}"

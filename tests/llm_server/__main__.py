@@ -11,7 +11,11 @@ import threading
 from tests.llm_server.behaviour import FAULTS, SPELLINGS, THINKING, WINDOW_PLACES, Behaviour
 from tests.llm_server.server import LlmServer
 
-DEFAULT_ANSWER = "tests.llm_server.answers:smallest_answer"
+DEFAULT_ANSWER = "tests.llm_server.claim_answers:answer_by_rule"
+ANSWER_HELP = (
+    "what answers: a function of the request's body that returns the answer's text. Default: %(default)s, claims and "
+    "verdicts by rule; tests.llm_server.answers:smallest_answer: the least that fits the schema, so no claim at all"
+)
 
 
 def main() -> None:
@@ -36,7 +40,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=0, help="tokens that the server says it reads")
     parser.add_argument("--window-place", default="models", choices=WINDOW_PLACES, help="where it says so")
     parser.add_argument("--reads-tokens", type=int, default=0, help="silently drop the beginning of what is longer")
-    parser.add_argument("--answer", default=DEFAULT_ANSWER, metavar="MODULE:FUNCTION", help="request body -> text")
+    parser.add_argument("--answer", default=DEFAULT_ANSWER, metavar="MODULE:FUNCTION", help=ANSWER_HELP)
     parser.add_argument("--forget", action="store_true", help="do not keep the requests")
     options = parser.parse_args()
     faults = {name: float(share) for name, share in (one.split("=") for one in options.fault)}

@@ -1,0 +1,62 @@
+"""The closing summary of a run: an outcome that hints at an idle engine is said in one line."""
+
+import pytest
+
+from pipeline.runs.assemble import MIN_CLAIMS_ALIKE, assemble, summary
+from pipeline.shard_files import shard_report
+from pipeline.show_tables import print_summary
+from schemas.rows import to_rejected_table, to_table
+from tests.pipeline.label_sets import row
+
+ENGINES = {"extractor": "rules/1", "verifier": "llm:m/1", "prompt_version": ""}
+
+
+def summary_of(folder, rows, config=None):
+    report = shard_report(to_table(rows), to_rejected_table([]), str(folder), "part-0")
+    described = {
+        "config": {"num_shards": 1, **(config or {})},
+        "engines": ENGINES,
+        "tokenizer": {"name": "bytes", "fingerprint": ""},
+        "balto_version": "",
+    }
+    return summary(assemble([report], len(rows), [], {}, described), folder)
+
+
+def test_records_with_text_and_not_one_claim_are_warned_of(tmp_path, capsys):
+    result = summary_of(tmp_path, [row("a", "g", labels="...."), row("b", "g", labels="..")])
+    line = "not one claim was found in 2 labelled records: check the extractor (rules/1) and the records' responses"
+    assert result["warnings"] == [line]
+    print_summary(result, "out")
+    assert capsys.readouterr().out.splitlines()[-1] == f"warning: {line}"
+
+
+@pytest.mark.parametrize(("letter", "verdict"), [("u", "unsupported"), ("c", "contradicted")])
+def test_one_verdict_against_every_claim_is_warned_of(letter, verdict, tmp_path):
+    rows = [row("a", "g", letter * MIN_CLAIMS_ALIKE + "?", "-")]
+    assert summary_of(tmp_path, rows, {"verifier": "llm", "model": "m"})["warnings"] == [
+        f"all 30 judged claims are {verdict}: check the verifier (llm:m/1), its model (m) and the records' contexts"
+    ]
+
+
+def test_human_labels_that_are_all_alike_point_to_the_spans(tmp_path):
+    rows = [row("a", "g", "u" * MIN_CLAIMS_ALIKE, "-")]
+    assert summary_of(tmp_path, rows, {"labels": "gold"})["warnings"] == [
+        "all 30 judged claims are unsupported: check the corpus's gold_spans"
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row("a", "g", "u" * (MIN_CLAIMS_ALIKE - 1), "-")],  # too few to tell
+        [row("a", "g", "u" * MIN_CLAIMS_ALIKE + "s", "-")],
+        [row("a", "g", "s" * MIN_CLAIMS_ALIKE, "+")],
+        [row("a", "g", "u" * MIN_CLAIMS_ALIKE + "c", "-")],
+        [row("a", "g", text="")],  # nothing to find a claim in
+    ],
+)
+def test_sound_runs_are_not_warned_of(rows, tmp_path, capsys):
+    result = summary_of(tmp_path, rows)
+    assert result["warnings"] == []
+    print_summary(result, "out")
+    assert "warning" not in capsys.readouterr().out
