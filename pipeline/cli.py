@@ -13,7 +13,7 @@ import typer
 
 from pipeline import llm_options as llm
 from pipeline import nli_options as nli
-from pipeline.show_tables import print_estimate, print_job, print_json, print_summary
+from pipeline.show_tables import counted, print_estimate, print_job, print_json, print_summary
 from schemas.errors import BaltoError
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the label set to write.", show_default=False)]
@@ -223,7 +223,8 @@ def copy(
 
     with show_progress("copying", None):
         manifest = copy_labels(labels, out, overwrite)
-    typer.echo(f"label set: {out} ({len(manifest.shards)} shards, {manifest.counts['labelled']:,} responses)")
+    held = f"{counted(len(manifest.shards), 'shard')}, {counted(manifest.counts['labelled'], 'response')}"
+    typer.echo(f"label set: {out} ({held})")
 
 
 def mount(app: typer.Typer) -> None:

@@ -22,7 +22,7 @@ MAX_CANDIDATES: Final = 2_000  # ids that are compared letter by letter when one
 
 
 def rows_of_ids(records: pl.LazyFrame, ids: Sequence[str], place: str) -> list[int]:
-    """Row of every id, in the order of `ids`. Raises ConfigError naming the near ids when one is not there.
+    """Row of every id, in the order of `ids`. Raises ConfigError when one is not there, naming the near ids, if any.
 
     records: a frame with `row` and `id`.   place: what the label set is called in the message.
     """
@@ -31,7 +31,8 @@ def rows_of_ids(records: pl.LazyFrame, ids: Sequence[str], place: str) -> list[i
     for one in ids:
         if one not in found:
             near = near_values(records, "id", one)
-            raise ConfigError(f"{place}: no record {one!r}" + (f"; near: {', '.join(near)}" if near else ""))
+            hint = f"near: {', '.join(near)}" if near else "without an id, balto show turns the pages of all records"
+            raise ConfigError(f"{place}: no record {one!r}; {hint}")
     return [found[one] for one in ids]
 
 
@@ -45,8 +46,7 @@ def near_values(records: pl.LazyFrame, column: str, value: str, count: int = 3) 
         candidates = sorted(set(candidates) | set(matching.collect(engine="streaming")[column]))
         if len(candidates) >= MAX_CANDIDATES:
             break
-    near = difflib.get_close_matches(value, candidates, n=count, cutoff=0.5)
-    return near or candidates[:count]
+    return difflib.get_close_matches(value, candidates, n=count, cutoff=0.5)
 
 
 def read_rows(folder: Path, manifest: Manifest, rows: Iterable[int]) -> Iterator[tuple[int, LabelledResponse]]:

@@ -95,7 +95,8 @@ def _nothing(records: pl.LazyFrame, choice: Choice) -> str:
         policies = records.filter(pl.col("policy") == choice.policy).select(pl.len()).collect().item()
         if not policies:
             near = near_values(records, "policy", choice.policy)
-            return f"no record has the policy {choice.policy!r}; near: {', '.join(near) or 'none has a policy'}"
+            hint = f"near: {', '.join(near)}" if near else "balto stats --by policy lists those that there are"
+            return f"no record has the policy {choice.policy!r}; {hint}"
     return "no record satisfies all of the filters; ask for less"
 
 

@@ -16,7 +16,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.show_tables import printable
+from pipeline.show_tables import counted, printable
 from schemas.records import (
     CONTRADICTED,
     NEGATIVE,
@@ -99,7 +99,7 @@ def _facts(record: LabelledResponse) -> str:
         record.status,
         f"{verdicts.count(SUPPORTED)} of {judged} claims supported" if judged else "no claim with a verdict",
         f"{len(tokens):,} tokens: {_count(record, POSITIVE):,} of +1, {_count(record, NEGATIVE):,} of -1",
-        *([f"{record.doubtful} claims too doubtful to label"] if record.doubtful else []),
+        *([f"{counted(record.doubtful, 'claim')} too doubtful to label"] if record.doubtful else []),
         f"{PurePath(sample.source).name}:{sample.source_row}",
     ]
     return terminal_text(" · ".join(facts))

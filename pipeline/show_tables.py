@@ -30,7 +30,8 @@ NOTES = {
     "length and faithfulness": "faithfulness: supported claims over claims with a verdict, mean over responses",
     "prompt groups": "balanced training finds something in groups with both labels only",
     "balance": "blocks with both labels by their share of -1 tokens, in percent",
-    "credit mass": "what training would move: sqrt(P N) / (P + N) of each block with P tokens of +1 and N of -1",
+    "credit mass": "what training would move: by default (mass unit) 1 per active block; "
+    "mass sqrt: sqrt(P N) / (P + N), harmonic: 2 P N / (P + N)^2 of a block with P tokens of +1 and N of -1",
 }
 PIPE_WIDTH = 160  # wide enough that no name is broken where programs read
 _HEADINGS = {"share_supported": "share +1", "share_unsupported": "share -1", "share_neutral": "share 0"}  # of tokens
@@ -91,13 +92,14 @@ def print_summary(result: Mapping[str, Any], out: str | Path) -> None:
     claims, tokens = result["claims"], result["tokens"]
     whole = max(1, tokens["all"])
     console.print(
-        f"{result['read']:,} records read = {result['labelled']:,} labelled + {result['rejected']:,} rejected"
+        f"{counted(result['read'], 'record')} read = {result['labelled']:,} labelled + {result['rejected']:,} rejected"
     )
     verdicts = ", ".join(f"{count:,} {'unverified' if name == 'None' else name}" for name, count in claims.items())
     console.print(f"claims: {verdicts or 'none'}")
     if result["doubtful"]:
         band = result["config"]["neutral_band"]
-        console.print(f"labels: {result['doubtful']:,} claims are too doubtful for one (--neutral-band {band})")
+        doubtful = f"{counted(result['doubtful'], 'doubtful claim')} label{'s' * (result['doubtful'] == 1)}"
+        console.print(f"labels: {doubtful} no token (--neutral-band {band})")
     console.print(
         f"tokens: {tokens['all']:,} ({tokens['supported'] / whole:.1%} supported, "
         f"{tokens['unsupported'] / whole:.1%} unsupported), tokenizer {result['tokenizer']['name']}"
@@ -108,7 +110,7 @@ def print_summary(result: Mapping[str, Any], out: str | Path) -> None:
         console.print(Text(f"rejected: {printable(line)}"))
     if result["rejected"] > len(result["first_rejected"]):
         console.print(Text(f"rejected: all of them in {out}/rejected, counted by reason in {out}/manifest.json"))
-    console.print(Text(f"label set: {out} ({result['shards']} shards)"))
+    console.print(Text(f"label set: {out} ({counted(result['shards'], 'shard')})"))
     for line in result["warnings"]:
         console.print(Text(f"warning: {printable(line)}", style="yellow"))
 
@@ -137,7 +139,7 @@ def _usage_lines(usage: Mapping[str, Any]) -> list[str]:
 
 
 def _usage_line(counts: Mapping[str, float]) -> str:
-    parts = [f"{counts.get('requests', 0):,} requests"]
+    parts = [f"{counted(counts.get('requests', 0), 'request')}"]
     parts += [f"{counts[name]:,} {name}" for name in ("retries", "cached", "failed") if counts.get(name)]
     prompt, cached = counts.get("prompt_tokens", 0), counts.get("cached_prompt_tokens", 0)
     parts.append(f"{prompt:,} prompt tokens" + (f" ({cached:,} of them cached)" if cached else ""))
@@ -199,9 +201,16 @@ def _cell(name: str, value: Any) -> Text:
         return Text("-")
     if isinstance(value, bool):
         return Text("yes" if value else "no")
+    if name == "amount" and isinstance(value, float) and value.is_integer():  # counts and dollars stand in one column
+        return Text(f"{int(value):,}")
     if isinstance(value, float):
         return Text(f"{value:.1%}" if name.startswith("share_") else f"{value:.2f}")
     return Text(f"{value:,}" if isinstance(value, int) else printable(str(value)))
+
+
+def counted(number: float, noun: str) -> str:
+    """`1 shard`, `2 shards`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+import shlex
 import shutil
 
 import pytest
@@ -81,6 +83,9 @@ def test_language_model_use_and_agreement_are_shown_where_there_are_any(tmp_path
         ("verify.cost_usd", 0.5),
         ("verify.requests", 3.0),
     ]
+    shown = balto("stats", first, "--only", "language model", "--markdown")
+    assert "verify.cost_usd | 0.50 |" in shown
+    assert "verify.requests | 3 |" in shown
     assert {one["level"]: one["agree"] for one in tables["agreement of label sets"]} == {"response": 0.0, "token": 0.5}
     assert [one["label_set"] for one in tables["by label_set"]] == [first, second]
 
@@ -106,6 +111,8 @@ BAD = [
     (("stats", "{labels}", "--by", "polisy"), "--by polisy: no such column; near: policy"),
     (("score", "{labels}", "--by", "polisy"), "--by polisy: no such column; near: policy"),
     (("stats", "{labels}", "--only", "verdict"), "--only verdict: no such table; near: verdicts"),
+    (("stats", "{labels}", "--only", "xyz"), "--only xyz: no such table; --markdown without --only shows every table"),
+    (("stats", "{labels}", "--by", "xyz"), "--by xyz: no such column; there are "),
     (("stats", "{unfinished}", "--csv", "--json"), "--json and --csv: choose one"),
     (("stats", "{unfinished}"), "an unfinished run"),
     (("score", "{labels}", "--against", "{unfinished}"), "an unfinished run"),
@@ -143,3 +150,11 @@ def test_damaged_shard_is_one_line_that_names_it(labels, tmp_path, command):
     told = balto(command, copy, code=1)
     assert f"{shard.name}: altered since it was written" in told
     assert told.count("\n") == 1
+
+
+def test_conditions_of_the_document_find_something_in_the_sample(labels):
+    text = (SAMPLE.parents[1] / "docs" / "reading.md").read_text()
+    commands = re.findall(r"^    balto show LABELS (.+)", text, re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        assert json.loads(balto("show", labels, *shlex.split(command), "--json")), command

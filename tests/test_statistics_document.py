@@ -14,8 +14,8 @@ TEXT = (ROOT / "docs" / "statistics.md").read_text()
 
 def test_every_example_of_the_cookbook_runs(tmp_path):
     rows = [
-        row("r1", "g1", "suc", "++--", policy="heron-3b", meta={"task": "QA"}),
-        row("r2", "g1", "u", "--", policy="x", meta={"task": "Sum"}),
+        row("r1", "g1", "suc", "++--", policy="heron-3b", meta={"covers": "dates"}),
+        row("r2", "g1", "u", "--", policy="x", meta={"covers": "emoji"}),
         row("r3", "g2", "", "..", policy="x"),
     ]
     folder = write_label_set(tmp_path / "labels", rows)

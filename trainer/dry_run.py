@@ -92,8 +92,8 @@ def sizes(config: TrainConfig, data: Data) -> list[str]:
     supported, unsupported = int(entries["supported"].sum()), int(entries["unsupported"].sum())
     share = 100 * (supported + unsupported) / max(tokens, 1)
     return [
-        f"{len(entries)} prompt groups to train on, {len(data.split.held_out)} held out; {data.total_steps} steps of "
-        f"{config.groups_per_step} groups",
+        f"{len(entries)} prompt groups to train on, {len(data.split.held_out)} held out; {_steps(data)} of "
+        f"{config.groups_per_step} group{'s' * (config.groups_per_step != 1)}",
         f"{tokens} response tokens, {share:.1f} % labelled: {supported} supported, {unsupported} unsupported",
         f"{packed} tokens read per epoch when packed, {padded} when padded; longest row {entries['longest_row'].max()}",
     ]
@@ -151,8 +151,14 @@ def warnings_about(data: Data, config: TrainConfig) -> list[str]:
     if config.warmup_steps >= data.total_steps:
         found.append(f"the learning rate never reaches its peak: lower --warmup-steps below {data.total_steps}")
     if data.total_steps < SHORT_RUN:
-        found.append(f"{data.total_steps} steps are few: lower --groups-per-step or raise --epochs")
+        found.append(
+            f"{_steps(data)} {'is' if data.total_steps == 1 else 'are'} few: lower --groups-per-step or raise --epochs"
+        )
     return found
+
+
+def _steps(data: Data) -> str:
+    return f"{data.total_steps} step{'s' * (data.total_steps != 1)}"
 
 
 def _imbalance(index: GroupIndex, groups: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from pipeline.record_values import record_values
 from pipeline.report.choose_records import KINDS, choose_rows, kinds_of
 from pipeline.report.figures import page_figures, read_tables
 from pipeline.report.write_page import check_target, json_in_html, render_page, write_page
-from pipeline.show_tables import printable
+from pipeline.show_tables import counted, printable
 from pipeline.stats import scan_labels
 from pipeline.stats.scan import readable
 from schemas.manifest import Manifest, read_manifest
@@ -108,7 +108,7 @@ def _lead(manifests: Mapping[str, Manifest]) -> str:
     read, labelled, rejected = (
         sum(manifest.counts[name] for manifest in manifests.values()) for name in ("read", "labelled", "rejected")
     )
-    return f"{read:,} records read: {labelled:,} labelled, {rejected:,} rejected."
+    return f"{counted(read, 'record')} read: {labelled:,} labelled, {rejected:,} rejected."
 
 
 def _tiles(whole: Mapping[str, Any], groups: pl.DataFrame) -> list[dict[str, str]]:

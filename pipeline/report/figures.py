@@ -145,7 +145,8 @@ _POSITION = (
 )
 _BALANCE = (
     "Balanced training moves probability inside a prompt group, from −1 tokens to +1 tokens, so a group with one label "
-    "only teaches it nothing. The credit mass says how much would move; its formulas are ours."
+    "only teaches it nothing. The credit mass says how much would move: by default "
+    "1 per active block, otherwise as the mass is chosen; its formulas are ours."
 )
 _PROJECTION = (
     "How surely claims were found in the responses, and what became of the tokens. Claims that were not found, have no "

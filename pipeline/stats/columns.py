@@ -54,6 +54,7 @@ def _check_meta_key(labels: pl.LazyFrame, name: str, option: str) -> None:
 
 
 def _unknown(name: str, usable: Sequence[str], option: str) -> ConfigError:
-    near = difflib.get_close_matches(name, usable, n=3, cutoff=0.4) or usable[:6]
-    near_ones = f"near: {', '.join(near)}" if near else "no record has any meta"
-    return ConfigError(f"{option} {name}: no such column; {near_ones}")
+    near = difflib.get_close_matches(name, usable, n=3, cutoff=0.4)
+    known = f"there are {', '.join(usable[:6])}" if usable else "no record has any meta"
+    hint = f"near: {', '.join(near)}" if near else known
+    return ConfigError(f"{option} {name}: no such column; {hint}")

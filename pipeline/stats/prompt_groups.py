@@ -1,9 +1,9 @@
 """What balanced training would find: groups with both labels, how unequal they are, and the credit that would move.
 
 A block is what training balances: a prompt group, or one response. With P tokens of +1 and N of -1, n = P + N, the
-credit that leaves the -1 tokens and arrives at the +1 tokens of a block is M = sqrt(P N) / n; the named alternatives
-are harmonic, 2 P N / n^2, and unit, 1 (whose mass is the number of active blocks). A block with P = 0 or N = 0 moves
-nothing. The formulas are ours.
+credit that leaves the -1 tokens and arrives at the +1 tokens of a block is 1 with the trainer's default mass, unit
+(added up: the number of active blocks); the named alternatives are sqrt, sqrt(P N) / n, and harmonic, 2 P N / n^2. A
+block with P = 0 or N = 0 moves nothing. The formulas are ours.
 """
 
 from __future__ import annotations

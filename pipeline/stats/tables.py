@@ -63,5 +63,6 @@ def _fits(title: str, by: Sequence[str]) -> bool:
 def _check_titles(only: Sequence[str], titles: Sequence[str]) -> None:
     for title in only:
         if title not in titles:
-            near = difflib.get_close_matches(title, titles, n=3, cutoff=0.4) or titles
-            raise ConfigError(f"--only {title}: no such table; near: {', '.join(near)}")
+            near = difflib.get_close_matches(title, titles, n=3, cutoff=0.4)
+            hint = f"near: {', '.join(near)}" if near else "--markdown without --only shows every table with its title"
+            raise ConfigError(f"--only {title}: no such table; {hint}")

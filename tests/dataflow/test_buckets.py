@@ -222,4 +222,4 @@ def test_label_and_copy_as_typed(bucket, tmp_path):
     code, text = command("label", "shelf://bucket/in/a.jsonl", "--out", OUT, "--num-shards", "1")
     assert (code, "12 records read = 12 labelled + 0 rejected" in text) == (0, True)
     code, text = command("copy", OUT, str(tmp_path / "here"))
-    assert (code, text) == (0, f"label set: {tmp_path / 'here'} (1 shards, 12 responses)\n")
+    assert (code, text) == (0, f"label set: {tmp_path / 'here'} (1 shard, 12 responses)\n")

@@ -120,6 +120,8 @@ def test_bad_condition_is_one_line(labels, condition, message):
     ("choice", "message"),
     [
         ({"ids": ("plan",)}, "no record 'plan'; near: plain"),
+        ({"ids": ("xyz",)}, "no record 'xyz'; without an id, balto show turns the pages"),
+        ({"policy": "xyz"}, "no record has the policy 'xyz'; balto stats --by policy lists"),
         ({"policy": "model-b"}, "no record has the policy 'model-b'; near: model-a"),
         ({"verdict": "wrong"}, "--verdict wrong: must be one of supported"),
         ({"where": "unsupported > 99"}, "no record satisfies all of the filters"),
