@@ -1,8 +1,10 @@
 """Requests per second through Beam against a test endpoint of fixed latency, beside a plain AsyncOpenAI loop.
 
     python -m benchmarks.llm_throughput --in-flight 16 64 512 --requests 6000 --rounds 3
+    python -m benchmarks.llm_throughput --in-flight 512 --requests 40000 --processes 2
 
-The endpoint runs in a process of its own (`python -m tests.llm_server`). Every side runs in a fresh process; the two
+The endpoint runs in a process of its own (`python -m tests.llm_server`). A side runs in fresh processes, `--processes`
+of them, which divide requests and places in flight as the workers of `balto label` do and start together; the two sides
 take turns, and the figures are medians. The ceiling is in_flight / latency. Ours writes the reply cache and counts
 usage, as `balto label` does; the plain loop keeps nothing. `cpu` is the asking process's own processor time.
 """
@@ -81,9 +83,16 @@ async def plain(base_url: str, in_flight: int, requests: int) -> tuple[float, fl
 
         await asyncio.gather(*(work(iter(range(-1, 0))) for _ in range(min(WARM_UP, in_flight))))
         numbers = iter(range(requests))
+        _wait_for_start()
         started, cpu = time.perf_counter(), time.process_time()
         await asyncio.gather(*(work(numbers) for _ in range(in_flight)))
         return time.perf_counter() - started, time.process_time() - cpu
+
+
+def _wait_for_start() -> None:
+    """Tell the parent that this process is warm, and wait until all are."""
+    print("warm", flush=True)
+    sys.stdin.readline()
 
 
 class OneQuestion:
@@ -134,6 +143,7 @@ def ours(base_url: str, in_flight: int, requests: int) -> tuple[float, float]:
         )
         service = open_service(transport)  # kept open: the clock is for asking, as it is in the plain loop
         run(range(-WARM_UP, 0))
+        _wait_for_start()
         started, cpu = time.perf_counter(), time.process_time()
         run(range(requests))
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
@@ -150,20 +160,31 @@ def one_side(side: str, base_url: str, in_flight: int, requests: int) -> dict[st
     return {"per_s": requests / seconds, "cpu_us": cpu / requests * 1e6, "peak_mib": peak / 1024}
 
 
-def measured(side: str, base_url: str, in_flight: int, requests: int) -> dict[str, float]:
-    """Run one side in a fresh process."""
-    words = ["--side", side, "--url", base_url, "--in-flight", str(in_flight), "--requests", str(requests)]
+def measured(side: str, base_url: str, in_flight: int, requests: int, processes: int) -> dict[str, float]:
+    """Run one side in fresh processes that start together; the last one to end sets the rate."""
+    words = ["--side", side, "--url", base_url, "--in-flight", str(in_flight // processes)]
+    words += ["--requests", str(requests // processes)]
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.llm_throughput", *words]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    children = [subprocess.Popen(command, **pipes) for _ in range(processes)]
+    for child in children:
+        child.stdout.readline()  # warm
+    for child in children:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    found = [json.loads(child.communicate()[0].splitlines()[-1]) for child in children]
+    return {
+        "per_s": processes * min(one["per_s"] for one in found),
+        "cpu_us": statistics.mean(one["cpu_us"] for one in found),
+        "peak_mib": sum(one["peak_mib"] for one in found),
+    }
 
 
-def compare(in_flight: int, requests: int, rounds: int, latency_ms: float) -> dict[str, Any]:
+def compare(in_flight: int, requests: int, rounds: int, latency_ms: float, processes: int) -> dict[str, Any]:
     """Both sides in turn, `rounds` times; medians."""
     with endpoint(latency_ms) as base_url:
-        pairs = [
-            (measured("plain", base_url, in_flight, requests), measured("ours", base_url, in_flight, requests))
-            for _ in range(rounds)
-        ]
+        sizes = (base_url, in_flight, requests, processes)
+        pairs = [(measured("plain", *sizes), measured("ours", *sizes)) for _ in range(rounds)]
     ceiling = in_flight / (latency_ms / 1000)
     medians = [
         {name: statistics.median(pair[side][name] for pair in pairs) for name in pairs[0][side]} for side in (0, 1)
@@ -178,6 +199,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, nargs="+", default=[16, 64, 512])
     parser.add_argument("--requests", type=int, default=6_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--latency-ms", type=float, default=200.0)
     parser.add_argument("--side", choices=("plain", "ours"), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
@@ -186,7 +208,7 @@ def main() -> None:
         print(json.dumps(one_side(options.side, options.url, options.in_flight[0], options.requests)))
         return
     for in_flight in options.in_flight:
-        one = compare(in_flight, options.requests, options.rounds, options.latency_ms)
+        one = compare(in_flight, options.requests, options.rounds, options.latency_ms, options.processes)
         sides = "".join(
             f" | {name} {side['per_s']:.0f}/s ({side['per_s'] / one['ceiling']:.0%}, {side['cpu_us']:.0f} us cpu each)"
             for name, side in (("plain loop", one["plain"]), ("ours", one["ours"]))
