@@ -166,7 +166,7 @@ def measured(side: str, base_url: str, in_flight: int, requests: int, processes:
     words += ["--requests", str(requests // processes)]
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.llm_throughput", *words]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    children = [subprocess.Popen(command, **pipes) for _ in range(processes)]
+    children: list[Any] = [subprocess.Popen(command, **pipes) for _ in range(processes)]
     for child in children:
         child.stdout.readline()  # warm
     for child in children:

@@ -156,6 +156,11 @@ def verdicts(ratios: dict[str, np.ndarray], before: np.ndarray, after: np.ndarra
     }
 
 
+def _with_error(lengths: np.ndarray) -> str:
+    """Mean and standard error: tiny models ramble, and few samples say little about a mean."""
+    return f"{lengths.mean():.1f} ± {lengths.std() / lengths.size**0.5:.1f}"
+
+
 def main() -> None:
     """Make, fit, train, compare; print a table and what holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -184,7 +189,7 @@ def main() -> None:
     print("| tokens | number | mean log-ratio to the base |\n|---|---|---|")
     for kind, values in ratios.items():
         print(f"| {kind} | {len(values)} | {values.mean() if len(values) else 0:+.3f} |")
-    print(f"mean length of samples: {before.mean():.1f} before, {after.mean():.1f} after")
+    print(f"mean length of samples: {_with_error(before)} before, {_with_error(after)} after")
     held = verdicts(ratios, before, after)
     print("; ".join(f"{name}: {'yes' if holds else 'NO'}" for name, holds in held.items()))
     sys.exit(0 if all(held.values()) else 1)

@@ -21,6 +21,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "mass": ("unit", "sqrt", "harmonic"),
     "block": ("group", "response"),
     "anchor": ("all", "labelled", "neutral"),
+    "pull": ("log", "ratio"),
     "ratio": ("behaviour", "reference"),
     "reference": ("auto", "adapter_off", "copy", "cached"),
     "layout": ("packed", "padded"),
@@ -48,11 +49,12 @@ class TrainConfig:
     mass: str = option("unit", "Mass of a balance block: unit, sqrt, harmonic.")
     block: str = option("group", "What credit is balanced over: group, response.")
     cap: float | None = option(None, "Largest credit of a token, in units of 1/n (balanced only).")
-    clip_low: float = option(0.9, "Ratios below 1 minus this get no further push down.")
-    clip_high: float = option(0.2, "Ratios above 1 plus this get no further push up.")
-    beta: float = option(0.02, "Strength of the squared anchor to the reference.")
-    stop_beta: float = option(0.5, "Strength of the anchor on the choice to stop or go on; 0: none.")
-    anchor: str = option("all", "Tokens that the anchor holds: all, labelled, neutral.")
+    clip_low: float = option(0.95, "Ratios below 1 minus this get no further push down.")
+    clip_high: float = option(0.4, "Ratios above 1 plus this get no further push up.")
+    pull: str = option("log", "How supported tokens that have sunk are raised: log (undiminished), ratio (fading).")
+    beta: float = option(0.2, "Strength of the squared anchor to the reference.")
+    stop_beta: float = option(0.3, "Strength of the anchor on the choice to stop or go on; 0: none.")
+    anchor: str = option("neutral", "Tokens that the anchor holds: all, labelled, neutral (those without a label).")
     ratio: str = option("reference", "Denominator of the ratio: reference, or behaviour (where stored).")
     reference: str = option("auto", "Where reference log-probabilities come from: auto, adapter_off, copy, cached.")
 

@@ -21,7 +21,7 @@ from trainer.batches import CreditedGroup, CreditedResponse, Piece, collate, hal
 from trainer.data.groups import ResponseRow
 from trainer.distributed import Ranks
 from trainer.logprobs import TokenLogprobs, TokenScores
-from trainer.loss import Anchor, add_sums, behaviour_or_reference, policy_loss
+from trainer.loss import Anchor, Pull, add_sums, behaviour_or_reference, policy_loss
 from trainer.packing import Layout
 from trainer.reference import CachedReference, Reference
 
@@ -40,6 +40,7 @@ class Objective:
     beta: float
     anchor: Anchor
     use_behaviour: bool
+    pull: Pull = "ratio"
     stop_beta: float = 0.0
 
 
@@ -153,6 +154,7 @@ class StepGradient:
             num_active_blocks=divisors.active_blocks,
             num_anchor_tokens=divisors.anchor_tokens,
             labels=batch.labels,
+            pull=self.objective.pull,
             anchored=batch.anchored,
             is_stop=batch.is_stop,
             stop_odds=policy.stop_odds if holds_stop else None,

@@ -1,17 +1,20 @@
 """The objective: clipped importance-weighted credit plus a squared anchor. Tensors in, (loss, metric sums) out.
 
-    L = -(1/K) sum_t min(r_t A_t, clip(r_t, 1 - clip_low, 1 + clip_high) A_t) + beta (1/C) sum_{t anchored} d_t^2 / 2
+    L = -(1/K) sum_t gain(r_t, A_t) + beta (1/C) sum_{t anchored} d_t^2 / 2
         + stop_beta (1/T) sum_t KL(Bernoulli(q_t) || Bernoulli(p_t))
 
+    gain(r, A) = min(r A, clip(r, 1 - clip_low, 1 + clip_high) A); with pull "log" A (1 + log r) where A > 0 and r < 1
     r = exp(logprobs - old_logprobs)   d = logprobs - ref_logprobs   K active blocks, C anchored tokens of the step
     p, q: probability of stopping instead of writing token t, of the policy and of the reference
 
 Our own reading, not equations of arXiv 2606.15893. The anchor is the squared log-ratio (k2) because its gradient d is
 proportional to the drift in both directions; off-policy, the gradient of k1 is 1 (plain unlikelihood) and that of k3,
-1 - exp(-d), grows without bound on tokens pushed down. The last term, the stop anchor, holds one choice alone, whether
-to go on: its gradient in the log-odds of stopping is p - q. K, C and T are passed in, so the gradients of
-micro-batches add up to the gradient of the step however it is cut. Metrics are sums too, for the same reason: add them
-over micro-batches and ranks, then `step_metrics` divides. Shapes: T tokens of any number of responses, in any order.
+1 - exp(-d), grows without bound on tokens pushed down. The log pull is for supported tokens that sink together with the
+errors beside them: the gradient of r A fades with r and lets go of what has sunk, that of log r does not. The stop
+anchor, the last term, holds one choice alone, whether to go on: its gradient in the log-odds of stopping is p - q. K, C
+and T are passed in, so the gradients of micro-batches add up to the gradient of the step however it is cut. Metrics are
+sums too, for the same reason: add them over micro-batches and ranks, then `step_metrics` divides. Shapes: T tokens of
+any number of responses, in any order.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 Anchor = Literal["all", "labelled", "neutral"]
+Pull = Literal["log", "ratio"]
 ANCHORS: Final = get_args(Anchor)
+PULLS: Final = get_args(Pull)
 
 # exp(20) = 5e8: beyond, a ratio says that two models disagree utterly, and its exponential would overflow in float32.
 MAX_LOG_RATIO: Final = 20.0
@@ -66,6 +71,7 @@ def policy_loss(
     num_active_blocks: float,
     num_anchor_tokens: float,
     labels: Tensor,
+    pull: Pull = "ratio",
     anchored: Tensor | None = None,
     is_stop: Tensor | None = None,
     stop_odds: Tensor | None = None,
@@ -79,12 +85,16 @@ def policy_loss(
     advantages: (T,), 0 = no credit.   labels: (T,) +1, -1, 0; read for the metrics only.
     anchored: (T,) bool, True = held by the anchor; None: all.   is_stop: (T,) bool, True = the stop token.
     clip_low, clip_high: widths of the ratio's interval; math.inf turns a side off.
+    pull: how a token with A > 0 is raised while its ratio is below 1: `ratio`, in proportion to what is left of it (as
+        everywhere), or `log`, undiminished.
     stop_odds, ref_stop_odds: (T,) log P(stop) - log P(go on) at every response place, of the policy (with gradient) and
         of the reference; None: no stop anchor.
     num_active_blocks, num_anchor_tokens, num_stop_places: of the global step, over all micro-batches and ranks; 0 is
         taken as 1.
-    Raises ValueError when shapes differ.
+    Raises ValueError when shapes differ and for an unknown pull.
     """
+    if pull not in PULLS:
+        raise ValueError(f"pull {pull!r}: must be one of {PULLS}")
     tokens = [logprobs, old_logprobs, ref_logprobs, advantages, labels]
     if stop_odds is not None and ref_stop_odds is not None:
         tokens += [stop_odds, ref_stop_odds]
@@ -94,6 +104,8 @@ def policy_loss(
     log_ratio = (logprobs - old_logprobs.float()).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
     ratio = log_ratio.exp()
     gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages)
+    if pull == "log":
+        gain = torch.where((advantages > 0) & (ratio < 1), advantages * (1 + log_ratio), gain)
     drift = logprobs - ref_logprobs.float()
     squared = drift.square() / 2
     held = squared if anchored is None else torch.where(anchored, squared, torch.zeros_like(squared))

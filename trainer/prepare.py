@@ -25,7 +25,7 @@ from trainer.distributed import Ranks, place_policy
 from trainer.gradient import Objective, StepGradient
 from trainer.inputs import Inputs, uses_bfloat16
 from trainer.logprobs import TokenLogprobs, TokenScores
-from trainer.loss import Anchor
+from trainer.loss import Anchor, Pull
 from trainer.policy import Policy
 from trainer.reference import AdapterOff, FrozenCopy, Reference, read_cache, score_all
 from trainer.run_folder import INDEX
@@ -120,10 +120,9 @@ def prepare_gradient(
     if isinstance(reference, FrozenCopy):
         place_policy(reference.scorer, ranks, config.compile)
     place_policy(policy.scorer, ranks, config.compile)
-    anchor = cast("Anchor", config.anchor)
-    objective = Objective(
-        config.clip_low, config.clip_high, config.beta, anchor, config.ratio == "behaviour", stop_beta
-    )
+    anchor, pull = cast("Anchor", config.anchor), cast("Pull", config.pull)
+    use_behaviour = config.ratio == "behaviour"
+    objective = Objective(config.clip_low, config.clip_high, config.beta, anchor, use_behaviour, pull, stop_beta)
     return StepGradient(policy.scorer, reference, objective, ranks, layout, half)
 
 

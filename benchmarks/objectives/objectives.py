@@ -36,6 +36,7 @@ class Setting:
     beta: float = 0.02  # anchor strength; DPO's and KTO's own beta for these
     clip_low: float = 0.4
     clip_high: float = 0.4
+    pull: loss.Pull = "ratio"
     # the balanced form
     mass: credit.Mass = "sqrt"
     block: Block = "group"
@@ -56,7 +57,7 @@ class Setting:
     sampled_stop_beta: float = 0.0  # squared anchor on the sampled stop tokens, in place of the choice
     # the run
     schedule: Literal["constant", "cosine", "linear"] = "constant"
-    steps: int = 96
+    steps: int = 192
     groups_per_step: int = 8
 
 
@@ -169,7 +170,7 @@ def _credit_loss(
         ours, old, old, credited,
         clip_low=setting.clip_low, clip_high=setting.clip_high, beta=setting.beta,
         num_active_blocks=float(active), num_anchor_tokens=float(anchored.sum()),
-        labels=labels, anchored=anchored, is_stop=batch.tokens[mask] == STOP,
+        labels=labels, pull=setting.pull, anchored=anchored, is_stop=batch.tokens[mask] == STOP,
         stop_odds=None if odds is None else odds[mask],
         ref_stop_odds=None if batch.base_stop_odds is None else batch.base_stop_odds[mask],
         stop_beta=setting.stop_beta, num_stop_places=float(mask.sum()),

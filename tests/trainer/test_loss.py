@@ -9,6 +9,7 @@ from trainer.credit import FORMS, advantages, count_blocks
 from trainer.loss import (
     ANCHORS,
     KINDS,
+    PULLS,
     add_sums,
     anchor_mask,
     behaviour_or_reference,
@@ -73,6 +74,36 @@ def test_asymmetric_clip_by_hand():
         labels=torch.tensor([1, -1]),
     )
     assert loss.item() == pytest.approx(-(1.4 - 0.6) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pull", "gain", "slopes"),
+    [
+        ("ratio", 0.5 * 0.25 + 0.5 * 1.4 - 0.25, [0.125, 0.0, -0.25]),
+        ("log", 0.5 * (1 - 2 * LOG2) + 0.7 - 0.25, [0.5, 0.0, -0.25]),
+    ],
+)
+def test_log_pull_does_not_fade_for_a_supported_token_that_has_sunk(pull, gain, slopes):
+    # supported at r = 1/4 and at 2 (beyond the clip, 1.4), unsupported at r = 1/4 (inside the clip): A = 1/2, 1/2, -1
+    logprobs = torch.tensor([-2 * LOG2, LOG2, -2 * LOG2]).requires_grad_()
+    zero = torch.zeros(3)
+    loss, _ = policy_loss(
+        logprobs,
+        zero,
+        zero,
+        torch.tensor([0.5, 0.5, -1.0]),
+        clip_low=0.9,
+        clip_high=0.4,
+        pull=pull,
+        beta=0.0,
+        num_active_blocks=1,
+        num_anchor_tokens=0,
+        labels=torch.tensor([1, 1, -1]),
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(-gain)
+    assert logprobs.grad is not None
+    assert logprobs.grad.tolist() == pytest.approx([-slope for slope in slopes])
 
 
 @pytest.mark.parametrize(
@@ -151,7 +182,7 @@ def test_utter_disagreement_about_stopping_stays_finite():
 
 
 def slow_loss(
-    logprobs, old, ref, labels, block_of, anchored, odds, ref_odds, *, low, high, beta, stop_beta, form="balanced"
+    logprobs, old, ref, labels, block_of, anchored, odds, ref_odds, *, low, high, pull, beta, stop_beta, form
 ):
     """One token at a time in float64, straight from the docstring's formula."""
     total = torch.zeros((), dtype=torch.float64)
@@ -173,7 +204,8 @@ def slow_loss(
             a = weight.get(int(labels[t]), 0.0)
             r = torch.exp(logprobs[t] - old[t])
             clipped = torch.clamp(r, 1 - low, 1 + high)
-            total = total + torch.minimum(r * a, clipped * a)
+            sunk = pull == "log" and a > 0 and r < 1
+            total = total + (a * (1 + torch.log(r)) if sunk else torch.minimum(r * a, clipped * a))
     drift = sum(((logprobs[t] - ref[t]) ** 2 / 2 for t in range(len(labels)) if anchored[t]), torch.zeros(()).double())
     stops = torch.zeros((), dtype=torch.float64)
     for ours, theirs in zip(odds, ref_odds, strict=True):
@@ -203,7 +235,8 @@ def some_odds(seed: int, tokens: int = 60):
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "response"])
 @pytest.mark.parametrize("anchor", ANCHORS)
-def test_value_and_gradient_equal_a_slow_float64_reference(form, anchor):
+@pytest.mark.parametrize("pull", PULLS)
+def test_value_and_gradient_equal_a_slow_float64_reference(form, anchor, pull):
     labels, block_of, ref, old, logprobs = a_step(seed=3)
     anchored = anchor_mask(labels, anchor)
     credit = advantages(labels, block_of, form=form)
@@ -216,6 +249,7 @@ def test_value_and_gradient_equal_a_slow_float64_reference(form, anchor):
         credit,
         clip_low=0.2,
         clip_high=0.3,
+        pull=pull,
         beta=0.1,
         num_active_blocks=count_blocks(labels, block_of, credit).active,
         num_anchor_tokens=int(anchored.sum()),
@@ -239,6 +273,7 @@ def test_value_and_gradient_equal_a_slow_float64_reference(form, anchor):
         ref_odds.double(),
         low=0.2,
         high=0.3,
+        pull=pull,
         beta=0.1,
         stop_beta=0.7,
         form=form,
@@ -342,6 +377,14 @@ def test_no_tokens_no_blocks_is_zero_not_nan():
     )
     assert loss.item() == 0.0
     assert step_metrics(sums)["clip_share"] == 0.0
+
+
+def test_unknown_pull_is_refused():
+    zero = torch.zeros(1)
+    with pytest.raises(ValueError, match="pull 'linear': must be one of"):
+        policy_loss(
+            *(zero,) * 4, **WIDE, pull="linear", beta=0.0, num_active_blocks=1, num_anchor_tokens=1, labels=zero
+        )
 
 
 def test_shapes_that_differ_are_refused():

@@ -131,7 +131,7 @@ def test_final_model_is_the_trained_one_and_says_how_it_was_made(unbroken, model
     assert f'base_model: "{model}"' in card
     assert re.search(r"\| labels \(weight 1\) \| 48 \| 24 \| \d+ \|", card)
     assert "## Last evaluation, on groups held out" in card
-    assert "clip_low: 0.9" in card
+    assert "clip_low: 0.95" in card
     assert "log_ratio_supported" in card
 
 
@@ -393,7 +393,7 @@ def poison(monkeypatch, steps) -> None:
 
 def test_resolved_config_is_stored_and_starts_the_same_run(unbroken, tmp_path):
     text = (unbroken / "config.yaml").read_text()
-    assert "beta: 0.02" in text
+    assert "beta: 0.2" in text
     file = tmp_path / "train.yaml"
     file.write_text(text)
     from trainer.config import make_config
