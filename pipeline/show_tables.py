@@ -121,7 +121,7 @@ def print_job(result: Mapping[str, Any]) -> None:
     processes = f", {result['processes']} processes that ask" if result["processes"] else ""
     console.print(Text(f"runner: {result['runner']}, {result['functions']} functions of ours{processes}"))
     console.print(Text(f"steps: {' -> '.join(result['steps'])}"))
-    console.print(Text(f"image: {result['image'] or 'none named'}"))
+    console.print(Text(f"image: {result['image'] or 'none named'}; its Python must be {result['python']}"))
     console.print(Text(f"staged: {', '.join(result['staged']) or 'nothing'}"))
     console.print(Text(f"label set: {result['out']}"))
     console.print(Text(f"the job is valid ({result['job_bytes']:,} bytes); nothing was read, asked or sent"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
 
 from schemas.errors import ConfigError
@@ -17,10 +18,13 @@ def split_beam_args(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     if not any(word.startswith("-") for word in words):
         return list(words), []
-    rest = _beam_parser().parse_known_args(list(words))[1]
+    parser = _beam_parser()
+    rest = parser.parse_known_args(list(words))[1]
     unknown = next((word for word in rest if word.startswith("-")), None)
     if unknown is not None:
-        raise ConfigError(f"{unknown}: neither an option of `balto label` nor one of Beam's; see `balto label --help`")
+        near = difflib.get_close_matches(unknown.partition("=")[0].replace("-", "_"), _in_underscores(parser), n=1)
+        what = f"did you mean {near[0].replace('__', '--', 1)}?" if near else "see `balto label --help`"
+        raise ConfigError(f"{unknown}: neither an option of `balto label` nor one of Beam's; {what}")
     beam_args, left = [], list(rest)
     for word in words:
         if left and word == left[0]:
@@ -28,6 +32,10 @@ def split_beam_args(words: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             beam_args.append(word)
     return rest, beam_args
+
+
+def _in_underscores(parser: argparse.ArgumentParser) -> list[str]:
+    return [name.replace("-", "_") for name in parser._option_string_actions]
 
 
 def runner_of(beam_args: Sequence[str]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.storage import is_local
@@ -47,8 +48,14 @@ def check_dataflow(beam_args: Sequence[str], corpora: Sequence[str], out: str) -
     for name in ("temp_location", "staging_location"):
         if options.get(name) and not _BUCKET.fullmatch(options[name]):
             raise ConfigError(
-                f"--{name} {options[name]}: must be a bucket of Cloud Storage, such as gs://my-bucket/tmp"
+                f"--{name} {options[name]}: must be a bucket of Cloud Storage, such as gs://my-bucket/tmp (its name: 3 "
+                "or more lower-case letters, digits, - _ .)"
             )
+    absent = [path for path in options.get("extra_packages") or () if is_local(path) and not Path(path).is_file()]
+    if absent:
+        raise ConfigError(
+            f"--extra_package {absent[0]}: no such file; `pip wheel --no-deps --wheel-dir dist .` builds it"
+        )
     refuse_secrets_in_clear(beam_args)
     local = [path for path in corpora if is_local(path)]
     if local:

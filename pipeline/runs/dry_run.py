@@ -7,6 +7,7 @@ be known without looking is assumed: that the corpus is there, in the format tha
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,7 +43,10 @@ def dry_run(
     beam_args: Sequence[str],
     asking: Asking | None,
 ) -> dict[str, Any]:
-    """Build the job and describe it: {runner, steps, functions, job_bytes, image, staged, processes}."""
+    """Build the job and describe it: {runner, out, steps, functions, job_bytes, image, python, staged, processes}.
+
+    python: minor version that the workers' image must have, since functions are pickled by this one.
+    """
     proto = build_job(files, out, config, runner, beam_args, asking)
     if proto.ByteSize() > MAX_JOB_BYTES:
         raise ConfigError(f"the job takes {proto.ByteSize()} bytes, Dataflow {MAX_JOB_BYTES}; name fewer corpus files")
@@ -54,6 +58,7 @@ def dry_run(
         "functions": len(functions_of(proto)),
         "job_bytes": proto.ByteSize(),
         "image": environment[0],
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "staged": environment[1],
         "processes": worker_processes(beam_args) if asking and is_dataflow(runner) else None,
     }

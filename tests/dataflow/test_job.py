@@ -163,6 +163,11 @@ def test_a_job_reads_and_writes_buckets_only():
         check_dataflow([*without("temp_location"), "--temp_location=gs://b/t"], ["gs://b/x"], "gs://b/labels")
 
 
+def test_a_wheel_that_is_not_there_is_missed_before_the_job_is_built(tmp_path):
+    with pytest.raises(ConfigError, match=r"--extra_package .*balto\.whl: no such file; `pip wheel"):
+        check_dataflow([*DATAFLOW, f"--extra_package={tmp_path}/balto.whl"], ["gs://b/x"], "gs://b/labels")
+
+
 def test_storage_keys_are_no_options_of_a_job():
     with pytest.raises(ConfigError, match="--s3_secret_access_key: would stand in clear"):
         refuse_secrets_in_clear([*DATAFLOW, "--s3_secret_access_key=abc"])
