@@ -32,12 +32,14 @@ from trainer.config import TrainConfig
 from trainer.train import train
 
 VOCABULARY, WINDOW, ROW = 2000, 2048, 256
+_AS_USUAL: Final = {"pull": "ratio", "anchor": "all", "beta": 0.02, "stop_beta": 0.0}
 OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
     "balanced (the defaults)": {},
     "balanced, no stop anchor": {"stop_beta": 0.0},
-    "token ±1": {"credit": "token", "stop_beta": 0.0},
-    "supported only": {"credit": "supported", "stop_beta": 0.0},
-    "response": {"credit": "response", "stop_beta": 0.0},
+    "balanced, ratio pull": {"pull": "ratio"},
+    "token ±1": {"credit": "token", **_AS_USUAL},
+    "supported only": {"credit": "supported", **_AS_USUAL},
+    "response": {"credit": "response", **_AS_USUAL},
 }
 
 
