@@ -41,11 +41,13 @@ def read_line(line: bytes) -> Answered | None:
         value = orjson.loads(line)
         purpose, _, name = value["custom_id"].partition(".")
         key = base64.urlsafe_b64decode(name).hex()
-        response, error = value.get("response"), value.get("error") or {}
+        response, error = value.get("response"), value.get("error")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     if not isinstance(response, dict):
-        return Answered(purpose, key, Failure(str(error.get("code") or "no response"), again=True))
-    status, body = int(response.get("status_code") or 500), orjson.dumps(response.get("body"))
+        code = error.get("code") if isinstance(error, dict) else None
+        return Answered(purpose, key, Failure(str(code or "no response"), again=True))
+    status, body = response.get("status_code"), orjson.dumps(response.get("body"))
+    status = status if isinstance(status, int) else 500
     result = read_completion(body) if status == 200 else read_refused(status, {}, body, time.time())
     return Answered(purpose, key, result)

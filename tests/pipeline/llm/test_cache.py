@@ -136,6 +136,19 @@ def test_redis_that_went_away_between_two_parts_of_a_run_is_the_same(redis_serve
             ask_all(dataclasses.replace(chosen, cache_required=True), [request(1)])
 
 
+def test_redis_that_comes_back_serves_the_command_that_resumes(redis_server):
+    with LlmServer(answer=repeat) as server:
+        chosen = transport(server, cache=redis_server.url, cache_required=True)
+        asyncio.run(_ask_around_a_loss(chosen, redis_server))
+        redis_server.start()  # empty: it keeps nothing on disk
+        questions = [request(number) for number in range(20)]
+        sent = server.counts["sent"]
+        assert len(texts(ask_all(chosen, questions)[0])) == 20
+        assert server.counts["sent"] == sent + 20
+        ask_all(chosen, questions)
+        assert server.counts["sent"] == sent + 20
+
+
 KILLED = """
 import sys
 from tests.pipeline.llm.asking import ask_all, request
