@@ -1,5 +1,6 @@
 """What the verifier `lexical` says of claims."""
 
+import gc
 import random
 import time
 
@@ -149,5 +150,12 @@ def test_time_is_linear_in_the_length_of_the_response():
         verify(response)
         return time.process_time() - start
 
-    seconds(50)
-    assert seconds(4000) < 40 * max(seconds(400), 1e-3)
+    def least(copies: int) -> float:
+        return min(seconds(copies) for _ in range(3))
+
+    gc.collect()
+    gc.disable()  # a full collection walks over everything that other tests have loaded
+    try:
+        assert least(4000) < 40 * least(400)  # a quadratic step would make it 100 times
+    finally:
+        gc.enable()
