@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import gc
 import json
 import statistics
 import subprocess
@@ -77,13 +76,13 @@ def plain_loop(corpus: str, out: str, num_shards: int) -> None:
     from pipeline.config import LabelConfig
     from pipeline.corpora import open_corpus, read_corpus_file
     from pipeline.graph import label_steps
-    from pipeline.runs.label import GC_THRESHOLD
     from pipeline.shard_files import shard_name, shard_of, shard_report
+    from pipeline.stages import relax_collector
     from pipeline.write_shards import PACK_ROWS
     from schemas.records import LabelledResponse, Sample
     from schemas.rows import to_rejected_table, to_table
 
-    gc.set_threshold(GC_THRESHOLD)
+    relax_collector()
     steps: list[Any] = [step for _, step in label_steps(LabelConfig(num_shards=num_shards))]
     for step in steps:
         step.setup()

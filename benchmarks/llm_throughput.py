@@ -1,7 +1,7 @@
 """Requests per second through Beam against a test endpoint of fixed latency, beside a plain AsyncOpenAI loop.
 
-    python -m benchmarks.llm_throughput --in-flight 16 64 512 --requests 6000 --rounds 3
-    python -m benchmarks.llm_throughput --in-flight 512 --requests 40000 --processes 2
+    python -m benchmarks.llm_throughput --in-flight 16 64 512 --seconds 20 --rounds 3
+    python -m benchmarks.llm_throughput --in-flight 512 --seconds 20 --processes 2
 
 The endpoint runs in a process of its own (`python -m tests.llm_server`). A side runs in fresh processes, `--processes`
 of them, which divide requests and places in flight as the workers of `balto label` do and start together; the two sides
@@ -25,7 +25,6 @@ from collections.abc import Iterator
 from typing import Any
 
 MODEL = "test-model"
-WARM_UP = 64  # requests before the clock starts: connections, imports
 PASSAGE = "The lighthouse was built of granite in 1856 and its lamp was seen from nineteen miles away. " * 20
 ITEM = {
     "type": "object",
@@ -81,7 +80,7 @@ async def plain(base_url: str, in_flight: int, requests: int) -> tuple[float, fl
                 )
                 json.loads(completion.choices[0].message.content or "")
 
-        await asyncio.gather(*(work(iter(range(-1, 0))) for _ in range(min(WARM_UP, in_flight))))
+        await asyncio.gather(*(work(iter(range(-1, 0))) for _ in range(in_flight)))
         numbers = iter(range(requests))
         _wait_for_start()
         started, cpu = time.perf_counter(), time.process_time()
@@ -142,12 +141,12 @@ def ours(base_url: str, in_flight: int, requests: int) -> tuple[float, float]:
             ledger=f"{folder}/ledger",
         )
         service = open_service(transport)  # kept open: the clock is for asking, as it is in the plain loop
-        run(range(-WARM_UP, 0))
+        run(range(-in_flight, 0))
         _wait_for_start()
         started, cpu = time.perf_counter(), time.process_time()
         run(range(requests))
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-        assert service.asker.ledger.counts["answered"] == requests + WARM_UP
+        assert service.asker.ledger.counts["answered"] == requests + in_flight
         close_service(service)
     return seconds, cpu
 
@@ -197,7 +196,10 @@ def main() -> None:
     """Command line; prints one line per number of requests in flight."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[16, 64, 512])
-    parser.add_argument("--requests", type=int, default=6_000)
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="as many requests as the ceiling takes in this time"
+    )
+    parser.add_argument("--requests", type=int, default=0, help="so many requests instead")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--latency-ms", type=float, default=200.0)
@@ -208,12 +210,14 @@ def main() -> None:
         print(json.dumps(one_side(options.side, options.url, options.in_flight[0], options.requests)))
         return
     for in_flight in options.in_flight:
-        one = compare(in_flight, options.requests, options.rounds, options.latency_ms, options.processes)
+        requests = options.requests or max(6000, round(options.seconds * in_flight / (options.latency_ms / 1000)))
+        one = compare(in_flight, requests, options.rounds, options.latency_ms, options.processes)
         sides = "".join(
             f" | {name} {side['per_s']:.0f}/s ({side['per_s'] / one['ceiling']:.0%}, {side['cpu_us']:.0f} us cpu each)"
             for name, side in (("plain loop", one["plain"]), ("ours", one["ours"]))
         )
-        print(f"{in_flight:>4} in flight | ceiling {one['ceiling']:.0f}/s{sides} | x{one['ratio']:.2f}", flush=True)
+        asked = f"{in_flight:>4} in flight, {requests} requests | ceiling {one['ceiling']:.0f}/s"
+        print(f"{asked}{sides} | x{one['ratio']:.2f}", flush=True)
 
 
 if __name__ == "__main__":

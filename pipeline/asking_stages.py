@@ -26,7 +26,7 @@ from pipeline.llm.chat import Ask
 from pipeline.llm.ledger import COUNTERS
 from pipeline.llm.limits import share
 from pipeline.llm.transport import Transport
-from pipeline.stages import ACCEPTED, REJECTED, reject, sample_of
+from pipeline.stages import ACCEPTED, REJECTED, reject, relax_collector, sample_of
 from schemas.errors import BaltoError, RecordError
 from schemas.records import Rejected, Sample
 
@@ -157,6 +157,7 @@ class _AskingDoFn(beam.DoFn):
         self.rejected = Metrics.counter("balto", f"rejected_{name}")
 
     def setup(self) -> None:
+        relax_collector()
         from pipeline.llm.service import open_service  # with it comes the openai package, which others need not have
 
         self._service: Service = open_service(self.transport)

@@ -16,7 +16,7 @@ from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline.stages import ACCEPTED, REJECTED, reject, sample_of
+from pipeline.stages import ACCEPTED, REJECTED, reject, relax_collector, sample_of
 from schemas.errors import BaltoError, RecordError
 
 BATCH_RECORDS: Final = 256  # bounds the memory, and is enough to fill a GPU's batches with pairs of one length
@@ -59,6 +59,7 @@ class _BatchedDoFn(beam.DoFn):
         self.rejected = Metrics.counter("balto", f"rejected_{name}")
 
     def setup(self) -> None:
+        relax_collector()
         self.step.setup()
 
     def teardown(self) -> None:

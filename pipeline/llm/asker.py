@@ -72,12 +72,15 @@ class Asker:
         if reply is not None:
             self.ledger.cached(request.purpose)
             return reply
-        # A request that waits for its next attempt keeps its slot: a struggling endpoint is asked less.
+        # A request that waits for its next attempt keeps its slot: a struggling endpoint is asked less. Keeping begins
+        # before the slot is free: SQLite has the reply before the next request is sent, so that a kill loses no more
+        # answers than there are slots.
         async with self._slots:
             if self.fatal is not None:
                 raise self.fatal
             reply = await self._call(request)
-        await self.cache.put(key, reply)
+            keeping = self.cache.put(key, reply)
+        await keeping
         return reply
 
     async def _call(self, request: ChatRequest) -> ChatReply:

@@ -15,6 +15,8 @@ import importlib
 import logging
 import secrets
 import sqlite3
+from collections.abc import Awaitable
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -32,6 +34,9 @@ REDIS_PASSWORD: Final = "BALTO_REDIS_PASSWORD"  # noqa: S105  # the variable's n
 REDIS_TIMEOUT_S: Final = 5.0
 BUSY_S: Final = 60.0
 KEY_BYTES: Final = 32
+ROWS_PER_WRITE: Final = 400  # two variables each; the oldest SQLite takes 999
+_KEEP: Final = "INSERT OR REPLACE INTO replies VALUES "
+CHECKPOINT_PAGES: Final = 10_000  # 40 MB of log: the event loop stands still while it goes into the file
 log = logging.getLogger(__name__)
 
 
@@ -57,7 +62,10 @@ class Store(Protocol):
     failures: tuple[type[Exception], ...]
 
     async def get(self, key: str) -> bytes | None: ...
-    async def put(self, key: str, data: bytes) -> None: ...
+    def put(self, key: str, data: bytes) -> Awaitable[None]:
+        """Begin to keep a reply; wait for what comes back to know that it is kept."""
+        ...
+
     async def put_first(self, key: str, data: bytes) -> None:
         """Like `put`, but what is there already stays."""
         ...
@@ -85,13 +93,16 @@ class ReplyCache:
             return None
         return None if data is None else from_stored(data)
 
-    async def put(self, key: str, reply: ChatReply) -> None:
-        """Keep a reply, unless it is an error."""
+    def put(self, key: str, reply: ChatReply) -> Awaitable[None]:
+        """Begin to keep a reply, unless it is an error, and return what to wait for."""
         store = self._store
         if store is None or reply.status == API_ERROR:
-            return
+            return asyncio.sleep(0)
+        return self._kept(store, store.put(key, to_stored(reply)))
+
+    async def _kept(self, store: Store, keeping: Awaitable[None]) -> None:
         try:
-            await store.put(key, to_stored(reply))
+            await keeping
         except store.failures as err:
             self.give_up(err)
 
@@ -171,6 +182,7 @@ class _SqliteStore:
             self._file = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             self._file.execute("PRAGMA journal_mode = WAL")
             self._file.execute("PRAGMA synchronous = NORMAL")
+            self._file.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             self._file.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply BLOB) WITHOUT ROWID")
             self._file.execute("SELECT key, reply FROM replies LIMIT 1")
         except (sqlite3.Error, OSError) as err:
@@ -182,13 +194,13 @@ class _SqliteStore:
         row = self._file.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
-    async def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes) -> Awaitable[None]:
         self._waiting[key] = data
         if self._written is None:
             loop = asyncio.get_running_loop()
             self._written = loop.create_future()
             loop.call_soon(self._write)
-        await asyncio.shield(self._written)
+        return asyncio.shield(self._written)
 
     async def put_first(self, key: str, data: bytes) -> None:
         self._file.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, data))
@@ -198,12 +210,11 @@ class _SqliteStore:
         rows, self._waiting = list(self._waiting.items()), {}
         assert written is not None
         try:
-            self._file.execute("BEGIN IMMEDIATE")
-            self._file.executemany("INSERT OR REPLACE INTO replies VALUES (?, ?)", rows)
-            self._file.execute("COMMIT")
+            for first in range(0, len(rows), ROWS_PER_WRITE):
+                some = rows[first : first + ROWS_PER_WRITE]
+                places = ", ".join(["(?, ?)"] * len(some))  # one statement: one commit, one turn for other threads
+                self._file.execute(_KEEP + places, list(chain.from_iterable(some)))
         except sqlite3.Error as err:
-            if self._file.in_transaction:
-                self._file.execute("ROLLBACK")
             written.set_exception(err)
         else:
             written.set_result(None)

@@ -6,7 +6,6 @@ Beam is imported where it runs: with several workers not here, where it would on
 from __future__ import annotations
 
 import functools
-import gc
 import json
 import logging
 from collections.abc import Sequence
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 SHARD_BYTES = 16 << 20  # of corpus per shard: bounds the memory of a worker
 MOST_SHARDS = 99_996  # their names have five digits
 PARALLEL_BYTES = 8 << 20  # of corpus; fewer are labelled sooner than a second process has started
-GC_THRESHOLD = 50_000  # records hold no cycles; looking for some at Python's usual pace took a tenth of the time
 log = logging.getLogger(__name__)
 
 
@@ -124,7 +122,6 @@ def _label_group(
     """One Beam run over a few buckets."""
     from pipeline.runs.run_graph import run_buckets
 
-    gc.set_threshold(GC_THRESHOLD)
     folder = str(out / WORK_FOLDER / BUCKET_FOLDER)
     run_buckets(folder, buckets, split.duplicates, config, str(out), beam_args, asking)
 
