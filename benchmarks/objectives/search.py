@@ -24,14 +24,20 @@ from benchmarks.objectives.scores import means
 # The trainer's defaults, where the chain led; see RESULTS.md.
 BALANCED = Setting(mass="unit", clip_low=0.95, clip_high=0.4, pull="log", beta=0.2, anchor="neutral", stop_beta=0.3)
 
-# What is tried per method, the same at every rate: two learning rates, then another clip, anchor or beta. The balanced
-# form is one default for all rates; what it would be with the ratio's pull stands beside it.
+# What this world alone would choose: nothing that training on human labels needs and this world does not.
+UNHELD = replace(BALANCED, learning_rate=6e-4, clip_low=0.98, pull="ratio", anchor="all", beta=0.0)
+
+# What is tried per method, the same at every rate: two or three learning rates, then another clip, anchor or beta. The
+# balanced form is one default for all rates; what else it can be, one setting each, stands beside it.
 METHODS: dict[str, tuple[Setting, ...]] = {
     "balanced": (BALANCED,),
     "balanced, ratio pull": (replace(BALANCED, pull="ratio"),),
+    "balanced, for this world": (UNHELD,),
+    "balanced, length free": (replace(UNHELD, learning_rate=3e-4, stop_beta=0.0),),
     "token ±1": (
         Setting("token", clip_low=0.9),
         Setting("token", clip_low=0.97),
+        Setting("token", 6e-4, clip_low=0.97),
         Setting("token", 1e-3, clip_low=0.97),
     ),
     "response": (

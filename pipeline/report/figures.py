@@ -26,6 +26,7 @@ TITLES: Final = (
     "by policy",
     "length and faithfulness",
     "position in response",
+    "reliability",
     "prompt groups",
     "balance",
     "credit mass",
@@ -56,6 +57,9 @@ _HEADINGS: Final = {
     "characters_below": "below",
     "percent_above": "above %",
     "percent_to": "to %",
+    "score_from": "from",
+    "score_below": "below",
+    "share_unmarked": "unmarked",
     "n_tokens_supported": "tokens +1",
     "n_tokens_unsupported": "tokens −1",
 }
@@ -99,12 +103,12 @@ def read_tables(folders: Sequence[str]) -> dict[str, pl.DataFrame]:
 
 def page_figures(tables: Mapping[str, pl.DataFrame]) -> list[PageFigure]:
     """The page's figures in their order, from `read_tables`."""
-    asked = len(tables["language model"]) > 0
+    asked, annotated = len(tables["language model"]) > 0, len(tables["reliability"]) > 0
 
     def figure(key: str, title: str, caption: str, names: Sequence[str], draw: Callable | None = None) -> PageFigure:
         return _figure(key, title, caption, {name: tables[name] for name in names}, draw)
 
-    return [
+    shown = [
         figure("verdicts", "Verdicts by policy", _VERDICTS, ["by policy"], plots.verdicts_by_policy),
         figure(
             "length", "Faithfulness against length", _LENGTH, ["length and faithfulness"], plots.faithfulness_by_length
@@ -129,6 +133,10 @@ def page_figures(tables: Mapping[str, pl.DataFrame]) -> list[PageFigure]:
         figure("cost", "Cost", _COST if asked else _NO_COST, ["language model"]),
         figure("read", "What was read and what was refused", _READ, ["label sets", "rejected"]),
     ]
+    if annotated:
+        people = figure("reliability", "Scores against people", _RELIABILITY, ["reliability"], plots.reliability)
+        shown.insert(3, people)
+    return shown
 
 
 _VERDICTS = (
@@ -142,6 +150,11 @@ _LENGTH = (
 _POSITION = (
     "Each response is cut into ten parts of equal length. Shown is the share of their characters that carries label "
     "−1 once conflicts are resolved."
+)
+_RELIABILITY = (
+    "Do the scores mean what they say? For each tenth of the score, P(supported), the share of the claims of annotated "
+    "responses that people left unmarked: on the line, both are the same. The table's last line is of all claims; its "
+    "gap is the expected calibration error, the mean distance from the line."
 )
 _BALANCE = (
     "Balanced training moves probability inside a prompt group, from −1 tokens to +1 tokens, so a group with one label "

@@ -14,7 +14,7 @@ import matplotlib as mpl
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
 from pipeline.report.svg import ACCENT, LINE, PANEL, QUIET, STYLE, TONE, to_svg
 from pipeline.show_tables import printable
@@ -78,6 +78,26 @@ def error_positions(table: pl.DataFrame) -> str:
     axes.grid(axis="y", linewidth=0.7)
     axes.spines["left"].set_visible(False)
     return to_svg(figure, "position", "Where errors sit: characters of label minus one by tenth of the response.")
+
+
+@mpl.rc_context(STYLE)
+def reliability(table: pl.DataFrame) -> str:
+    """Share of claims that people left unmarked over the claims' mean score, by tenths of the score."""
+    tenths = table.drop_nulls("score_from")
+    figure, (above, below) = _figure(4.4, rows=2, ratios=(3, 1), sharex=True)
+    above.plot((0, 1), (0, 1), color=LINE, linewidth=1.2)
+    above.plot(tenths["mean_score"], tenths["share_unmarked"], color=ACCENT, marker="o", markersize=5, linewidth=1.6)
+    above.set(xlim=(0, 1), ylim=(-0.03, 1.06), yticks=(0, 0.5, 1), ylabel="left unmarked by people")
+    below.bar(tenths["score_from"] + 0.05, tenths["claims"].to_list(), color=QUIET, width=0.07)
+    below.set(ylabel="claims", xlabel="score, P(supported)", xticks=(0, 0.5, 1), yscale="log")
+    below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    below.yaxis.set_minor_locator(NullLocator())
+    for axes in (above, below):
+        axes.grid(axis="y", linewidth=0.7)
+        axes.spines["left"].set_visible(False)
+    above.yaxis.set_major_formatter(_PERCENT)
+    figure.align_ylabels()
+    return to_svg(figure, "reliability", "Share of claims that people left unmarked, over their score.")
 
 
 SIGNALS: Final = ("both labels", "only supported", "only unsupported", "no label")

@@ -15,13 +15,13 @@ import polars as pl
 
 from pipeline.score.bootstrap import RESAMPLES, SEED, interval
 from pipeline.score.span_overlap import prf
+from pipeline.span_frames import ROW, covered, disjoint, overlap, spans_of
 from pipeline.stats.columns import by_columns
 from schemas.records import CONTRADICTED, UNSUPPORTED
 
-BATCH_ROWS = 20_000
+BATCHROWS = 20_000
 WRONG_VERDICTS: Final = (CONTRADICTED, UNSUPPORTED)
 LEVELS: Final = ("response", "span")
-_ROW = "#row"
 _CHARACTERS = ("gold", "predicted", "shared")
 _RESPONSES = ("gold_responses", "predicted_responses", "shared_responses")
 GOLD_SUMS: Final = ("responses", *_CHARACTERS, *_RESPONSES)
@@ -43,17 +43,17 @@ def gold_counts(labels: pl.LazyFrame, by: Sequence[str] = (), verdicts: bool = F
     )
     keys = list(dict.fromkeys([*by, "group_id"]))
     counted = [chosen.limit(0).collect()]
-    counted = [_counted(batch, keys) for batch in (*counted, *chosen.collect_batches(chunk_size=BATCH_ROWS))]
+    counted = [_counted(batch, keys) for batch in (*counted, *chosen.collect_batches(chunk_size=BATCHROWS))]
     return pl.concat(counted).group_by(keys).agg(pl.all().sum()).sort(keys)
 
 
 def _counted(batch: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    rows = batch.with_row_index(_ROW)
+    rows = batch.with_row_index(ROW)
     gold = disjoint(spans_of(rows, "#gold_spans"))
     predicted = disjoint(spans_of(rows, "#predicted"))
     parts = {"gold": covered(gold), "predicted": covered(predicted), "shared": overlap(gold, predicted)}
     for name, part in parts.items():
-        rows = rows.join(part.rename({"characters": name}), on=_ROW, how="left")
+        rows = rows.join(part.rename({"characters": name}), on=ROW, how="left")
     filled = rows.with_columns(pl.col(_CHARACTERS).fill_null(0))
     with_any = {
         "gold_responses": pl.col("gold") > 0,
@@ -79,31 +79,6 @@ def _wrong_spans() -> pl.Expr:
     wrong = pl.col("claims").list.filter(claim.struct.field("verdict").is_in(WRONG_VERDICTS))
     spans = wrong.list.eval(pl.when(named.list.len() > 0).then(named).otherwise(whole).explode())
     return spans.list.drop_nulls()
-
-
-def spans_of(rows: pl.DataFrame, column: str) -> pl.DataFrame:
-    """One row per span of a list column: the row's number, start, end, label."""
-    spans = rows.select(_ROW, column).explode(column, empty_as_null=False).unnest(column)
-    return spans.with_columns(pl.col("start", "end").cast(pl.Int64))
-
-
-def disjoint(spans: pl.DataFrame) -> pl.DataFrame:
-    """The same characters of each row in spans that do not overlap."""
-    ordered = spans.sort(_ROW, "start", "end")
-    before = pl.col("end").cum_max().shift(1).over(_ROW).fill_null(0)
-    return ordered.with_columns(pl.max_horizontal("start", before)).filter(pl.col("end") > pl.col("start"))
-
-
-def covered(spans: pl.DataFrame) -> pl.DataFrame:
-    """Characters of each row in disjoint spans."""
-    return spans.group_by(_ROW).agg((pl.col("end") - pl.col("start")).sum().alias("characters"))
-
-
-def overlap(first: pl.DataFrame, second: pl.DataFrame, keys: Sequence[str] = ()) -> pl.DataFrame:
-    """Characters of each row (and value of `keys`) that are in spans of both frames, each disjoint in itself."""
-    pairs = first.join(second, on=_ROW, suffix=" second")
-    length = pl.min_horizontal("end", "end second") - pl.max_horizontal("start", "start second")
-    return pairs.group_by(_ROW, *keys).agg(length.clip(0).sum().alias("characters"))
 
 
 def gold_scores(counts: pl.DataFrame, resamples: int = RESAMPLES, seed: int = SEED) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.score.gold import covered, overlap, spans_of
+from pipeline.span_frames import ROW, covered, overlap, spans_of
 from pipeline.stats.scan import scan_labels
 from schemas.manifest import Manifest, read_manifest
 
@@ -22,7 +22,6 @@ TOKEN: Final = "token"  # noqa: S105 - a unit, no secret
 CHARACTER: Final = "character"
 RESPONSE: Final = "response"
 ROWS_AT_ONCE = 100_000  # rows of the first set that are matched at a time, within a shard
-_ROW = "#row"
 _KEYS = ("level", "first", "second")
 
 
@@ -112,7 +111,7 @@ def _tokens(matched: pl.DataFrame) -> pl.DataFrame:
 
 def _characters(matched: pl.DataFrame) -> pl.DataFrame:
     """Characters by label in both: what spans share, then what only one of them labels, then the rest."""
-    rows = matched.with_row_index(_ROW)
+    rows = matched.with_row_index(ROW)
     sides = [spans_of(rows, name) for name in ("label_spans", "label_spans second")]
     both = overlap(sides[0], sides[1], ["label", "label second"])
     count = {

@@ -16,6 +16,7 @@ from pipeline.stats.claims import claim_counts, claims_without_label, conflicts,
 from pipeline.stats.figures import FIGURES, figures
 from pipeline.stats.manifests import label_sets, rejected, usage
 from pipeline.stats.prompt_groups import balance, credit_mass, groups_with_signal
+from pipeline.stats.reliability import reliability
 from pipeline.stats.responses import label_positions, length_and_faithfulness
 from pipeline.stats.scan import scan_labels
 from pipeline.stats.shares import overview, token_labels
@@ -34,6 +35,7 @@ __all__ = [
     "length_and_faithfulness",
     "overview",
     "rejected",
+    "reliability",
     "response_statuses",
     "scan_labels",
     "token_labels",

@@ -9,6 +9,7 @@ import polars as pl
 from pipeline.stats.claims import ALIGNMENTS, CLAIM_STATUSES, CONFLICTS, RESPONSES, VERDICTS, WITHOUT_LABEL
 from pipeline.stats.figure import Figure, tables_of
 from pipeline.stats.prompt_groups import BALANCE, CREDIT, SIGNAL
+from pipeline.stats.reliability import RELIABILITY
 from pipeline.stats.responses import LENGTHS, POSITIONS
 from pipeline.stats.shares import OVERVIEW, TOKENS
 
@@ -23,6 +24,7 @@ FIGURES: Mapping[str, Figure] = {
     "token labels": TOKENS,
     "position in response": POSITIONS,
     "length and faithfulness": LENGTHS,
+    "reliability": RELIABILITY,
     "prompt groups": SIGNAL,
     "balance": BALANCE,
     "credit mass": CREDIT,

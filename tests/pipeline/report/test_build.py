@@ -21,6 +21,7 @@ from pipeline.stats import scan_labels
 from schemas.errors import ConfigError, ShardError
 from schemas.manifest import read_manifest
 from schemas.records import Rejected
+from tests.pipeline.label_sets import row, write_label_set
 from tests.pipeline.report.label_set_made_here import ATTACK, ROWS, make_row, plain_row, write_labels
 
 ROOT = Path(__file__).parents[3]
@@ -200,3 +201,11 @@ def test_label_set_without_claims_still_makes_a_page(tmp_path):
     tables = read_tables([str(labels)])
     assert len(tables["alignment"]) == 0
     assert build_report([str(labels)], tmp_path / "page.html", records=5, max_bytes=MANY)["records"] == 1
+
+
+def test_scores_are_held_against_people_only_where_people_looked(page, tmp_path):
+    assert "reliability" in tables_in(page)
+    unseen = write_label_set(tmp_path / "unseen", [row("r1", "g1", "s", "+" * 4)])
+    build_report([str(unseen)], tmp_path / "unseen.html", records=1, max_bytes=100_000)
+    assert "reliability" not in tables_in(tmp_path / "unseen.html")
+    assert "Scores against people" not in (tmp_path / "unseen.html").read_text(encoding="utf-8")

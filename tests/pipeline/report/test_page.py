@@ -14,7 +14,7 @@ from schemas.records import GoldSpan, LabelSpan
 from tests.pipeline.report.browser import set_scheme
 from tests.pipeline.report.label_set_made_here import ROWS, make_row, plain_row, write_labels
 
-FIGURES = ("verdicts", "length", "position", "balance", "projection", "cost", "read")
+FIGURES = ("verdicts", "length", "position", "reliability", "balance", "projection", "cost", "read")
 BY_ID = {row.sample.id: row for row in ROWS}
 
 # Text of every claim's marks and of its evidence, as the page shows it.
@@ -74,11 +74,9 @@ def active_claims(browser) -> set[int]:
 def test_page_renders_figures_tables_and_the_first_record(opened):
     assert opened.execute_script("return document.documentElement.dataset.ready") == "true"
     keys = [one.get_attribute("id") for one in opened.find_elements(By.CSS_SELECTOR, "section.figure")]
-    assert keys == [
-        f"figure-{key}" for key in ["verdicts", "length", "position", "balance", "projection", "cost", "read"]
-    ]
+    assert keys == [f"figure-{key}" for key in FIGURES]
     pictures = opened.find_elements(By.CSS_SELECTOR, ".picture svg")
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     assert all(picture.size["height"] > 80 for picture in pictures)
     assert find(opened, "#count").text == f"{len(ROWS)} of {len(ROWS)} records"
     assert sorted(shown_ids(opened)) == sorted(BY_ID)

@@ -1,5 +1,7 @@
 """Every figure of statistics against a label set that is reckoned by hand."""
 
+import dataclasses
+
 import polars as pl
 import pytest
 
@@ -13,12 +15,14 @@ from pipeline.stats import (
     label_positions,
     length_and_faithfulness,
     overview,
+    reliability,
     scan_labels,
     token_labels,
 )
 from pipeline.stats import figure as counting
 from pipeline.stats.tables import stats_tables
 from schemas.errors import ConfigError
+from schemas.records import Span
 from tests.pipeline.label_sets import row, write_label_set
 
 ROWS = [
@@ -169,3 +173,37 @@ def test_by_column_of_too_many_values_is_refused(labels, monkeypatch):
     monkeypatch.setattr(counting, "MAX_VALUES", 6)
     with pytest.raises(ConfigError, match="--by id: more than 6 values"):
         overview(labels, ["id"])
+
+
+def scored(sample_id: str, scores: str, gold: str | None, policy: str = "a"):
+    """A row of claims of two characters each, a digit of `scores` (tenths of P(supported)) per claim; x: no score."""
+    made = row(sample_id, sample_id, "s" * len(scores), ".." * len(scores), gold=gold, policy=policy)
+    claims = tuple(
+        dataclasses.replace(claim, score=None if digit == "x" else int(digit) / 10, spans=(Span(2 * at, 2 * at + 2),))
+        for at, (claim, digit) in enumerate(zip(made.claims, scores, strict=True))
+    )
+    return dataclasses.replace(made, claims=claims)
+
+
+def test_scores_are_held_against_what_people_marked_in_tenths(tmp_path):
+    rows = [
+        scored("r1", "99x2", "....xxx."),  # half marked is wrong; without a score it is in no tenth
+        scored("r2", "92", "x...", policy="b"),  # x: half of the first
+        scored("r3", "11", None),  # nobody looked at it
+    ]
+    frame = scan_labels([write_label_set(tmp_path / "labels", rows)])
+    found = reliability(frame)
+    assert found.columns == ["score_from", "score_below", "claims", "mean_score", "share_unmarked", "gap"]
+    assert [tuple(round(x, 6) if x is not None else None for x in one) for one in found.rows()] == [
+        (0.2, 0.3, 2, 0.2, 0.5, 0.3),
+        (0.9, 1.0, 3, 0.9, 0.666667, 0.233333),
+        (None, None, 5, 0.62, 0.6, 0.26),
+    ]
+    by = reliability(frame, ["policy"])
+    assert by["claims"].to_list() == [1, 2, 3, 1, 1, 2]
+    assert by["policy"].to_list() == ["a", "a", "a", "b", "b", "b"]
+
+
+def test_without_annotated_claims_there_is_no_reliability(labels):
+    assert len(reliability(labels)) == 0
+    assert len(reliability(labels, ["policy"])) == 0
