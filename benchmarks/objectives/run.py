@@ -90,17 +90,28 @@ def table(rate: float, train_missing: bool) -> str:
         ends = f"{drift(found, 'f'):.3f} | {drift(found, 'q'):.3f} | {'never' if reached is None else reached}"
         rows.append(f"| {method} | {len(found)} | {' | '.join(cells)} | {ends} |")
     rows += ["", "| balanced minus | F | Q | Q (K of the base) | chosen setting |", "|---|---|---|---|---|"]
-    ours = everything["balanced"]
     for method, found in everything.items():
-        cells = []
-        for name in ("f", "q", "base_q"):
-            middle, low, high = paired_difference([r.table[name] for r in ours], [r.table[name] for r in found])
-            cells.append(f"{middle:+.4f} ({low:+.4f} to {high:+.4f})")
-        if method == "balanced":
-            cells = ["", "", ""]
-        rows.append(f"| {method} | {' | '.join(cells)} | {describe(settings[method])} |")
+        cells = "| | " if method == "balanced" else _differences(everything["balanced"], found)
+        rows.append(f"| {method} | {cells} | {describe(settings[method])} |")
+    rivals = {method: found for method, found in everything.items() if not method.startswith("balanced")}
+    best = max(rivals, key=lambda method: average(rivals[method], "q"))
+    rows += ["", f"| minus {best}, the rival of highest Q | F | Q | Q (K of the base) |", "|---|---|---|---|"]
+    rows += [
+        f"| {method} | {_differences(found, rivals[best])} |"
+        for method, found in everything.items()
+        if method not in rivals
+    ]
     rows += ["", "By seed, F / Q / length: " + "; ".join(f"{m} {_by_seed(f)}" for m, f in everything.items())]
     return "\n".join(rows)
+
+
+def _differences(ours: list[Result], theirs: list[Result]) -> str:
+    """Cells: ours minus theirs in F, Q and Q with the base's K, with the interval."""
+    cells = []
+    for name in ("f", "q", "base_q"):
+        middle, low, high = paired_difference([r.table[name] for r in ours], [r.table[name] for r in theirs])
+        cells.append(f"{middle:+.4f} ({low:+.4f} to {high:+.4f})")
+    return " | ".join(cells)
 
 
 def _number(value: float, name: str, base: dict[str, float]) -> str:
