@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
 import sys
-import threading
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +14,7 @@ from pipeline import look_cli, read_cli, verifier_cli
 from pipeline.logs import configure_logging
 from rounds import cli as rounds_cli
 from schemas.errors import BaltoError
+from schemas.interruption import Heard, Output, listening
 from trainer import cli as trainer_cli
 
 # Which extra brings a package that a command needs.
@@ -76,31 +74,19 @@ rounds_cli.mount(app)
 def main() -> None:
     """Run the command. Exit status: 0 done, 1 failed, 2 usage; errors are one line on standard error."""
     configure_logging()
-    with _terminated_as_interrupted() as terminated:
+    with listening() as heard:
         code = _run(typer.main.get_command(app))
-    if code == INTERRUPTED:
-        what, code = ("terminated", 128 + signal.SIGTERM) if terminated else ("interrupted", code)
-        _fail(f"{what}; the same command resumes", code)
-    sys.exit(code)
+    sys.exit(_say_interrupted(heard) if code == INTERRUPTED else code)
 
 
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[list[int]]:
-    """SIGTERM ends a run as Ctrl-C does, with its workers and its line. The list gets the signal's number."""
-    terminated: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield terminated
-        return
-
-    def note(number: int, _: Any) -> None:
-        terminated.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield terminated
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _say_interrupted(heard: Heard) -> int:
+    """SIGTERM ends a run as Ctrl-C does, with its workers and its line."""
+    terminated = signal.SIGTERM in heard.numbers
+    then = "the output is complete" if heard.output is Output.COMPLETE else "the same command resumes"
+    return _fail(
+        f"{'terminated' if terminated else 'interrupted'}; {then}",
+        128 + (signal.SIGTERM if terminated else signal.SIGINT),
+    )
 
 
 def _run(command: Any) -> int:

@@ -1,1 +1,1 @@
-"""Every figure that the README quotes, runnable. `python -m benchmarks.NAME --help` says how."""
+"""Every figure of docs/figures.md, runnable. `python -m benchmarks.NAME --help` says how."""

@@ -12,6 +12,7 @@ from pipeline.runs.output_bucket import refuse_occupied_bucket
 from pipeline.runs.output_folder import refuse_occupied
 from pipeline.storage import file_facts, find_files, is_local, join, read_file, remove_files, write_file
 from schemas.errors import ConfigError, ShardError
+from schemas.interruption import completing
 from schemas.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, RejectedEntry, ShardEntry, parse_manifest
 
 MAX_SHARD_BYTES: Final = 4 << 30  # more than any shard of ours: what a manifest claims is not believed beyond this
@@ -52,7 +53,9 @@ def send_files(
     stale = [one.path for folder in ("shards/", "rejected/") for one in find_files(join(target, folder))]
     remove_files(*(path for path in stale if path not in kept))
     before_manifest()
-    write_file(join(target, MANIFEST), read_file(join(source, MANIFEST), MAX_MANIFEST_BYTES))
+    data = read_file(join(source, MANIFEST), MAX_MANIFEST_BYTES)
+    with completing():
+        write_file(join(target, MANIFEST), data)
 
 
 def _is_there(target: str, entry: ShardEntry | RejectedEntry) -> bool:

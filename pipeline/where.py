@@ -18,8 +18,11 @@ from pipeline.stats.columns import META, by_columns
 from schemas.errors import ConfigError
 
 MAX_CONDITION_CHARS: Final = 2_000
-# Also inside quotes: telling a quoted word from a bare one would take the parser that this guards.
 _QUERY: Final = re.compile(r"\b(select|from|values|table|with|into)\b|;", re.IGNORECASE)
+# A text in single quotes or a name in double ones; a letter in front (E'...') makes it something else.
+_QUOTED: Final = re.compile(r"""(?<!\w)'(?:[^']|'')*'|(?<!\w)"[^"]*\"""")
+# Comments, escapes, other or lone quotes: beside one of these, quotes may begin and end elsewhere than they seem to.
+_OTHER_QUOTING: Final = re.compile(r"""['"`\\$#\[]|--|/\*""")
 
 # meta.KEY, or "meta.ANY KEY"; first of all a text in single quotes, inside which nothing is a name
 _META_KEY: Final = re.compile(r"""('(?:[^']|'')*')|"meta\.([^"]+)"|\bmeta\.(\w+)""")
@@ -93,13 +96,19 @@ def where(records: pl.LazyFrame, condition: str) -> pl.LazyFrame:
 def _parse(condition: str) -> pl.Expr:
     if len(condition) > MAX_CONDITION_CHARS:
         raise ConfigError(f"--where: {len(condition):,} characters; a condition has at most {MAX_CONDITION_CHARS:,}")
-    query = _QUERY.search(condition)
+    query = _QUERY.search(_outside_quotes(condition))
     if query:
         raise ConfigError(f"--where {condition!r}: `{query[0]}` belongs to a query; give one condition on one record")
     try:
         return pl.sql_expr(condition)
     except PolarsError as err:
         raise _no_condition(condition, err) from err
+
+
+def _outside_quotes(condition: str) -> str:
+    """The condition without what stands in quotes; all of it when it is not beyond doubt what does."""
+    bare = _QUOTED.sub(" ", condition)
+    return condition if "\\" in condition or _OTHER_QUOTING.search(bare) else bare
 
 
 def _no_condition(condition: str, err: PolarsError) -> ConfigError:

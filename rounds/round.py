@@ -28,6 +28,7 @@ from typing import Any
 from pipeline.corpora import open_corpus
 from rounds.read_prompts import read_prompts
 from schemas.errors import BaltoError, ConfigError
+from schemas.interruption import completing
 from schemas.lock import only_run
 from schemas.manifest import MANIFEST, remove_partials, write_atomically
 from schemas.records import Rejected, Sample
@@ -90,7 +91,9 @@ def run_round(config: RoundConfig, out: Path) -> list[dict[str, Any]]:
                 log.info("%s: done", stage.name)
             else:
                 _run(stage)
-        return [score_round(out, number) for number in range(1, config.rounds + 1)]
+        scores = [score_round(out, number) for number in range(1, config.rounds)]
+        with completing():
+            return [*scores, score_round(out, config.rounds)]
 
 
 def stages(config: RoundConfig, out: Path) -> Iterator[Stage]:

@@ -127,6 +127,30 @@ def test_missing_extra_is_one_line_with_the_remedy(tmp_path):
     assert (done.returncode, done.stderr) == (1, "balto: this command needs polars: pip install 'balto[pipeline]'\n")
 
 
+@pytest.mark.parametrize(
+    ("step", "then"),
+    [("with completing(): pass", "the output is complete"), ("pass", "the same command resumes")],
+)
+def test_a_second_signal_does_not_promise_that_a_complete_output_is_resumed(step, then):
+    code = f"""
+import os, signal, balto
+from schemas.interruption import completing
+
+def get_two_signals(_):
+    try:
+        {step}
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        return balto.INTERRUPTED
+
+balto._run = get_two_signals
+balto.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (143, f"balto: terminated; {then}\n")
+
+
 def test_help_loads_nothing_heavy_and_is_quick():
     heavy = {"apache_beam", "polars", "torch", "pyarrow", "tokenizers"}
     code = f"import sys, balto; print(sorted({heavy} & set(sys.modules)))"

@@ -25,15 +25,48 @@ def test_every_column_of_a_shard_is_documented_with_its_meaning():
         assert f"| `{field.name}` | {field.metadata[b'description'].decode()} |" in text
 
 
-def test_file_tree_of_the_readme_names_what_is_there():
+def test_file_tree_names_what_is_there_and_leaves_nothing_out():
+    rooms = _rooms((ROOT / "docs" / "structure.md").read_text())
+    assert {*PACKAGES, "tests", "benchmarks", "balto.py"} <= set(rooms)
+    for room in PACKAGES:
+        there = {path.name for path in (ROOT / room).rglob("*.py")} - {"__init__.py"}
+        named = set(re.findall(r"\b\w+\.py\b", rooms[room]))
+        assert there - named == set(), f"{room}: missing in docs/structure.md"
+    for room in (*PACKAGES, "benchmarks"):
+        for name in re.findall(r"\b\w+\.py\b", rooms[room]):
+            assert any((ROOT / room).rglob(name)), f"docs/structure.md names {room}/{name}, which is not there"
+
+
+def _rooms(tree: str) -> dict[str, str]:
+    """Top-level names of the tree -> what stands there about them."""
+    parts = re.split(r"^    (?=\w)", tree, flags=re.MULTILINE)[1:]
+    return {part.split()[0].rstrip("/"): part for part in parts}
+
+
+def test_readme_names_every_room_and_leads_to_every_document():
     text = (ROOT / "README.md").read_text()
-    tree = text.partition("## The house")[2].partition("## Develop")[0]
-    for path in (path for top in PACKAGES for path in (ROOT / top).rglob("*.py")):
-        if path.name != "__init__.py":
-            assert path.name in tree, f"{path.relative_to(ROOT)} is missing in the README's tree"
-    for name in re.findall(r"\b(\w+\.py)\b", tree):
-        found = [path for top in (*PACKAGES, "benchmarks") for path in (ROOT / top).rglob(name)]
-        assert found or (ROOT / name).is_file(), f"the README's tree names {name}, which is not there"
+    for room in re.findall(r"^    (\w+)/ ", text.partition("## Where to go on")[2], re.MULTILINE):
+        assert (ROOT / room).is_dir(), room
+    for package in PACKAGES:
+        assert f"\n    {package}/ " in text
+    linked = set(re.findall(r"\]\(docs/(\w+\.md)\)", text))
+    assert linked == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+def test_every_link_between_documents_leads_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_figures_of_the_readme_are_rows_of_the_full_table():
+    full = (ROOT / "docs" / "figures.md").read_text().splitlines()
+    good = (ROOT / "README.md").read_text().partition("## How good, how fast")[2].partition("\n## ")[0]
+    rows = [line for line in good.splitlines() if line.startswith("|")]
+    assert len(rows) >= 8
+    assert [row for row in rows if row not in full] == []
+    for module in re.findall(r"`python -m ([\w.]+)", "\n".join(full)):
+        assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), module
 
 
 def test_outputs_in_the_readme_are_what_the_commands_print(tmp_path):

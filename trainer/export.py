@@ -13,6 +13,7 @@ import torch
 import transformers
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
+from schemas.interruption import completing
 from trainer.config import TrainConfig, to_yaml
 from trainer.data.label_sets import LabelSet
 from trainer.distributed import Ranks
@@ -42,9 +43,11 @@ def export_model(
         shutil.rmtree(old, ignore_errors=True)
         if final.exists():  # renamed first: a run that is killed meanwhile leaves no half of a model under its name
             os.replace(final, old)
-        os.replace(partial, final)
+        with completing():
+            os.replace(partial, final)
         shutil.rmtree(old, ignore_errors=True)
-    ranks.barrier()
+    with completing():  # on the other ranks
+        ranks.barrier()
     return final
 
 

@@ -156,9 +156,10 @@ def _asked_to_stop() -> Iterator[list[str]]:
     """A list that gets the signal's name when this process is asked to stop (SIGTERM, SIGINT); a second one ends it."""
     asked: list[str] = []
 
-    def note(number: int, _: FrameType | None) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         if asked:
-            raise KeyboardInterrupt
+            handler = before[signal.Signals(number)]
+            (handler if callable(handler) else signal.default_int_handler)(number, frame)
         asked.append(signal.Signals(number).name)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}

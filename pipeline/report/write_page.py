@@ -19,6 +19,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from schemas.errors import ConfigError
+from schemas.interruption import completing
 from schemas.manifest import MANIFEST, SHARD_FOLDER, remove_partials, write_atomically
 
 _SCRIPTS: Final = ("text.js", "record_list.js", "record.js", "attention.js")
@@ -77,4 +78,5 @@ def _is_report(path: Path) -> bool:
 def write_page(out: Path, page: str) -> None:
     """Write the page atomically: a reader of `out` sees the old page or all of the new one."""
     remove_partials(out.parent, out.name)  # of a command that was killed
-    write_atomically(out, page.encode("utf-8"))
+    with completing():
+        write_atomically(out, page.encode("utf-8"))

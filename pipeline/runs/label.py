@@ -5,6 +5,7 @@ Beam is imported where it runs: with several workers not here, where it would on
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -22,6 +23,7 @@ from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
 from pipeline.shard_files import DONE_FOLDER, is_finished, shard_name
 from pipeline.storage import file_facts
 from schemas.errors import ConfigError
+from schemas.interruption import completing
 from schemas.manifest import WORK_FOLDER, Manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -61,10 +63,12 @@ def run_label(
     resources: Resources,
     overwrite: bool,
     asking: Asking | None = None,
+    is_last: bool = True,
 ) -> Manifest:
     """Label `files` into `out` and return the manifest. Resumes an unfinished run of the same command.
 
-    asking: how the language model is asked, when the config asks one.
+    asking: how the language model is asked, when the config asks one.   is_last: whether the command is done with the
+    label set; what is still to be sent elsewhere may be interrupted.
     """
     run = {"inputs": [file_identity(file) for file in files], **described(config)}
     refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
@@ -91,7 +95,8 @@ def run_label(
         usage = asking.usage() if asking else None
         of_run = named(files, config)
         manifest = assemble(reports, split.read, split.rejected, split.rejected_by, of_run, usage)
-        write_manifest(out, manifest)
+        with completing() if is_last else contextlib.nullcontext():
+            write_manifest(out, manifest)
         close_output(out)
     return manifest
 

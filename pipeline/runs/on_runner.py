@@ -23,6 +23,7 @@ from pipeline.runs.run_graph import new_pipeline, run_pipeline
 from pipeline.shard_files import DONE_FOLDER
 from pipeline.storage import is_local, join, read_file, remove_files, write_file
 from schemas.errors import ConfigError
+from schemas.interruption import completing
 from schemas.manifest import MANIFEST, MAX_MANIFEST_BYTES, WORK_FOLDER, Manifest, parse_manifest
 from schemas.tokens import BYTES, load_tokenizer
 
@@ -58,7 +59,8 @@ def run_label_on_runner(
         if not run_pipeline(pipeline):
             return None
         path = join(out, MANIFEST)
-        manifest = parse_manifest(read_file(path, MAX_MANIFEST_BYTES), path)
+        with completing():  # by its last stage
+            manifest = parse_manifest(read_file(path, MAX_MANIFEST_BYTES), path)
         close_output(Path(out)) if is_local(out) else close_bucket(out)
     return manifest
 

@@ -23,6 +23,7 @@ from pipeline.runs.parts import run_parts, show_progress, worker_pool
 from pipeline.shard_files import done_path, is_finished, shard_report
 from pipeline.stages import reject
 from schemas.errors import RecordError, ShardError
+from schemas.interruption import completing
 from schemas.manifest import REJECTED_FOLDER, Manifest, ShardEntry, read_manifest, write_manifest
 from schemas.records import LabelSpan, Rejected, TokenLabels
 from schemas.rows import from_table, to_rejected_table, token_columns
@@ -56,7 +57,8 @@ def run_project(labels: Path, out: Path, tokenizer: str, workers: int, overwrite
         kept = [dataclasses.asdict(entry) for entry in source.rejected]
         manifest = assemble(reports, source.counts["read"], kept, source.rejected_by, description)
         manifest = dataclasses.replace(manifest, usage=source.usage, inputs=source.inputs)
-        write_manifest(out, manifest)
+        with completing():
+            write_manifest(out, manifest)
         close_output(out)
     return manifest
 

@@ -87,7 +87,7 @@ def _label_for_bucket(
     refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
     run = {"inputs": [file_identity(file) for file in files], **described(config)}
     with open_bucket(out, run, overwrite) as token:
-        manifest = run_label(files, made_in, config, resources, True, asking)
+        manifest = run_label(files, made_in, config, resources, True, asking, is_last=False)
         with show_progress("sending", manifest.counts["read"]):
             send_files(manifest, str(made_in), out, lambda: check_turn(out, token))
         close_bucket(out)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.make_tiny_policy import TOKENIZER, make_policy
-from schemas.manifest import WORK_FOLDER
+from schemas.manifest import MANIFEST, WORK_FOLDER
 from tests.faults import products
 from tests.faults.warm_balto import Ended, WarmBalto
 from tests.llm_server import Behaviour, LlmServer
@@ -39,7 +39,7 @@ class Scenario:
 
     problems: see `products`.   kept: what a killed run has finished.   repeated: what of it the resumed run did again
     beyond what it may (one chunk: a shard, a batch of prompts, the steps since a checkpoint), as problems.
-    undisturbed: an output of a run that nobody disturbed.
+    undisturbed: an output of a run that nobody disturbed.   last_file: in the output, what makes it complete.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Scenario:
     undisturbed: Path
     kept: Callable[[Path, Ended], Any] = _nothing
     repeated: Callable[[Any, Path, Ended], list[str]] = _no_repetition
+    last_file: str = ""
 
 
 class Inputs:
@@ -96,6 +97,7 @@ class Inputs:
             *("label", argv, "labels", products.label_set_problems, self.folder / "label" / "labels"),
             kept=_finished_shards,
             repeated=_shards_written_again,
+            last_file=MANIFEST,
         )
 
     def _label_llm(self) -> Scenario:
@@ -108,6 +110,7 @@ class Inputs:
             *("label-llm", argv, "labels", products.label_set_problems, self.folder / "label-llm" / "labels"),
             kept=_finished_shards,
             repeated=_shards_written_again,
+            last_file=MANIFEST,
         )
 
     def _project(self) -> Scenario:
@@ -120,6 +123,7 @@ class Inputs:
             *("project", argv, "labels", products.label_set_problems, self.folder / "project" / "labels"),
             kept=_finished_shards,
             repeated=_shards_written_again,
+            last_file=MANIFEST,
         )
 
     def _generate(self) -> Scenario:
@@ -146,6 +150,7 @@ class Inputs:
             *("train", argv, "run", products.run_problems, self.folder / "train" / "run"),
             kept=_last_step,
             repeated=_steps_done_again,
+            last_file="model",
         )
 
     def _report(self) -> Scenario:

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.faults.kills import measure
+from tests.faults.warm_balto import AROUND_THE_END
 
 NAMES = ("label", "label-llm", "project", "generate", "train", "report")
 
@@ -29,9 +30,21 @@ def test_a_signal_ends_a_run_in_one_line_and_the_same_command_finishes_it(
         assert len(said) == 1, ended.stderr
         assert "Traceback" not in ended.stderr
         assert scenario.problems(out, scenario.undisturbed, False) == []
-        if scenario.problems(out, scenario.undisturbed, True):  # else it came behind the last thing to be written
-            ended = balto.run(scenario.argv(out))
-            assert ended.code == 0, ended.stderr
+        ended = balto.run(scenario.argv(out))
+    assert ended.code == 0, ended.stderr
+    assert scenario.problems(out, scenario.undisturbed, True) == []
+
+
+@pytest.mark.parametrize("moment", AROUND_THE_END)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_signal_to_a_run_whose_output_is_complete_changes_nothing(name, moment, balto, scenarios, folder):
+    scenario, number = scenarios[name], signal.SIGINT if moment == "named" else signal.SIGTERM
+    out = folder / f"end-{name}-{moment}" / scenario.product
+    out.parent.mkdir()
+    ended = balto.run(scenario.argv(out), number=number, last_file=out / scenario.last_file, moment=moment)
+    assert ended.code == 0, ended.stderr
+    assert "resumes" not in ended.stderr
+    assert ended.stdout.count("\n") >= 1
     assert scenario.problems(out, scenario.undisturbed, True) == []
 
 

@@ -5,7 +5,8 @@
 
 A child is a process of its own, with its own locks, files and threads, and is killed by SIGKILL as any process is:
 after so many seconds, or in front of its n-th change of the file system below `watch` (Python tells of opening for
-writing, renaming, removing and making folders), which reaches moments that are too short to be hit by time.
+writing, renaming, removing and making folders), which reaches moments that are too short to be hit by time. Other
+signals can also be had at moments around the one at which the output is complete.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import io
 import json
 import mmap
 import os
@@ -49,6 +51,8 @@ shift 2
 exec "$@"
 """
 HOUR_S = 3600.0
+# When its last file is about to get its name; the next thing that it does; when it prints the first word of its summary
+AROUND_THE_END = ("naming", "named", "printing")
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ class WarmBalto:
         kill_at: int = 0,
         kill_after_s: float = 0.0,
         number: int = signal.SIGKILL,
+        last_file: Path | None = None,
+        moment: str = "",
         whole_group: bool = False,
         environment: Mapping[str, str] | None = None,
         file_bytes: int = 0,
@@ -111,6 +117,7 @@ class WarmBalto:
         """Run `balto argv`, undisturbed unless told when to send the signal.
 
         kill_at: in front of so manieth change below `watch`, from 1 (SIGKILL).   kill_after_s: from the fork on.
+        last_file, moment: the one of AROUND_THE_END at which the signal comes.
         whole_group: the signal goes to its child processes too.   file_bytes: no file may become longer.
         clock_jumps: the wall clock jumps by up to an hour whenever it is asked.
         """
@@ -120,6 +127,8 @@ class WarmBalto:
             "kill_at": kill_at,
             "kill_after_s": kill_after_s,
             "number": int(number),
+            "last_file": str(last_file or ""),
+            "moment": moment,
             "whole_group": whole_group,
             "environment": dict(environment or {}),
             "file_bytes": file_bytes,
@@ -212,6 +221,10 @@ def _be_the_command(request: Mapping[str, Any], out: int, err: int, changes: mma
     sys.argv = ["balto", *request["argv"]]
     if request["watch"]:
         sys.addaudithook(_count_changes(request["watch"], request["kill_at"], changes))
+    if request["moment"] == "printing":
+        sys.stdout = _SignalledOutput(1, request["number"])
+    elif request["moment"]:
+        sys.addaudithook(_signal_around(request["last_file"], request["moment"], request["number"]))
     if request["file_bytes"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"], request["file_bytes"]))
     if request["clock_jumps"]:
@@ -254,6 +267,37 @@ def _count_changes(watch: str, kill_at: int, changes: mmap.mmap) -> Any:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return hook
+
+
+def _signal_around(last_file: str, moment: str, number: int) -> Any:
+    """An audit hook that sends this process the signal once: in front of the renaming, or of what comes behind it."""
+    seen, sent = False, False
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        nonlocal seen, sent
+        if sent:
+            return
+        is_naming = event == "os.rename" and os.fsdecode(args[1]) == last_file
+        if is_naming if moment == "naming" else seen:
+            sent = True
+            os.kill(os.getpid(), number)
+        seen = seen or is_naming
+
+    return hook
+
+
+class _SignalledOutput(io.TextIOWrapper):
+    """Standard output during whose first writing a signal comes."""
+
+    def __init__(self, descriptor: int, number: int):
+        super().__init__(io.BufferedWriter(io.FileIO(descriptor, "wb", closefd=False)))
+        self.number = number
+
+    def write(self, text: str) -> int:
+        number, self.number = self.number, 0
+        if number:
+            os.kill(os.getpid(), number)
+        return super().write(text)
 
 
 def _jumping(real: Any) -> Any:

@@ -106,6 +106,17 @@ def test_worst_first_is_most_wrong_claims_then_least_faithful(labels):
         ("unsupported > (SELECT 1)", "belongs to a query"),
         ("1 = 1 OR row IN (FROM read_csv('/etc/passwd'))", "belongs to a query"),
         ("unsupported > 1; DROP", "belongs to a query"),
+        ("policy = 'a' OR row IN (SELECT 1) OR policy = 'b'", "belongs to a query"),
+        ("policy = 'it''s' OR row IN (SELECT 1) OR policy = ''", "belongs to a query"),
+        ("unsupported = 1 -- '\n OR row IN (SELECT 1) -- '", "belongs to a query"),
+        ("unsupported = 1 /* ' */ OR row IN (SELECT 1) /* ' */", "belongs to a query"),
+        ("policy = $$'$$ OR row IN (SELECT 1) OR policy = $$'$$", "belongs to a query"),
+        ("policy = `'` OR row IN (SELECT 1) OR policy = `'`", "belongs to a query"),
+        (r"policy = 'a\' OR row IN (SELECT 1) OR policy = 'b'", "belongs to a query"),
+        (r"policy = E'a\' OR row IN (SELECT 1) OR policy = 'b'", "belongs to a query"),
+        ('policy = "\'" OR row IN (SELECT 1) OR policy = "\'"', "belongs to a query"),
+        ("policy = E'a ' OR row IN (SELECT 1) OR policy = E' b'", "belongs to a query"),
+        ("policy = 'select", "belongs to a query"),  # where does the text end?
         ("__import__('os').system('true')", "--where"),
         ("x" * 3000, "a condition has at most 2,000"),
     ],
@@ -144,6 +155,16 @@ def test_condition_on_the_response_and_on_a_key_of_meta(tmp_path):
     assert ids_of(folder, where="meta.task = 'qa' AND response LIKE '%b.'") == ["b"]
     assert ids_of(folder, where="response <> 'meta.task' AND \"meta.task\" = 's'") == ["c"]  # quoted texts stay
     assert ids_of(folder, where="response LIKE 'It''s meta.none' OR id = 'a'") == ["a"]
+
+
+@pytest.mark.parametrize(
+    "text", ["from Oslo; with love", "select", "it's and/or INTO", 'a "table" of values -- all', ""]
+)
+def test_a_text_in_quotes_is_taken_as_it_is(tmp_path, text):
+    rows = [make_row("a", "It is so.", meta={"from": text}), make_row("b", "It is so.", meta={"from": "elsewhere"})]
+    folder, quoted = write_labels(tmp_path / "labels", rows), text.replace("'", "''")
+    assert ids_of(folder, where=f"meta.from = '{quoted}'") == ["a"]
+    assert ids_of(folder, where=f"'{quoted}' <> \"meta.from\" AND response LIKE 'It%'") == ["b"]
 
 
 def test_claims_too_doubtful_to_label_are_counted_beside_the_tokens():

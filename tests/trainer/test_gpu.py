@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from tests.trainer.test_packed_logprobs import ARCHITECTURES, gradients, single_logprobs, some_groups
-from tests.trainer.test_train import curve
 from tests.trainer.tiny_models import tiny_model
-from tests.trainer.tiny_runs import label_folder, model_folder, tiny_config
+from tests.trainer.tiny_runs import curve, label_folder, model_folder, tiny_config
 from trainer.attention import use_shared_prefix_attention
 from trainer.logprobs import TokenLogprobs
 from trainer.packing import lay_out

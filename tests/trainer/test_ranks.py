@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.trainer.test_train import curve
-from tests.trainer.tiny_runs import label_folder, model_folder, tiny_config
+from tests.trainer.tiny_runs import curve, label_folder, model_folder, tiny_config
 from trainer.checkpoint import latest_checkpoint
 from trainer.config import to_yaml
 from trainer.train import train

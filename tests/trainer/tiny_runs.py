@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_models import tiny_model
 from trainer.config import TrainConfig
+from trainer.metrics import read_metrics
 
 torch.set_num_threads(1)
 
@@ -51,3 +53,19 @@ def tiny_config(model: Path, labels: Path, out: Path, **options: Any) -> TrainCo
         "save_every": 2,
     }
     return TrainConfig(labels=(str(labels),), model=str(model), out=str(out), **{**defaults, **options})
+
+
+def curve(run: Path, kind: str = "train") -> list[dict[str, float]]:
+    """Metrics without what the clock and the machine say."""
+    clock = ("seconds", "tokens_per_s", "groups_per_s", "memory_gib")
+    return [{k: v for k, v in record.items() if k not in clock} for record in read_metrics(run, kind)]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model" / "model.safetensors")
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, weight in one.items():
+        assert torch.equal(weight, other[name]), name

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from schemas.errors import ConfigError
+from schemas.interruption import completing
 from schemas.manifest import remove_partials, sync_folder, write_atomically
 from schemas.records import Rejected, Sample
 from schemas.samples import sample_to_json
@@ -72,7 +73,8 @@ class CorpusWriter:
     def finish(self) -> None:
         """The corpus is complete: give it its name."""
         self.flush()
-        os.replace(self._partial, self.out)
+        with completing():
+            os.replace(self._partial, self.out)
         sync_folder(self.out.parent)
         self._run_file.unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ from pipeline.runs import label as module
 from pipeline.runs.label import Resources, default_shards, run_label
 from pipeline.runs.on_runner import run_label_on_runner
 from schemas.errors import BaltoError, ConfigError
+from schemas.interruption import Output, listening
 from schemas.manifest import WORK_FOLDER, read_manifest
 from tests.rows import small_corpus, write_jsonl
 
@@ -188,6 +189,14 @@ def test_interrupted_run_says_so_in_one_line(tmp_path):
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output, errors) == (130, "", "balto: interrupted; the same command resumes\n")
     assert not (out / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(("is_last", "output"), [(True, Output.COMPLETE), (False, Output.OPEN)])
+def test_a_label_set_that_is_still_to_be_sent_elsewhere_can_be_interrupted(tmp_path, is_last, output):
+    files = open_corpus([write_jsonl(tmp_path / "corpus.jsonl", small_corpus(groups=1))])
+    with listening() as heard:
+        run_label(files, tmp_path / "labels", LabelConfig(num_shards=1), Resources(), False, is_last=is_last)
+        assert heard.output is output
 
 
 def _is_done(out: Path, shard: Path) -> bool:

@@ -22,6 +22,7 @@ from pipeline.engines.nli.training.fit import fit_claims, fit_tokens
 from pipeline.engines.nli.training.options import TrainOptions
 from pipeline.engines.nli.verifier import NliVerifier
 from schemas.errors import ConfigError
+from schemas.interruption import completing
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ def train_verifier(labels: Sequence[Path], out: Path, options: TrainOptions, ove
     work.mkdir(parents=True)
     verifier = fit_and_calibrate(training, kept_back, base, work, options, [str(folder) for folder in labels])
     shutil.rmtree(out, ignore_errors=True)
-    work.rename(out)
+    with completing():
+        work.rename(out)
     return dict(verifier.notes)
 
 

@@ -1,0 +1,155 @@
+"""A run that was stopped, killed or started again goes on bit by bit; what cannot go on is one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from schemas.errors import BaltoError
+from tests.trainer.tiny_runs import assert_same, curve, tiny_config, weights
+from trainer import checkpoint as checkpoint_module
+from trainer import optimizer, prepare
+from trainer import train as train_module
+from trainer.checkpoint import latest_checkpoint
+from trainer.config import to_yaml
+from trainer.train import train
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
+def test_a_stopped_run_continues_bit_by_bit(options, model, labels, tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(tiny_config(model, labels, whole, **options))
+    stop_after(monkeypatch, 3)
+    summary = train(tiny_config(model, labels, broken, **options))
+    assert (summary["stopped"], summary["steps"]) == ("SIGTERM", 3)
+    monkeypatch.undo()
+    train(tiny_config(model, labels, broken, **options))
+    assert curve(broken) == curve(whole)
+    name = "adapter_model.safetensors" if options else "model.safetensors"
+    assert_same(load_file(broken / "model" / name), load_file(whole / "model" / name))
+
+
+def test_a_run_that_is_stopped_in_front_of_its_first_step_starts_anew(unbroken, model, labels, tmp_path, monkeypatch):
+    def prepare_gradient(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return prepare.prepare_gradient(*args)
+
+    config = tiny_config(model, labels, tmp_path / "run", held_out=0.2, eval_every=3)
+    monkeypatch.setattr(train_module, "prepare_gradient", prepare_gradient)
+    assert train(config)["steps"] == 0
+    monkeypatch.undo()
+    train(config)
+    assert curve(tmp_path / "run") == curve(unbroken)
+    assert_same(weights(tmp_path / "run"), weights(unbroken))
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: no handler of ours catches it."""
+
+
+@pytest.mark.parametrize("place", ["update", "save_file", "write_atomically", "os.replace", "prune"])
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_run_killed_at_any_place_of_a_step_continues_bit_by_bit(place, times, unbroken, model, labels, tmp_path):
+    """Whatever a checkpoint has got to: its weights, its state, its final name, the removal of older ones."""
+    out = tmp_path / "run"
+    config = tiny_config(model, labels, out, held_out=0.2, eval_every=3, save_every=1)
+    with pytest.MonkeyPatch.context() as patches:
+        kill_at(patches, place, times)
+        with pytest.raises(Killed):
+            train(config)
+    train(config)
+    assert curve(out) == curve(unbroken)
+    assert curve(out, "eval") == curve(unbroken, "eval")
+    assert_same(weights(out), weights(unbroken))
+
+
+def kill_at(patches, place: str, times: int) -> None:
+    """The run is gone when it comes to this place for the so-manieth time."""
+    owner, name = (train_module if place == "update" else checkpoint_module), place
+    if place == "os.replace":
+        owner, name = checkpoint_module.os, "replace"
+    real, done = getattr(owner, name), []
+
+    def killed(*args, **kwargs):
+        if place == "os.replace" and "step-" not in Path(args[1]).name:
+            return real(*args, **kwargs)
+        done.append(1)
+        if len(done) == times:
+            raise Killed
+        return real(*args, **kwargs)
+
+    patches.setattr(owner, name, killed)
+
+
+def stop_after(monkeypatch, steps: int) -> None:
+    """SIGTERM to this process after so many updates."""
+    done = []
+
+    def update(*args):
+        done.append(1)
+        if len(done) == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return optimizer.update(*args)
+
+    monkeypatch.setattr(train_module, "update", update)
+
+
+@pytest.mark.slow
+def test_kill_nine_and_resume_gives_the_same_curve_and_weights(unbroken, model, labels, tmp_path):
+    out = tmp_path / "run"
+    config = tmp_path / "train.yaml"
+    config.write_text(to_yaml(tiny_config(model, labels, out, held_out=0.2, eval_every=3)))
+    command = [sys.executable, "-m", "balto", "train", "--config", str(config)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as in this process: sums in the same order
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
+    while process.poll() is None and not (latest_checkpoint(out) and len(curve(out)) >= 3):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert curve(out) == curve(unbroken)
+    assert curve(out, "eval") == curve(unbroken, "eval")
+    assert_same(weights(out), weights(unbroken))
+    assert not list((out / "checkpoints").glob(".*"))
+
+
+def test_checkpoints_are_pruned_and_leftovers_removed(unbroken):
+    names = sorted(path.name for path in (unbroken / "checkpoints").iterdir())
+    assert len(names) == 2
+    assert names[-1] == latest_checkpoint(unbroken).name
+
+
+def test_a_finished_run_started_again_only_exports(unbroken, model, labels):
+    before = curve(unbroken)
+    summary = train(tiny_config(model, labels, unbroken, held_out=0.2, eval_every=3))
+    assert summary["steps"] == len(before)
+    assert curve(unbroken) == before
+
+
+def test_metrics_of_steps_after_the_checkpoint_are_dropped_on_resume(model, labels, tmp_path):
+    out = tmp_path / "run"
+    train(tiny_config(model, labels, out, max_steps=2))
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"kind": "train", "step": 3, "loss": 9.0}) + '\n{"kind": "tr')
+    train(tiny_config(model, labels, out, max_steps=4))
+    assert [step["step"] for step in curve(out)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "state.json"])
+def test_damaged_checkpoint_is_one_line(file, model, labels, tmp_path):
+    out = tmp_path / "run"
+    train(tiny_config(model, labels, out, max_steps=1))
+    path = latest_checkpoint(out) / file
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BaltoError, match=r"cannot be resumed \(.*remove it") as caught:
+        train(tiny_config(model, labels, out))
+    assert "\n" not in str(caught.value)

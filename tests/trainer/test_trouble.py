@@ -1,0 +1,116 @@
+"""Too little memory, gradients that are not finite, input that cannot work: mended, skipped or refused in one line."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from schemas.errors import BaltoError, ConfigError, ShardError
+from tests.trainer.label_sets_made_here import make_rows, write_label_set
+from tests.trainer.tiny_runs import byte_tokenizer, curve, label_folder, model_folder, tiny_config
+from trainer.gradient import StepGradient
+from trainer.train import train
+
+
+def test_out_of_memory_halves_the_micro_batch_and_keeps_the_gradient(
+    unbroken, model, labels, tmp_path, monkeypatch, caplog
+):
+    """The model refuses more than 900 tokens with the error that a GPU raises, in the middle of a step."""
+    loss = StepGradient.loss
+
+    def little_memory(self, piece, divisors):
+        result = loss(self, piece, divisors)
+        if sum(len(g.prompt_ids) + sum(len(r.row) for r in g.responses) for g in piece) > 700:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return result
+
+    monkeypatch.setattr(StepGradient, "loss", little_memory)
+    train(tiny_config(model, labels, tmp_path / "run", eval_every=0, held_out=0.2))
+    assert "going on with halves" in caplog.text
+    for step, expected in zip(curve(tmp_path / "run"), curve(unbroken), strict=True):
+        assert step["loss"] == pytest.approx(expected["loss"], abs=2e-4)
+
+
+def test_one_response_too_large_for_the_memory_is_one_line(model, labels, tmp_path, monkeypatch):
+    def no_memory(self, *_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(StepGradient, "loss", no_memory)
+    with pytest.raises(BaltoError, match=r"out of memory at a single response, \d+ tokens .*--checkpoint-activations"):
+        train(tiny_config(model, labels, tmp_path / "run"))
+
+
+def test_step_with_a_gradient_that_is_not_finite_is_skipped(model, labels, tmp_path, monkeypatch):
+    poison(monkeypatch, {2})
+    summary = train(tiny_config(model, labels, tmp_path / "run", eval_every=0))
+    assert summary["skipped_steps"] == 1
+    steps = curve(tmp_path / "run")
+    assert [step["skipped"] for step in steps] == [0, 1, 0, 0, 0, 0]
+    assert all(math.isfinite(step["loss"]) for step in steps if not step["skipped"])
+
+
+def test_too_many_skipped_steps_end_the_run(model, labels, tmp_path, monkeypatch):
+    poison(monkeypatch, range(2, 9))
+    with pytest.raises(BaltoError, match="3 steps in a row had a gradient that is not finite, the last is step 4"):
+        train(tiny_config(model, labels, tmp_path / "run", max_skipped=3))
+
+
+def poison(monkeypatch, steps) -> None:
+    """An infinite loss at the given (1-based) steps."""
+    accumulate = StepGradient.accumulate
+    done = []
+
+    def poisoned(self, pieces, divisors):
+        done.append(1)
+        sums = accumulate(self, pieces, divisors)
+        if len(done) in steps:
+            next(p for p in self.scorer.parameters() if p.grad is not None).grad.mul_(math.inf)
+        return sums
+
+    monkeypatch.setattr(StepGradient, "accumulate", poisoned)
+
+
+def no_unsupported(tmp_path: Path) -> Path:
+    rows = [
+        dataclasses.replace(row, tokens=dataclasses.replace(row.tokens, labels=abs(row.tokens.labels)))
+        for row in make_rows(byte_tokenizer(), 8)
+    ]
+    return write_label_set(tmp_path / "positive", rows, byte_tokenizer())
+
+
+def test_bad_input_is_refused_before_the_first_step(unbroken, model, labels, tmp_path):
+    out = tmp_path / "run"
+    other = model_folder(tmp_path / "other", "llama", seed=7)
+    cases = [
+        (ConfigError, "no such folder", {"model": str(tmp_path / "none")}),
+        (ShardError, r"none of \d prompt groups has credit", {"labels": (str(no_unsupported(tmp_path)),)}),
+        (BaltoError, "checkpoints of another run, model differs", {"model": str(other), "out": str(unbroken)}),
+        (BaltoError, r"--seed differs \(0, now 3\)", {"seed": 3, "out": str(unbroken)}),
+        (
+            BaltoError,
+            "label sets differs",
+            {"labels": (str(label_folder(tmp_path / "more", 9)),), "out": str(unbroken)},
+        ),
+        (ConfigError, "holds other files and no run", {"out": str(labels)}),
+    ]
+    for error, message, options in cases:
+        config = dataclasses.replace(tiny_config(model, labels, out, held_out=0.2, eval_every=3), **options)
+        with pytest.raises(error, match=message) as caught:
+            train(config)
+        assert "\n" not in str(caught.value)
+    assert not out.exists()
+
+
+def test_weights_that_would_need_unpickling_are_refused(model, labels, tmp_path):
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    for file in model.iterdir():
+        if file.suffix == ".safetensors":
+            torch.save(load_file(file), folder / "pytorch_model.bin")
+        else:
+            (folder / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(ConfigError, match="safetensors"):
+        train(tiny_config(folder, labels, tmp_path / "run"))
