@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Final
 
 import numpy as np
 
 from pipeline.engines.lexical import LexicalVerifier
+from pipeline.engines.lexical_model import NEUTRAL_BAND
 from pipeline.engines.nli import refine
 from pipeline.engines.nli.decisions import (
     Decision,
@@ -25,6 +26,7 @@ from pipeline.engines.nli.decisions import (
 )
 from pipeline.engines.nli.gather import ClaimEvidence, Gatherer
 from pipeline.engines.nli.loading import OpenModel, open_model
+from pipeline.engines.nli.model_files import VERIFIER_FILE
 from pipeline.engines.nli.scoring import Pair
 from pipeline.engines.nli.settings import Compute, NliSettings
 from pipeline.engines.nli.tokens import TokenInput, score_responses, token_inputs
@@ -96,6 +98,12 @@ class NliVerifier:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_opened": None, "_gatherer": None}
+
+    @property
+    def neutral_band(self) -> tuple[float, float] | None:
+        """That of the lexical verifier for a folder that `balto train-verifier` wrote, whose probabilities are
+        calibrated too; None for a classifier as it came: what its numbers mean is not known."""
+        return NEUTRAL_BAND if Path(self.settings.model, VERIFIER_FILE).is_file() else None
 
     def setup(self) -> None:
         """Load the model. Raises ConfigError when it is not the one that was prepared."""

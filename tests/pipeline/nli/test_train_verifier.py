@@ -57,6 +57,15 @@ def test_verifier_says_what_it_was_made_of_and_what_it_is_worth(verifier):
     assert 0 <= written["notes"]["held_out"]["calibration_error"] <= 1
 
 
+def test_doubtful_claims_of_a_trained_verifier_label_no_token(verifier, tmp_path):
+    label(tmp_path / "auto", "--verifier", f"nli:{verifier}")
+    manifest = json.loads((tmp_path / "auto" / "manifest.json").read_text())
+    assert manifest["config"]["neutral_band"] == "0.45:0.7"
+    plain = make_model(tmp_path / "plain")
+    label(tmp_path / "none", "--verifier", f"nli:{plain}")
+    assert json.loads((tmp_path / "none" / "manifest.json").read_text())["config"]["neutral_band"] == "none"
+
+
 def test_verifier_labels_a_corpus(verifier, tmp_path):
     rows = label(tmp_path / "out", "--verifier", f"nli:{verifier}")
     claims = [claim for row in rows for claim in row["claims"]]
