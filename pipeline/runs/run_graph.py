@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.config import LabelConfig
@@ -66,6 +67,8 @@ def run_pipeline(pipeline: beam.Pipeline) -> bool:
         kind = ConfigError if isinstance(err, ConfigError) else BaltoError
         raise kind(_without_step(str(err))) from err
     except Exception as err:  # Beam hands on a worker's exception as text, in an exception of its own
+        if isinstance(err, grpc.RpcError):
+            raise BaltoError(_of_service(err)) from err
         if not (isinstance(err, RuntimeError) or type(err).__module__.startswith(("apache_beam.", "google."))):
             raise
         log.debug("%s", err)
@@ -92,6 +95,15 @@ def _wait(result: Any) -> str:
         if job_id:
             log.warning("the job goes on without this command; `gcloud dataflow jobs cancel %s` ends it", job_id)
         raise
+
+
+def _of_service(err: grpc.RpcError) -> str:
+    """What is said when the connection to a portable runner's job service fails; its own text has several lines."""
+    status = err.code().name if isinstance(err, grpc.Call) else type(err).__name__
+    return (
+        f"the job service (--job_endpoint) ended the conversation: {status}. See whether it and its workers run "
+        "(its log says what they lack); then the same command resumes"
+    )
 
 
 def _without_step(message: str) -> str:

@@ -77,13 +77,33 @@ def test_the_image_has_the_tested_beam_and_copies_what_is_there():
     (beam,) = re.findall(r"^ARG BEAM=(\S+)", text, re.MULTILINE)
     assert f"apache-beam=={beam}" in (ROOT / "constraints.txt").read_text().split()
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")}
-    copied = set(re.findall(r"^COPY (?!--from)(\S+)", text, re.MULTILINE))
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    copied = {source for sources in copies for source in sources.split()}
     assert copied == allowed
-    for path in copied - {"dist/*.whl"}:
+    for path in copied - {"dist/balto-*.whl"}:
         assert (ROOT / path).is_file()
-    extras = set(re.findall(r"balto\[([a-z0-9,]+)\]", text))
+    extras = set(re.findall(r"\.\[([a-z0-9,]+)\]", text))
+    assert extras
     known = set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
     assert {one for group in extras for one in group.split(",")} <= known
+
+
+def test_each_image_can_read_every_bucket_that_the_template_accepts():
+    (corpus,) = [one for one in METADATA["parameters"] if one["name"] == "corpus"]
+    assert corpus["regexes"] == ["^(gs|s3)://.+$"]
+    installs = re.findall(r"\.\[([a-z0-9,]+)\]", (DEPLOY / "Dockerfile").read_text())
+    assert len(installs) == 2
+    assert all({"gcp", "s3", "llm"} <= set(extras.split(",")) for extras in installs)
+
+
+def test_a_change_of_our_code_leaves_the_layers_of_packages_as_they_are():
+    """What is copied before the packages are installed is the same for every version of our code."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    packages, _, variants = text.partition("FROM packages AS cpu")
+    assert not [
+        line for line in re.findall(r"^COPY .+$", packages, re.MULTILINE) if "dist/" in line or "deploy/" in line
+    ]
+    assert "pip install --no-deps /balto/dist/*.whl && pip check" in variants
 
 
 def test_nothing_in_deploy_holds_a_secret():

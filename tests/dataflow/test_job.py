@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import apache_beam as beam
+import grpc
 import pytest
 from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -28,7 +29,7 @@ from pipeline.runs.dataflow import (
 )
 from pipeline.runs.dry_run import environment_of, functions_of, steps_of
 from pipeline.runs.run_graph import run_pipeline
-from schemas.errors import ConfigError
+from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import read_manifest
 from tests.dataflow.jobs import ASKING, DATAFLOW, EMBEDDED, IMAGE, asking, holds, job
 from tests.rows import small_corpus, write_jsonl
@@ -224,3 +225,27 @@ class OnlyDescribed:
 
 def test_a_template_is_described_and_not_waited_for():
     assert run_pipeline(OnlyDescribed()) is False
+
+
+class _Unanswered(grpc.RpcError, grpc.Call):
+    """What the client of a job service raises when its workers never came."""
+
+    def code(self):
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+
+    def __str__(self):
+        return "<_MultiThreadedRendezvous of RPC that terminated with:\n\tstatus = DEADLINE_EXCEEDED\n>"
+
+    add_callback = cancel = initial_metadata = is_active = time_remaining = None
+    details = trailing_metadata = None
+
+
+class _JobThatIsNotAnswered:
+    def run(self):
+        raise _Unanswered
+
+
+def test_a_job_service_that_falls_silent_is_named_in_one_line():
+    with pytest.raises(BaltoError, match="job_endpoint.*DEADLINE_EXCEEDED.*workers") as raised:
+        run_pipeline(_JobThatIsNotAnswered())
+    assert "\n" not in str(raised.value)
