@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log
+from math import fsum, log
 from typing import Final
 
 from pipeline.engines.features import read_signals, word_means, word_sums
@@ -76,7 +76,7 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
         paired,
         _familiar(index.familiarity, {stems[at]: weights[stems[at]] for at in content}),
         _familiar(index.familiarity, dict.fromkeys(beyond, 1.0)),
-        ranked[0][1] / (sum(weights.values()) or 1.0) if ranked else 0.0,
+        ranked[0][1] / (fsum(weights.values()) or 1.0) if ranked else 0.0,
         max((_familiar(_near(index, sentence), beyond) for sentence, _ in ranked), default=0.0),
         max((weight for stem, weight in weights.items() if stem not in here), default=0.0) / highest,
         float(min(2, sum(at > 0 and tokens.words[at][0].isupper() for at in new_words))),
@@ -88,8 +88,8 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
 
 def _familiar(familiarity: Familiarity, weights: Mapping[str, float]) -> float:
     """The weighted mean familiarity of stems; 1 when there are none."""
-    mass = sum(weights.values())
-    return sum(weight * familiarity[stem] for stem, weight in weights.items()) / mass if mass else 1.0
+    mass = fsum(weights.values())
+    return fsum(weight * familiarity[stem] for stem, weight in weights.items()) / mass if mass else 1.0
 
 
 def _near(index: ContextIndex, sentence: int) -> Familiarity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import exp
+from math import exp, fsum
 from operator import mul
 from typing import Final
 
@@ -27,7 +27,7 @@ class LinearModel:
 
     def logit(self, features: Sequence[float]) -> float:
         """Of one row of features, in the order of `names`."""
-        return self.bias + sum(map(mul, self.weights, features))
+        return self.bias + fsum(map(mul, self.weights, features))  # `sum` adds differently from Python 3.12 on
 
 
 @dataclass(frozen=True, slots=True)

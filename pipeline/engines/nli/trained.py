@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import exp, isfinite, log
+from math import exp, fsum, isfinite, log
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ class Calibration:
     threshold: float
 
     def unsupported(self, values: Mapping[str, float]) -> float:
-        total = self.bias + sum(w * values[name] for w, name in zip(self.weights, self.features, strict=True))
+        total = self.bias + fsum(w * values[name] for w, name in zip(self.weights, self.features, strict=True))
         return 1 / (1 + exp(-max(-500.0, min(500.0, total))))
 
 
