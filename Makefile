@@ -11,11 +11,13 @@ demo: $(STAMP)
 	$(BIN)/balto label data/sample/corpus.jsonl --tokenizer data/sample/tokenizer.json --out demo-output/labels
 	$(BIN)/balto stats demo-output/labels
 	$(BIN)/balto score demo-output/labels
+	$(BIN)/balto report demo-output/labels --out demo-output/report.html
 	$(BIN)/python -m benchmarks.make_tiny_policy --out demo-output/policy
 	$(BIN)/balto train demo-output/labels --model demo-output/policy --out demo-output/run --epochs 6 --groups-per-step 5 \
 		--lr 0.003 --save-every 0 --eval-every 0 --workers 0
 	@echo "A whole round on a small made-up world, whose model is trained already and invents: scores before and after"
 	$(BIN)/python -m benchmarks.objectives.world_round --out demo-output/round
+	@echo "All of it is in demo-output: report.html opens in a browser; next: balto show demo-output/labels --worst"
 
 test: lint
 	$(BIN)/pytest

@@ -6,8 +6,9 @@ Only typer is imported here: Beam is loaded by the command that needs it.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -115,7 +116,7 @@ def label(
     from pipeline.runs.start import beam_args_for, describe_job, start_label
     from pipeline.storage import use_beam_options
 
-    patterns, given = split_beam_args(corpus)
+    patterns, given = split_beam_args(corpus, _own_options(label))
     runner = runner_of(given) or LOCAL_RUNNER
     beam_args = beam_args_for(runner, given, patterns, out)
     use_beam_options(beam_args)
@@ -205,7 +206,15 @@ def _finish(result: dict[str, Any], out: str | Path, as_json: bool) -> None:
     """Print the summary; exit status 1 when not one record was labelled."""
     print_json(result) if as_json else print_summary(result, out)
     if not result["labelled"]:
-        raise BaltoError(f"no record was labelled; {out}/rejected says why")
+        raise BaltoError(f"no record was labelled; {out}/rejected says why; then run it again with --overwrite")
+
+
+def _own_options(command: Callable[..., None]) -> list[str]:
+    """The long options of a command."""
+    hints = get_type_hints(command, include_extras=True)
+    given = {name: info for name, hint in hints.items() for info in getattr(hint, "__metadata__", ())}
+    names = [info.param_decls or (f"--{name.replace('_', '-')}",) for name, info in given.items()]
+    return [part for one in names for option in one for part in option.split("/") if part.startswith("--")]
 
 
 def _cores() -> int:

@@ -103,7 +103,9 @@ def _is_inside_sentence(text: str, start: int, dot: int, end: int) -> bool:
     word_match = _WORD_BEFORE.search(lead)
     word = word_match.group().lower() if word_match else ""
     if len(word) == 1 and word.isalpha() and lead[-1:].isupper():
-        return lead[-2:-1] in (" ", ".", "") and dot - start != 1  # a letter alone is no initial
+        # A letter alone is no initial, nor is one before a word that begins sentences: "4.5 A. You", "Plan C. The"
+        may_be = lead[-2:-1] in (" ", ".", "") and dot - start != 1
+        return may_be and not _STARTS_SENTENCE.match(text, end)
     if word in _BEFORE_NUMBERS:
         return _next_character(text, end).isdigit()
     if word in _ABBREVIATIONS:

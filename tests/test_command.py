@@ -92,6 +92,7 @@ BAD = [
     (("label", "{corpus}", "--out", "{out}", "--labels", "silver"), "--labels silver: must be one of"),
     (("label", "{corpus}", "--out", "{out}", "--frobnicate"), "--frobnicate: neither an option"),
     (("label", "{corpus}", "--out", "{out}", "--machine-type=n2-standard-4"), "did you mean --machine_type?"),
+    (("label", "{corpus}", "--out", "{out}", "--verifer", "lexical"), "did you mean --verifier?"),
     (("label", "{corpus}", "--out", "{out}", "--runner", "NoSuchRunner"), "--runner NoSuchRunner: Unexpected pipeline"),
     (
         ("label", "{corpus}", "--out", "{out}", "--runner=x.DaskRunner"),

@@ -95,7 +95,8 @@ def refuse_without_signal(index: GroupIndex, train: np.ndarray, config: TrainCon
         raise ShardError(
             f"none of {len(train)} prompt groups has credit under --credit {config.credit} "
             f"({int(supported.sum())} with supported tokens, {int(unsupported.sum())} with unsupported ones); "
-            "`balto stats` shows the labels"
+            "`balto stats` shows the labels; a stronger verifier, --neutral-band none or more responses to a prompt "
+            "give more groups both"
         )
 
 

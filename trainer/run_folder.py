@@ -53,6 +53,10 @@ def identity(config: TrainConfig, model: str, rendering: str, label_sets: Sequen
     return {"model": model, "prompts": rendering, "label sets": content, **{flag(k): v for k, v in options.items()}}
 
 
+def _said(value: Any) -> str:
+    return "not given" if value is None else str(value)
+
+
 def start_or_resume(run: Path, identity: Mapping[str, Any]) -> tuple[Path | None, TrainState]:
     """(checkpoint to load or None, state to go on from). Raises BaltoError when the folder is of another run."""
     checkpoint = latest_checkpoint(run)
@@ -62,7 +66,7 @@ def start_or_resume(run: Path, identity: Mapping[str, Any]) -> tuple[Path | None
     for name, value in identity.items():
         if state.identity.get(name) != value:
             was = state.identity.get(name)
-            detail = f" ({was}, now {value})" if name.startswith("--") else ""
+            detail = f" ({_said(was)}, now {_said(value)})" if name.startswith("--") else ""
             raise BaltoError(
                 f"{run / FOLDER}: checkpoints of another run, {name} differs{detail}; choose another --out"
             )

@@ -25,6 +25,7 @@ from trainer.config import TrainConfig
 from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, join_ranks, leave_ranks
 from trainer.evaluate import evaluate
+from trainer.expect import warnings_about
 from trainer.export import export_model
 from trainer.gradient import Divisors, StepGradient
 from trainer.inputs import open_inputs
@@ -80,6 +81,9 @@ def _train(config: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
             log.info("resuming at step %d from %s", state.step, checkpoint)
         if ranks.is_first:
             prune(run, config.keep)
+        if ranks.is_first and checkpoint is None:
+            for warning in warnings_about(data, config):
+                log.warning("%s", warning)
         started = state.step
         with _written_by_first(ranks, run, started) as written:
             state, metrics = _steps(config, policy, data, stream, gradient, optimizer, state, ranks, written, asked)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
 from pipeline.storage import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
 from schemas.errors import ConfigError
+from schemas.manifest import MANIFEST
 from schemas.samples import describe_value
 
 FORMATS: Final = ("balto", "ragtruth", "factscore", "confiqa", "plain")
@@ -101,6 +102,11 @@ def _matching_paths(patterns: Sequence[str]) -> list[str]:
 
 
 def _expand(pattern: str) -> list[str]:
+    if is_local(pattern) and os.path.isfile(join(pattern, MANIFEST)):
+        raise ConfigError(
+            f"{pattern}: is a label set, not a corpus: `balto stats` and `balto show` look at it, `balto project` "
+            "gives it another tokenizer; to label again, name the files that it was made from"
+        )
     if is_local(pattern) and os.path.isdir(pattern):
         raise ConfigError(f"{pattern}: is a directory; name its files, for example '{join(pattern, '*.jsonl')}'")
     if is_local(pattern) and os.path.exists(pattern) and not os.path.isfile(pattern):

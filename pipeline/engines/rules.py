@@ -19,13 +19,17 @@ _COURTESY = re.compile(
     r"(?i)hope (?:this|that) (?:helps|answers)|let me know|feel free|any (?:other|further|more) questions|happy to help"
     r"|^\W*(?:sure|certainly|of course|great question|thank you|thanks|you're welcome|hello|hi there)\b"
     r"|\bI apologi[sz]e|\bas an ai\b"
+    r"|^\W*(?:(?:sorry|unfortunately)\W+)?I(?: do not|(?: ca| do)n['\u2019]t| cannot|(?: am|['\u2019]m) (?:not|un)) ?"
+    r"(?:\w+ ){0,2}(?:know|sure|certain|able|aware|answer|say|tell|find)\b"
 )
 # What a context lacks, in the words of responses: the verb or participle, negated ...
 _TOLD = (
     "mention|state|provide|explain|specif|describ|discuss|giv|cover|address|includ|defin|clarif|contain|offer|answer"
+    "|say|tell"
 )
 _LACKING = re.compile(
-    rf"(?i)\bunable to\b|\b(?:not|n't|never|cannot)(?: \w{{1,15}}){{0,2}} (?:{_TOLD}|determin|clear)\w{{0,6}}\b"
+    rf"(?i)\bunable to\b"
+    rf"|(?:\b(?:not|never|cannot)|n['\u2019]t)(?: \w{{1,15}}){{0,2}} (?:{_TOLD}|determin|clear)\w{{0,6}}\b"
     rf"|\b(?:no|none)\b[^.,;\n]{{0,60}}?\b(?:{_TOLD})\w{{0,6}}\b"
     r"|\bno (?:\w{1,15} ){0,2}"
     r"(?:mention|information|indication|details?|instructions?|explanation|evidence|data|reference)\b"
@@ -35,11 +39,12 @@ _ABOUT_CONTEXT = re.compile(
     r"(?i)\b(?:passages?|texts?|contexts?|documents?|articles?|sources?|information|data|question|provided|given)\b"
 )
 # One of these stands in every sentence that _COURTESY matches; looking for words is ten times cheaper than the pattern.
-_COURTEOUS_WORDS = {"question"} | set(
+_COURTEOUS_WORDS = {"question", "answer"} | set(
     map(
         stem,
         word_set(
-            "hope free questions happy certainly course thank thanks welcome hello hi apologize apologise ai sure know"
+            "hope free questions happy certainly course thank thanks welcome hello hi apologize apologise ai sure know "
+            "certain able unable aware answer say tell find"
         ),
     )
 )
@@ -51,7 +56,7 @@ _MAX_OPENING_CHARS = 400
 class RulesExtractor:
     """Extracts claims without a model. Stateless: `setup` and `teardown` have nothing to open or close."""
 
-    name = "rules/2"
+    name = "rules/3"
     prompt_version = ""
 
     def setup(self) -> None:

@@ -11,9 +11,10 @@ from schemas.errors import ConfigError
 LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would first look for a Go binary on the network
 
 
-def split_beam_args(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_beam_args(words: Sequence[str], own: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """(corpus patterns, Beam options) of the words that are no option of ours.
 
+    own: our options, of which an unknown word may be a misspelling.
     Beam's own parsers decide which options exist and which take a value. Raises ConfigError for an unknown option.
     """
     if not any(word.startswith("-") for word in words):
@@ -22,8 +23,10 @@ def split_beam_args(words: Sequence[str]) -> tuple[list[str], list[str]]:
     rest = parser.parse_known_args(list(words))[1]
     unknown = next((word for word in rest if word.startswith("-")), None)
     if unknown is not None:
-        near = difflib.get_close_matches(unknown.partition("=")[0].replace("-", "_"), _in_underscores(parser), n=1)
-        what = f"did you mean {near[0].replace('__', '--', 1)}?" if near else "see `balto label --help`"
+        known = [*(option.replace("-", "_") for option in own), *_in_underscores(parser)]
+        near = difflib.get_close_matches(unknown.partition("=")[0].replace("-", "_"), known, n=1)
+        meant = next((option for option in own if near and option.replace("-", "_") == near[0]), None)
+        what = f"did you mean {meant or near[0].replace('__', '--', 1)}?" if near else "see `balto label --help`"
         raise ConfigError(f"{unknown}: neither an option of `balto label` nor one of Beam's; {what}")
     beam_args, left = [], list(rest)
     for word in words:

@@ -324,3 +324,8 @@ def test_parquet_is_read_in_bounded_batches(tmp_path: Path):
 def test_corpus_file_travels_to_workers(tmp_path: Path):
     file = open_corpus([write(tmp_path / "c.jsonl", BALTO)])[0]
     assert CorpusFile(**{name: getattr(file, name) for name in file.__slots__}) == file
+
+
+def test_a_label_set_is_told_from_a_corpus(tmp_path: Path):
+    (tmp_path / "manifest.json").write_text("{}")
+    assert refusal(str(tmp_path)).startswith(f"{tmp_path}: is a label set, not a corpus: `balto stats` and")

@@ -27,7 +27,7 @@ def test_each_sentence_with_content_is_a_claim_with_its_exact_characters():
     assert [claim.sentence_ids for claim in found] == [(0,), (1,)]
     for claim in found:
         assert response[claim.spans[0].start : claim.spans[0].end] == claim.text == claim.quotes[0]
-        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/2", None)
+        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/3", None)
         assert claim.status == NOT_VERIFIED_YET
 
 
@@ -126,3 +126,23 @@ def test_same_input_gives_same_claims():
     response = "Rome was founded in 753 BC, while Milan is younger. Rome was founded in 753 BC."
     assert claims(response) == claims(response)
     assert len(claims(response)) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I don't know.",
+        "I\u2019m not sure about that.",
+        "Sorry, I cannot answer.",
+        "I am unable to find that.",
+        "The context does not say who founded it.",
+        "The passage doesn't tell us when it opened.",
+    ],
+)
+def test_an_answer_that_abstains_makes_no_claim(answer):
+    assert RulesExtractor().extract(Sample("s", "g", "Who?", (), answer)) == ()
+
+
+@pytest.mark.parametrize("answer", ["I cannot swim in the lake.", "I do not recommend the 5 mm drill."])
+def test_a_negated_statement_in_the_first_person_is_a_claim(answer):
+    assert [claim.text for claim in RulesExtractor().extract(Sample("s", "g", "Who?", (), answer))] == [answer]

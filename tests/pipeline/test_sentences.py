@@ -85,3 +85,9 @@ def test_time_is_linear_in_the_length():
     for unit in ("A b c. ", " ", "\n", ".", '"', "a"):
         seconds(unit * 1000)
         assert seconds(unit * 400_000) < 200 * max(seconds(unit * 20_000), 1e-3)
+
+
+def test_a_single_capital_ends_a_sentence_where_the_next_word_begins_one():
+    assert pieces("It draws 4.5 A. You can run it dry.") == ["It draws 4.5 A.", "You can run it dry."]
+    assert pieces("See Plan C. The year was fine.") == ["See Plan C.", "The year was fine."]
+    assert pieces("George W. Bush read J. R. R. Tolkien.") == ["George W. Bush read J. R. R. Tolkien."]

@@ -5,8 +5,8 @@
 const VERDICTS = {
   supported: { sign: "✓", name: "supported" },
   contradicted: { sign: "✕", name: "contradicted" },
-  unsupported: { sign: "?", name: "unsupported" },
-  unverified: { sign: "–", name: "unverified" },
+  unsupported: { sign: "−", name: "unsupported" },
+  unverified: { sign: "?", name: "unverified" },
 };
 const GRAVITY = ["contradicted", "unsupported", "unverified", "supported"]; // which verdict shows where claims overlap
 // Controls that have no shape, or would turn the order of the text around: shown by their code.
