@@ -18,11 +18,11 @@ from trainer.config import TrainConfig
 from trainer.data.groups import PromptGroup, StepBatch
 from trainer.data.stream import GroupStream
 from trainer.distributed import join_ranks
-from trainer.expect import warnings_about
 from trainer.gradient import Divisors, StepGradient
 from trainer.inputs import open_inputs
 from trainer.metrics import duration, peak_memory_bytes
 from trainer.prepare import Data, credit_options, prepare_data, prepare_gradient
+from trainer.run_warnings import warnings_about
 
 SHOWN_GROUPS: Final = 2
 _PROMPT_TAIL: Final = 300  # characters of a prompt that are shown

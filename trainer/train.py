@@ -25,7 +25,6 @@ from trainer.config import TrainConfig
 from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, join_ranks, leave_ranks
 from trainer.evaluate import evaluate
-from trainer.expect import warnings_about
 from trainer.export import export_model
 from trainer.gradient import Divisors, StepGradient
 from trainer.inputs import open_inputs
@@ -42,6 +41,7 @@ from trainer.prepare import (
     prepare_gradient,
 )
 from trainer.run_folder import check_run_folder, hold_run_folder, identity, start_or_resume, store_run
+from trainer.run_warnings import warnings_about
 
 log = logging.getLogger("trainer")
 

@@ -19,7 +19,7 @@ from pipeline.span_frames import ROW, covered, disjoint, overlap, spans_of
 from pipeline.stats.columns import by_columns
 from schemas.records import CONTRADICTED, UNSUPPORTED
 
-BATCHROWS = 20_000
+BATCH_ROWS = 20_000
 WRONG_VERDICTS: Final = (CONTRADICTED, UNSUPPORTED)
 LEVELS: Final = ("response", "span")
 _CHARACTERS = ("gold", "predicted", "shared")
@@ -43,7 +43,7 @@ def gold_counts(labels: pl.LazyFrame, by: Sequence[str] = (), verdicts: bool = F
     )
     keys = list(dict.fromkeys([*by, "group_id"]))
     counted = [chosen.limit(0).collect()]
-    counted = [_counted(batch, keys) for batch in (*counted, *chosen.collect_batches(chunk_size=BATCHROWS))]
+    counted = [_counted(batch, keys) for batch in (*counted, *chosen.collect_batches(chunk_size=BATCH_ROWS))]
     return pl.concat(counted).group_by(keys).agg(pl.all().sum()).sort(keys)
 
 

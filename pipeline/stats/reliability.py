@@ -33,7 +33,7 @@ def _count(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:
         annotated.select(*by, "gold_spans", *_CLAIM_LISTS)
         .explode(*_CLAIM_LISTS, empty_as_null=False)
         .rename(_CLAIM_LISTS)
-        .filter(pl.col("score").is_not_null() & (pl.col("spans").list.len() > 0))
+        .filter(pl.col("score").is_finite() & (pl.col("spans").list.len() > 0))
         .with_row_index(ROW)
     )
     own = disjoint(spans_of(claims, "spans"))

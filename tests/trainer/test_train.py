@@ -52,6 +52,18 @@ def test_dropout_of_the_model_is_off(layout, labels, tmp_path):
     assert (first["mean_ratio"], first["rms_log_ratio"]) == (1.0, 0.0)
 
 
+def test_a_run_says_what_makes_it_learn_little_before_it_starts(model, labels, tmp_path, caplog):
+    config = tiny_config(model, labels, tmp_path / "run", max_steps=1, warmup_steps=5)
+    with caplog.at_level(logging.WARNING, "trainer"):
+        train(config)
+    said = [record.getMessage() for record in caplog.records]
+    assert "the learning rate never reaches its peak: lower --warmup-steps below 1" in said
+    assert "1 step is few: lower --groups-per-step or raise --epochs" in said
+    caplog.clear()
+    train(config)  # finished: nothing is going to be learnt
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
 def test_bfloat16_starts_at_ratio_one_and_moves_the_same_way(options, unbroken, model, labels, tmp_path):
     summary = train(tiny_config(model, labels, tmp_path / "run", held_out=0.2, precision="bfloat16", **options))

@@ -207,3 +207,12 @@ def test_scores_are_held_against_what_people_marked_in_tenths(tmp_path):
 def test_without_annotated_claims_there_is_no_reliability(labels):
     assert len(reliability(labels)) == 0
     assert len(reliability(labels, ["policy"])) == 0
+
+
+def test_a_score_that_is_no_number_is_in_no_tenth(tmp_path):
+    made = scored("r1", "99", "....")
+    odd = dataclasses.replace(made.claims[0], score=float("nan"))
+    frame = scan_labels(
+        [write_label_set(tmp_path / "labels", [dataclasses.replace(made, claims=(odd, made.claims[1]))])]
+    )
+    assert reliability(frame)["claims"].to_list() == [1, 1]
