@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -49,17 +50,32 @@ class Ranks:
         """Whether any rank says so."""
         return bool(self.sum(torch.tensor(float(flag))).item())
 
+    def most(self, number: int) -> int:
+        """The largest of the ranks' numbers, on every rank."""
+        if self.size == 1:
+            return number
+        value = torch.tensor([number], device=self.device)
+        dist.all_reduce(value, dist.ReduceOp.MAX)
+        return int(value)
+
     def from_first(self, make: Callable[[], bytes]) -> bytes:
         """What `make` gives on rank 0, on every rank; it is called there only."""
+        return self.from_rank(0, make)
+
+    def from_rank(self, rank: int, make: Callable[[], bytes]) -> bytes:
+        """What `make` gives on one rank, on every rank; it is called there only."""
         if self.size == 1:
             return make()
-        made = torch.frombuffer(bytearray(make()), dtype=torch.uint8) if self.is_first else torch.empty(0)
+        is_mine = self.rank == rank
+        made = torch.from_numpy(np.frombuffer(make() if is_mine else b"", np.uint8).copy())
         size = torch.tensor([len(made)], device=self.device)
-        dist.broadcast(size, 0)
+        dist.broadcast(size, rank)
+        if not int(size):
+            return b""
         data = torch.empty(int(size), dtype=torch.uint8, device=self.device)
-        if self.is_first:
+        if is_mine:
             data.copy_(made)
-        dist.broadcast(data, 0)
+        dist.broadcast(data, rank)
         return data.cpu().numpy().tobytes()
 
     def barrier(self) -> None:

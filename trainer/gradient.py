@@ -2,14 +2,15 @@
 
 Divisors are of the whole step and all ranks, so neither the size of micro-batches, nor their order, nor the number of
 ranks enters the gradient. When memory runs out, the micro-batch is halved and the step starts again: half accumulated
-gradients are thrown away.
+gradients are thrown away. On several ranks the others wait in a collective that the failed one will never enter, so
+there the run has to be started again, with smaller micro-batches.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,17 @@ class Objective:
     stop_beta: float = 0.0
 
 
+class RankMemoryError(BaltoError):
+    """One of several ranks ran out of memory. fitting: tokens of a micro-batch, at most, for the next start."""
+
+    def __init__(self, message: str, fitting: int):
+        super().__init__(message, fitting)
+        self.fitting = fitting
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 @dataclass(frozen=True)
 class Divisors:
     """What the terms of a step's loss are divided by: counts over all micro-batches and ranks."""
@@ -76,12 +88,12 @@ class StepGradient:
     def accumulate(self, pieces: Sequence[Piece], divisors: Divisors) -> dict[str, Tensor]:
         """Add the step's gradient to the (empty) gradients; metric sums of this rank.
 
-        Where gradients are off, the sums alone. Raises BaltoError when a response does not fit, or on several ranks.
+        Where gradients are off, the sums alone. Raises BaltoError when a response does not fit, RankMemoryError when
+        one of several ranks ran out of memory.
         """
-        # a rank without groups takes part in the collectives of the others
         waiting = [piece for piece in pieces if piece or self.ranks.size > 1]
         while True:
-            waiting = self.fitting(waiting)
+            waiting = self._aligned(waiting)
             sums: dict[str, Tensor] = {}
             for at, piece in enumerate(waiting):
                 try:
@@ -98,16 +110,38 @@ class StepGradient:
             # outside the handler: its traceback would keep the tensors of the failed piece alive
             waiting[failed[0] : failed[0] + 1] = self._halved(waiting[failed[0]], failed[1])
 
+    @torch.no_grad()
+    def score(self, piece: Piece) -> Iterator[tuple[Piece, TokenScores]]:
+        """The policy's scores of every token, in as many parts as memory wants. Every rank calls it as often.
+
+        Raises as `accumulate`.
+        """
+        waiting = self._aligned([piece])
+        while waiting:
+            part = waiting.pop(0)
+            batch = collate(part or _nothing(), "all", self.layout).to(self.ranks.device)
+            try:
+                with self.autocast():
+                    scores = self.scorer(batch.rows, None)
+            except torch.OutOfMemoryError as err:
+                reason = str(err).splitlines()[0]
+            else:
+                if part:
+                    yield part, scores
+                continue
+            waiting[:0] = self._halved(part, reason)
+
     def _halved(self, piece: Piece, reason: str) -> tuple[Piece, Piece]:
         """The piece in two, its gradients and memory released."""
         tokens = _tokens(piece)
         remedy = "lower --micro-tokens, or turn on --checkpoint-activations, --lora-rank or shorter --max-positions"
-        if self.ranks.size > 1:
-            raise BaltoError(f"out of memory at a micro-batch of {tokens} tokens on one of several ranks; {remedy}")
         try:
             halves = halve(piece)
         except ValueError as err:
             raise BaltoError(f"out of memory at a single response, {tokens} tokens with its prompt; {remedy}") from err
+        if self.ranks.size > 1:
+            place = f"rank {self.ranks.rank} of {self.ranks.size}"
+            raise RankMemoryError(f"out of memory at a micro-batch of {tokens} tokens on {place}", tokens // 2)
         self.scorer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -116,6 +150,13 @@ class StepGradient:
             "out of memory at %d tokens (%s): going on with halves; --micro-tokens is too large", tokens, reason
         )
         return halves
+
+    def _aligned(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The fitting pieces, as many on every rank: one without groups takes part in the collectives of the others."""
+        fitting = self.fitting(pieces)
+        if self.most_tokens is None:  # dealt evenly
+            return fitting
+        return fitting + [()] * (self.ranks.most(len(fitting)) - len(fitting))
 
     def fitting(self, pieces: Sequence[Piece]) -> list[Piece]:
         """The pieces, those halved that are known not to fit into memory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import time
@@ -15,9 +14,9 @@ import numpy as np
 import torch
 
 from schemas.errors import BaltoError, ShardError
-from trainer.batches import CreditOptions, Piece, TokenBatch, collate, deal_credit
+from trainer.batches import CreditOptions, Piece, TokenBatch
 from trainer.config import TrainConfig
-from trainer.data.groups import MicroBatch, StepBatch
+from trainer.data.groups import StepBatch
 from trainer.data.index import GroupIndex, GroupSplit, index_from_bytes, index_to_bytes, split_groups
 from trainer.data.plan import Plan
 from trainer.data.stream import GroupStream
@@ -27,7 +26,7 @@ from trainer.inputs import Inputs, uses_bfloat16
 from trainer.logprobs import TokenLogprobs, TokenScores
 from trainer.loss import Anchor, Pull
 from trainer.policy import Policy
-from trainer.reference import AdapterOff, FrozenCopy, Reference, read_cache, score_all
+from trainer.reference import AdapterOff, FrozenCopy, Reference
 from trainer.run_folder import INDEX
 from trainer.self_test import choose_layout
 
@@ -187,37 +186,3 @@ def _first_groups(config: TrainConfig, data: Data, stream: GroupStream) -> list[
                 chosen.append((group.prompt_ids, responses))
                 tokens += group.packed_tokens
     return chosen
-
-
-def cached_reference(
-    config: TrainConfig, policy: Policy, data: Data, stream: GroupStream, gradient: StepGradient
-) -> Reference:
-    """Every group of the label sets once through the policy as it was loaded, or the file of an earlier start."""
-    described = f"{policy.fingerprint} {data.index.key} {gradient.half} {policy.scorer.stop_ids}"
-    key = hashlib.sha256(described.encode()).hexdigest()[:16]
-    path = Path(config.out) / f"reference-{key}.safetensors"
-    ranks = gradient.ranks
-
-    @torch.no_grad()
-    def score(batch: TokenBatch) -> TokenScores:
-        with gradient.autocast():
-            return gradient.scorer(batch.rows, None)
-
-    def batches() -> Iterator[tuple[TokenBatch, Piece]]:
-        groups = np.sort(np.concatenate([data.split.train, data.split.held_out]))
-        steps = stream.held_out(data.index, groups, config.micro_tokens, config.groups_per_step)
-        for step in steps:
-            for micro_batch in step.micro_batches:
-                if piece := _scored_piece(micro_batch):
-                    yield collate(piece, "all", gradient.layout).to(ranks.device), piece
-
-    if ranks.any(not path.is_file()):  # the same answer on all ranks: scoring is a collective
-        log.info("reference log-probabilities: one pass over the label sets")
-        score_all(batches(), score, path)
-        ranks.barrier()
-    return read_cache(path)
-
-
-def _scored_piece(batch: MicroBatch) -> Piece:
-    groups, _ = deal_credit(batch.groups, CreditOptions(anchor="all"))
-    return tuple(group for group in groups if any(len(response.row) for response in group.responses))

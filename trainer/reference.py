@@ -2,7 +2,8 @@
 
     adapter_off   LoRA: the same weights with the adapters off; no memory, one forward more
     copy          a frozen copy of the weights; one model more in memory
-    cached        one pass over the label sets before training, kept on disk; neither memory nor time per step
+    cached        one pass over the label sets before training (trainer.reference_pass), kept on disk; neither memory
+                  nor time per step
 
 All three go through the same code on the same rows as the policy, so the ratio is exactly 1 at step 0 (a cached value
 is of another micro-batch: equal up to rounding).
@@ -12,16 +13,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save
 from torch import Tensor
 
-from schemas.manifest import write_atomically
 from trainer.batches import Piece, TokenBatch
 from trainer.logprobs import TokenLogprobs, TokenScores
 
@@ -67,7 +64,9 @@ class CachedReference:
         self.places = places
 
     def __call__(self, batch: TokenBatch, piece: Piece) -> TokenScores:
-        found = [self.places[_key(group.prompt_ids, r.row.token_ids)] for group in piece for r in group.responses]
+        found = [
+            self.places[response_key(group.prompt_ids, r.row.token_ids)] for group in piece for r in group.responses
+        ]
 
         def needed(values: np.ndarray) -> Tensor:
             joined = np.concatenate([values[first:end] for first, end in found])
@@ -79,45 +78,8 @@ class CachedReference:
 KEY_BYTES: Final = 16
 
 
-def _key(prompt_ids: np.ndarray, token_ids: np.ndarray) -> bytes:
+def response_key(prompt_ids: np.ndarray, token_ids: np.ndarray) -> bytes:
     """What a response is found by: its own tokens and those in front of them."""
     digest = hashlib.blake2b(prompt_ids.astype(np.int32).tobytes(), digest_size=KEY_BYTES)
     digest.update(b"|" + token_ids.astype(np.int32).tobytes())
     return digest.digest()
-
-
-def score_all(
-    batches: Iterable[tuple[TokenBatch, Piece]], score: Callable[[TokenBatch], TokenScores], path: Path
-) -> None:
-    """Score every token of every batch and write the cache file, atomically.
-
-    path: must name model, stop tokens and label sets by content: other ones have another file.
-    """
-    keys: list[bytes] = []
-    lengths: list[int] = []
-    logprobs, stop_odds = [np.zeros(0, np.float32)], list[np.ndarray]()
-    for batch, piece in batches:
-        keys += [_key(group.prompt_ids, r.row.token_ids) for group in piece for r in group.responses]
-        lengths += [len(r.row) for group in piece for r in group.responses]
-        scores = score(batch)
-        logprobs.append(scores.logprobs.float().cpu().numpy())
-        if scores.stop_odds is not None:
-            stop_odds.append(scores.stop_odds.float().cpu().numpy())
-    stored = {
-        "keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES),
-        "lengths": np.array(lengths, np.int64),
-        "logprobs": np.concatenate(logprobs),
-    }
-    if stop_odds:
-        stored["stop_odds"] = np.concatenate(stop_odds)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, save(stored))
-
-
-def read_cache(path: Path) -> CachedReference:
-    """The reference of a file that `score_all` wrote."""
-    tensors = load_file(path)
-    ends = np.cumsum(tensors["lengths"])
-    places = zip((ends - tensors["lengths"]).tolist(), ends.tolist(), strict=True)
-    by_response = dict(zip(map(bytes, tensors["keys"]), places, strict=True))
-    return CachedReference(tensors["logprobs"], tensors.get("stop_odds"), by_response)

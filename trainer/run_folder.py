@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,9 +21,10 @@ from trainer.distributed import Ranks
 
 CONFIG: Final = "config.yaml"
 INDEX: Final = "index.npz"
+MEMORY: Final = "memory.json"  # {"fitting_tokens": tokens of a micro-batch above which a rank ran out of memory}
 LOCK: Final = ".lock"
 # What a run may have written when it is killed before it stores its config.
-_EARLY: Final = re.compile(r"\.lock|index\.npz|reference-[0-9a-f]+\.safetensors|\..*\.partial")
+_EARLY: Final = re.compile(r"\.lock|index\.npz|memory\.json|reference-[0-9a-f]+\.safetensors|\..*\.partial")
 
 
 def check_run_folder(run: Path) -> None:
@@ -78,3 +80,27 @@ def store_run(run: Path, config: TrainConfig, index: GroupIndex) -> None:
     run.mkdir(parents=True, exist_ok=True)
     write_atomically(run / CONFIG, to_yaml(config).encode())
     save_index(run / INDEX, index)
+
+
+def note_fitting_tokens(run: Path, tokens: int) -> None:
+    """For the next start: larger micro-batches do not fit into the memory of a rank."""
+    run.mkdir(parents=True, exist_ok=True)
+    write_atomically(run / MEMORY, json.dumps({"fitting_tokens": tokens}).encode())
+
+
+def fitting_tokens(run: Path, ranks: Ranks) -> int | None:
+    """What an earlier start noted, the same on all ranks; None when none ran out of memory.
+
+    Raises BaltoError when the note is damaged.
+    """
+    path = run / MEMORY
+    noted = ranks.from_first(lambda: path.read_bytes() if path.is_file() else b"")
+    if not noted:
+        return None
+    try:
+        tokens = json.loads(noted)["fitting_tokens"]
+        if not isinstance(tokens, int) or tokens < 1:
+            raise ValueError("fitting_tokens is no number of tokens")
+    except (ValueError, KeyError, TypeError) as err:
+        raise BaltoError(f"{path}: cannot be read ({err}); remove it, a start that needs it writes it anew") from err
+    return tokens

@@ -8,6 +8,7 @@ started on another number of ranks, goes on from its last checkpoint with the gr
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import signal
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, join_ranks, leave_ranks
 from trainer.evaluate import evaluate
 from trainer.export import export_model
-from trainer.gradient import Divisors, StepGradient
+from trainer.gradient import Divisors, RankMemoryError, StepGradient
 from trainer.inputs import open_inputs
 from trainer.loss import step_metrics
 from trainer.metrics import MetricsLog, ProgressLine, StepClock, read_metrics, shifts_of_last_epoch
@@ -34,13 +35,22 @@ from trainer.optimizer import learning_rate, make_optimizer, update
 from trainer.policy import Policy
 from trainer.prepare import (
     Data,
-    cached_reference,
     credit_options,
     held_out_steps,
     prepare_data,
     prepare_gradient,
 )
-from trainer.run_folder import check_run_folder, hold_run_folder, identity, start_or_resume, store_run
+from trainer.reference_pass import cached_reference
+from trainer.run_folder import (
+    MEMORY,
+    check_run_folder,
+    fitting_tokens,
+    hold_run_folder,
+    identity,
+    note_fitting_tokens,
+    start_or_resume,
+    store_run,
+)
 from trainer.run_warnings import warnings_about
 
 log = logging.getLogger("trainer")
@@ -57,12 +67,22 @@ def train(config: TrainConfig) -> dict[str, Any]:
     check_run_folder(run)
     ranks = join_ranks()
     with hold_run_folder(run, ranks):
-        summary = _train(config, run, ranks)
+        try:
+            summary = _train(config, run, ranks)
+        except RankMemoryError as err:
+            note_fitting_tokens(run, err.fitting)
+            raise BaltoError(
+                f"{err}; noted in {run / MEMORY}: the same command goes on from the last checkpoint with micro-batches "
+                f"of at most {err.fitting} tokens (torchrun --max-restarts N starts it by itself)"
+            ) from err
     leave_ranks()
     return summary
 
 
-def _train(config: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
+def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
+    fitting = fitting_tokens(run, ranks)
+    micro_tokens = min(asked_for.micro_tokens, fitting or asked_for.micro_tokens)
+    config = dataclasses.replace(asked_for, micro_tokens=micro_tokens)
     inputs = open_inputs(config, ranks)
     policy = inputs.policy
     checkpoint, state = start_or_resume(
@@ -71,11 +91,13 @@ def _train(config: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
     with GroupStream(inputs.label_sets, inputs.renderer, config.workers) as stream, _asked_to_stop() as asked:
         data = prepare_data(config, inputs, stream, ranks)
         gradient = prepare_gradient(config, policy, data, stream, ranks)
+        gradient.most_tokens = fitting
         if ranks.is_first:
-            store_run(run, config, data.index)
+            store_run(run, asked_for, data.index)
+        # before the first forward: after a pass without gradients FSDP has gathered weights where the shards were
+        optimizer = make_optimizer(policy.model, config.weight_decay)
         if config.reference == "cached":
             gradient.reference = cached_reference(config, policy, data, stream, gradient)
-        optimizer = make_optimizer(policy.model, config.weight_decay)
         if checkpoint is not None:
             load_checkpoint(checkpoint, policy.model, optimizer, ranks)
             log.info("resuming at step %d from %s", state.step, checkpoint)

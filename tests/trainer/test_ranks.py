@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from tests.trainer.tiny_runs import curve, label_folder, model_folder, tiny_config
 from trainer.checkpoint import latest_checkpoint
 from trainer.config import to_yaml
+from trainer.reference_pass import read_cache
 from trainer.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -30,11 +32,11 @@ def labels(tmp_path_factory) -> Path:
     return label_folder(tmp_path_factory.mktemp("labels") / "labels", groups=9)
 
 
-def start(config_file: Path, ranks: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+def start(config_file: Path, ranks: int, program: tuple[str, ...] = ("-m", "balto"), restarts: int = 0):
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [*command, "-m", "balto", "train", "--config", str(config_file)],
+        [sys.executable, *launcher, f"--max-restarts={restarts}", *program, "train", "--config", str(config_file)],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -43,12 +45,13 @@ def start(config_file: Path, ranks: int) -> subprocess.Popen:
     )
 
 
-def run_on(ranks: int, tmp_path: Path, config) -> None:
+def run_on(ranks: int, tmp_path: Path, config, **started) -> str:
     file = tmp_path / f"{Path(config.out).name}.yaml"
     file.write_text(to_yaml(config))
-    process = start(file, ranks)
+    process = start(file, ranks, **started)
     output, _ = process.communicate(timeout=250)
     assert process.returncode == 0, output
+    return output
 
 
 def assert_same_run(run: Path, expected: Path) -> None:
@@ -74,6 +77,55 @@ def test_two_ranks_train_as_one(options, model, labels, tmp_path):
     two, one = (load_file(tmp_path / run / "model" / name) for run in ("two", "one"))
     assert two.keys() == one.keys()
     assert all((two[key] - one[key]).abs().max() < 2e-3 for key in one)
+
+
+@pytest.mark.slow
+def test_each_rank_scores_its_share_for_the_cached_reference(model, labels, tmp_path):
+    options = {"reference": "cached", "max_steps": 1, "eval_every": 0}
+    train(tiny_config(model, labels, tmp_path / "one", **options))
+    run_on(2, tmp_path, tiny_config(model, labels, tmp_path / "two", **options))
+    assert_same_run(tmp_path / "two", tmp_path / "one")
+    two, one = (scores_by_response(tmp_path / run) for run in ("two", "one"))
+    assert two.keys() == one.keys()
+    assert all(two[key] == pytest.approx(one[key], abs=1e-5) for key in one)
+
+
+def scores_by_response(run: Path) -> dict[bytes, list[float]]:
+    (file,) = run.glob("reference-*.safetensors")
+    reference = read_cache(file)
+    return {key: reference.logprobs[first:end].tolist() for key, (first, end) in reference.places.items()}
+
+
+LITTLE_MEMORY = """
+import os, sys, torch
+from trainer.gradient import StepGradient
+loss = StepGradient.loss
+
+def little_memory(self, piece, divisors):
+    result = loss(self, piece, divisors)
+    tokens = sum(len(g.prompt_ids) + sum(len(r.row) for r in g.responses) for g in piece)
+    if os.environ["RANK"] == "1" and tokens > 400:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    return result
+
+StepGradient.loss = little_memory
+from balto import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_without_memory_is_started_again_with_smaller_micro_batches(model, labels, tmp_path):
+    """The device of rank 1 holds 400 tokens: both are started again until its micro-batches are small enough."""
+    program = tmp_path / "little_memory.py"
+    program.write_text(LITTLE_MEMORY)
+    train(tiny_config(model, labels, tmp_path / "one"))
+    config = tiny_config(model, labels, tmp_path / "two")
+    said = run_on(2, tmp_path, config, program=(str(program),), restarts=3)
+    assert_same_run(tmp_path / "two", tmp_path / "one")
+    assert re.search(r"out of memory at a micro-batch of \d+ tokens on rank 1 of 2; noted in .*memory\.json: ", said)
+    noted = json.loads((tmp_path / "two" / "memory.json").read_text())["fitting_tokens"]
+    assert noted < config.micro_tokens
 
 
 @pytest.mark.slow
