@@ -22,6 +22,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from pipeline import progress
 from pipeline.llm.chat import Ask
 from pipeline.llm.ledger import COUNTERS
 from pipeline.llm.limits import share
@@ -202,6 +203,7 @@ class _AskingDoFn(beam.DoFn):
             self._exchange.cancel()
             raise
         self._under_way -= 1
+        progress.advance(1, self.name)
         if isinstance(error, BaltoError) and not isinstance(error, RecordError):
             self._service.call_soon(self._service.asker.stop, error)
             while self._under_way:

@@ -16,6 +16,7 @@ from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
+from pipeline import progress
 from pipeline.stages import ACCEPTED, REJECTED, reject, relax_collector, sample_of
 from schemas.errors import BaltoError, RecordError
 
@@ -80,7 +81,9 @@ class _BatchedDoFn(beam.DoFn):
 
     def _flush(self) -> Iterator[Any]:
         waiting, self._waiting = self._waiting, []
-        for one, result in zip(waiting, self._results([one.element for one in waiting]), strict=True):
+        results = self._results([one.element for one in waiting])
+        progress.advance(len(waiting), self.name)
+        for one, result in zip(waiting, results, strict=True):
             if isinstance(result, Exception):
                 self.rejected.inc()
                 refused = WindowedValue(self._reject(one.element, result), one.timestamp, (one.window,))

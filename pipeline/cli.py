@@ -228,7 +228,7 @@ def copy(
 ) -> None:
     """Copy a label set from or to a bucket; every file is compared with the manifest on the way."""
     from pipeline.copy_labels import copy_labels
-    from pipeline.runs.parts import show_progress
+    from pipeline.runs.show_progress import show_progress
 
     with show_progress("copying", None):
         manifest = copy_labels(labels, out, overwrite)

@@ -26,7 +26,7 @@ def stats(
     as_markdown: AsMarkdown = False,
 ) -> None:
     """Show what label sets hold: claims, verdicts, token labels, where errors stand, what training would find."""
-    from pipeline.runs.parts import show_progress
+    from pipeline.runs.show_progress import show_progress
     from pipeline.stats.scan import count_rows, readable
     from pipeline.stats.tables import stats_tables
 
@@ -53,7 +53,7 @@ def score(
     as_markdown: AsMarkdown = False,
 ) -> None:
     """Score label sets: faithfulness, informativeness, Q-Score; against a base, human spans, another label set."""
-    from pipeline.runs.parts import show_progress
+    from pipeline.runs.show_progress import show_progress
     from pipeline.score.tables import Drawing, score_tables
     from pipeline.stats.scan import readable
 

@@ -61,7 +61,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: figures with their tables, and a reader of records. It needs no network."""
     from pipeline.report.build import build_report
-    from pipeline.runs.parts import show_progress
+    from pipeline.runs.show_progress import show_progress
     from pipeline.show_tables import print_json
 
     with show_progress("counting", None):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from balto import main as balto_main
 from pipeline.engines.rules import RulesExtractor
+from pipeline.runs import show_progress
 from schemas.manifest import read_manifest
 from tests.llm_server import FAULTS, Behaviour, LlmServer
 from tests.llm_server.claim_answers import answer_by_rule
@@ -80,6 +82,23 @@ def test_the_summary_says_what_was_asked_and_what_it_cost(server, tmp_path):
     tokens = f"{asked['prompt_tokens']:,} prompt tokens, {asked['completion_tokens']:,} completion tokens"
     assert line.endswith(f"{tokens}, ${asked['prompt_tokens'] / 1000:.2f}")
     assert f"canaries: {usage['noticed']['canaries']} asked, 0 answered wrongly" in shown
+
+
+def test_the_progress_line_says_how_far_the_model_is_and_what_it_was_asked(tmp_path, monkeypatch, caplog):
+    """Long before the only shard is written."""
+    monkeypatch.setattr(show_progress, "LOG_EVERY_S", 0.1)
+    with LlmServer(behaviour(latency_s=0.1), answer_by_rule) as slow:
+        label(slow, SAMPLE, tmp_path / "labels", "--concurrency", 4)
+    said = [record.getMessage() for record in caplog.records if record.name == "pipeline.runs.show_progress"]
+    pattern = (
+        r"labelling \| (\d+) of 45 records, [\d.]+ records/s \| (\d+) claims extracted, (\d+) verified "
+        r"\| ([\d,]+) requests \([\d.]+/s\) \| \d+ min left"
+    )
+    found = [tuple(map(int, match.groups())) for line in said if (match := re.fullmatch(pattern, line))]
+    assert len(found) > 3
+    assert found == sorted(found)
+    assert all(done == (extracted + verified) // 2 for done, extracted, verified, _ in found)
+    assert 0 < found[0][3] < found[-1][3]
 
 
 def test_a_label_set_with_verdicts_evidence_and_usage(labels, server):

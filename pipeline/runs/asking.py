@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -64,6 +65,21 @@ class Asking:
         if noticed.get("canaries"):
             noticed["canary_failure_rate"] = round(noticed.get("canaries_failed", 0) / noticed["canaries"], 4)
         return {"model": endpoint.model, "endpoint": endpoint.base_url, "answer_form": endpoint.answer_form, **found}
+
+    def watch(self) -> Callable[[], str]:
+        """Says what was sent since now, how fast, and what the whole run has cost; for the progress line."""
+        started, before = time.monotonic(), self.usage().get("all", {})
+
+        def said() -> str:
+            whole = self.usage().get("all", {})
+            new = {name: whole.get(name, 0) - before.get(name, 0) for name in ("requests", "cached", "failed")}
+            rate = new["requests"] / max(time.monotonic() - started, 1e-3)
+            parts = [f"{new['requests']:,} requests ({rate:,.1f}/s)" if new["requests"] else ""]
+            parts += [f"{new[name]:,} {name}" for name in ("cached", "failed") if new[name]]
+            parts += [f"${whole['cost_usd']:,.2f}"] if "cost_usd" in whole else []
+            return ", ".join(filter(None, parts))
+
+        return said
 
 
 def prepare_asking(transport: Transport, out: Path, context_window: int, batch_api: bool = False) -> Asking:

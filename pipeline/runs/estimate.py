@@ -10,7 +10,7 @@ from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, read_corpus_file
 from pipeline.engines import AskingVerifier, make_extractor, make_verifier
 from pipeline.llm.chat import Usage
-from pipeline.runs.parts import show_progress
+from pipeline.runs.show_progress import show_progress
 from pipeline.validate import validate_sample
 from schemas.errors import ConfigError, RecordError
 from schemas.records import Sample

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import progress
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, corpus_size_bytes
+from pipeline.engines import LLM, NLI
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
-from pipeline.runs.parts import run_parts, show_progress, worker_pool
+from pipeline.runs.parts import run_parts, worker_pool
+from pipeline.runs.show_progress import show_progress
 from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
 from pipeline.shard_files import DONE_FOLDER, is_finished, shard_name
 from pipeline.storage import file_facts
@@ -89,7 +92,8 @@ def run_label(
             work = functools.partial(
                 _label_group, out=out, config=config, split=split, beam_args=resources.beam_args, asking=asking
             )
-            with show_progress("labelling", sum(split.buckets[bucket] for bucket in pending)):
+            spent = asking.watch() if asking else None
+            with show_progress("labelling", sum(split.buckets[one] for one in pending), slow_stages(config), spent):
                 run_parts(groups, work, pool)
         reports = [json.loads(_done(out, bucket, config.num_shards).read_bytes()) for bucket in sorted(split.buckets)]
         usage = asking.usage() if asking else None
@@ -107,6 +111,14 @@ def ask_first(files: Sequence[CorpusFile], config: LabelConfig, asking: Asking |
         from pipeline.runs.ask_in_batches import ask_in_batches
 
         ask_in_batches(files, config, asking, out)
+
+
+def slow_stages(config: LabelConfig) -> list[str]:
+    """The stages that wait for a model, by their names; without one, none is worth watching by itself."""
+    if config.labels != "claims":
+        return []
+    engines = {progress.EXTRACTED: config.extractor, progress.VERIFIED: config.verifier}
+    return [stage for stage, engine in engines.items() if engine == LLM or engine.startswith(NLI)]
 
 
 def _parallel_workers(files: Sequence[CorpusFile], num_shards: int, resources: Resources) -> int:

@@ -1,32 +1,23 @@
-"""Run independent parts of a job (one per shard) in this process or in several, with a progress line."""
+"""Run independent parts of a job (one per shard) in this process or in several."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline import progress
 from pipeline.logs import configure_logging
 from schemas.errors import BaltoError
 
 Part = TypeVar("Part")
-SHOW_AFTER_S = 1.0  # what is done by then needs no bar
-LOG_EVERY_S = 30.0  # where there is no terminal, a line so often
-log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -40,7 +31,7 @@ def worker_pool(workers: int, modules: Sequence[str] = ()) -> Iterator[ProcessPo
         yield None
         return
     spawn = multiprocessing.get_context("spawn")  # fork and Beam's threads do not go together
-    with ProcessPoolExecutor(workers, spawn, _start_worker, (progress.counter(), modules)) as pool:
+    with ProcessPoolExecutor(workers, spawn, _start_worker, (progress.counters(), modules)) as pool:
         for _ in range(workers):
             pool.submit(int)  # a task that finds no idle process starts one
         try:
@@ -111,37 +102,3 @@ def _start_worker(counter: Any, modules: Sequence[str]) -> None:
     threading.Thread(target=leave_with_parent, daemon=True).start()
     for module in modules:
         importlib.import_module(module)
-
-
-@contextlib.contextmanager
-def show_progress(what: str, total: int | None) -> Iterator[None]:
-    """Show how many records are done while the block runs: a bar on a terminal, a log line now and then elsewhere."""
-    counter = progress.counter()
-    counter.value = 0
-    stop = threading.Event()
-    show = _draw if sys.stderr.isatty() else _log
-    thread = threading.Thread(target=show, args=(what, total, counter, stop), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _draw(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:
-    if stop.wait(SHOW_AFTER_S):
-        return
-    counted = (TextColumn("{task.fields[seen]}"),) if total is None else (MofNCompleteColumn(), TimeRemainingColumn())
-    columns = (TextColumn("{task.description}"), BarColumn(), *counted)
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, seen="")
-        while not stop.wait(0.2):
-            bar.update(task, completed=counter.value, seen=f"{counter.value:,}" if counter.value else "")
-
-
-def _log(what: str, total: int | None, counter: Any, stop: threading.Event) -> None:
-    started = time.monotonic()
-    while not stop.wait(LOG_EVERY_S):
-        rate = counter.value / (time.monotonic() - started)
-        log.info("%s | %d%s records | %.0f records/s", what, counter.value, f" of {total}" if total else "", rate)

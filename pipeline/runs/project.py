@@ -19,7 +19,8 @@ from pipeline.config import LabelConfig
 from pipeline.label_tokens import sampled_ids
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
-from pipeline.runs.parts import run_parts, show_progress, worker_pool
+from pipeline.runs.parts import run_parts, worker_pool
+from pipeline.runs.show_progress import show_progress
 from pipeline.shard_files import done_path, is_finished, shard_report
 from pipeline.stages import reject
 from schemas.errors import RecordError, ShardError

@@ -15,7 +15,7 @@ from pipeline.runs.beam_options import LOCAL_RUNNER
 from pipeline.runs.dataflow import check_dataflow, check_transport, for_dataflow, is_dataflow
 from pipeline.runs.label import Resources, file_identity, run_label
 from pipeline.runs.output_folder import refuse_occupied
-from pipeline.runs.parts import show_progress
+from pipeline.runs.show_progress import show_progress
 from pipeline.storage import is_local, remove_files
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
