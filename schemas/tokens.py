@@ -19,6 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.decoders import DecodeStream
 
 from schemas.errors import ConfigError, RecordError
+from schemas.hub import refuse_unreachable
 from schemas.records import NEGATIVE, POSITIVE, LabelSpan, TokenLabels
 
 BYTES: Final = "bytes"  # the built-in tokenizer: one token per UTF-8 byte, lossless on any text
@@ -175,6 +176,7 @@ def _read_tokenizer(name: str) -> Tokenizer:
             raise ConfigError(f"tokenizer {file}: not a readable tokenizer.json ({_first_line(err)})") from err
     if path.is_absolute() or name.startswith((".", "~")) or path.suffix == ".json" or name.count("/") > 1:
         raise ConfigError(f"tokenizer {name}: no such file or folder")
+    refuse_unreachable(name, f"tokenizer {name}")
     log.info("no file or folder %s here: asking the Hugging Face hub for a tokenizer of that name", name)
     try:
         return Tokenizer.from_pretrained(name)

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from schemas.errors import ConfigError
+from schemas.hub import refuse_unreachable
 from trainer.logprobs import TokenLogprobs
 
 _SAMPLED_VALUES: Final = 64  # of every weight, for the fingerprint
@@ -78,9 +79,10 @@ def load_policy(
 
 
 def check_folder(model: str) -> None:
-    """Raise ConfigError for what reads as a path and is none, before a library takes it for a hub id."""
+    """Raise ConfigError for what reads as a path and is none, and for a hub id that cannot be had."""
     if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
         raise ConfigError(f"--model {model}: no such folder")
+    refuse_unreachable(model, f"--model {model}")
 
 
 def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
@@ -96,6 +98,7 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrained
 
 def load_tokenizer(name: str) -> Any:
     """A fast transformers tokenizer."""
+    refuse_unreachable(name, f"tokenizer {name}")
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as err:

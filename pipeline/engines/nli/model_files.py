@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.errors import ConfigError
+from schemas.hub import refuse_unreachable
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
@@ -43,6 +44,7 @@ def find_folder(name: str) -> Path:
         return path
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ConfigError(f"model {name}: there is no such folder")
+    refuse_unreachable(name, f"model {name}")
     return _fetch(name)
 
 

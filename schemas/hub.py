@@ -1,0 +1,47 @@
+"""Whether the Hugging Face hub can have what a name means, found out in seconds.
+
+The hub's own clients try again for half a minute where there is no network, and then speak of one file of many.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from schemas.errors import ConfigError
+
+TIMEOUT_S: Final = 10.0
+_CACHED: Final = ("config.json", "tokenizer.json", "tokenizer_config.json")  # any of them: it was fetched before
+
+
+def refuse_unreachable(name: str, what: str) -> None:
+    """Raise ConfigError for a name that is no path here, was never fetched, and cannot be fetched now.
+
+    what: how the message begins, such as `--model nope`.
+    """
+    if Path(name).exists():
+        return
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    try:
+        if any(try_to_load_from_cache(name, file) for file in _CACHED):
+            return
+        HfApi().model_info(name, timeout=TIMEOUT_S)
+    except HFValidationError as err:
+        raise ConfigError(f"{what}: no such file or folder, nor a name that the Hugging Face hub could have") from err
+    except RepositoryNotFoundError as err:
+        raise ConfigError(
+            f"{what}: no such file or folder, and the Hugging Face hub has none of that name, or shows it only with a "
+            "token in HF_TOKEN"
+        ) from err
+    except OfflineModeIsEnabled as err:
+        raise ConfigError(
+            f"{what}: no such file or folder, nothing of that name was fetched before, and HF_HUB_OFFLINE is set"
+        ) from err
+    except Exception as err:  # of the HTTP client beneath, which has changed its name before
+        reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:120]
+        raise ConfigError(
+            f"{what}: no such file or folder, nothing of that name was fetched before, and the Hugging Face hub cannot "
+            f"be asked ({reason})"
+        ) from err
