@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
 
 from pipeline.show_tables import Format, print_frames
+
+log = logging.getLogger(__name__)
 
 LabelSets = Annotated[list[str], typer.Argument(metavar="LABELS", help="Label sets: folders.")]
 By = Annotated[
@@ -55,13 +58,15 @@ def score(
     """Score label sets: faithfulness, informativeness, Q-Score; against a base, human spans, another label set."""
     from pipeline.runs.show_progress import show_progress
     from pipeline.score.tables import Drawing, score_tables
-    from pipeline.stats.scan import readable
+    from pipeline.stats.scan import of_people, readable
 
     shape = Format.of(as_json, as_csv, as_markdown)
     brief = shape is Format.TERMINAL
     with readable([*labels, *(against or [])]), show_progress("scoring", None):
         tables = score_tables(labels, against or [], k, split_names(by), Drawing(resamples, seed), brief)
     print_frames(tables, shape)
+    for folder in of_people([*labels, *(against or [])]):
+        log.warning("%s: its labels are the human spans themselves; held against people they say nothing", folder)
 
 
 def split_names(text: str) -> list[str]:

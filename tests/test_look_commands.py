@@ -6,11 +6,13 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from tests.pipeline.label_sets import row, write_label_set
-from tests.test_command import SAMPLE, balto
+from tests.test_command import ROOT, SAMPLE, balto
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,14 @@ def test_language_model_use_and_agreement_are_shown_where_there_are_any(tmp_path
     assert "verify.requests | 3 |" in shown
     assert {one["level"]: one["agree"] for one in tables["agreement of label sets"]} == {"response": 0.0, "token": 0.5}
     assert [one["label_set"] for one in tables["by label_set"]] == [first, second]
+
+
+def test_human_spans_held_against_themselves_are_told_apart(tmp_path):
+    folder = tmp_path / "gold"
+    balto("label", SAMPLE / "corpus.jsonl", "--labels", "gold", "--out", folder)
+    command = [sys.executable, "-m", "balto", "score", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
+    assert done.stderr == f"{folder}: its labels are the human spans themselves; held against people they say nothing\n"
 
 
 def test_altered_shard_does_not_add_up(tmp_path):

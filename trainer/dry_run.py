@@ -27,7 +27,7 @@ from trainer.run_warnings import warnings_about
 SHOWN_GROUPS: Final = 2
 _PROMPT_TAIL: Final = 300  # characters of a prompt that are shown
 _STYLES: Final = {1: "black on green", -1: "white on red", 0: "dim"}
-# Beyond these, credit teaches little or leans on few tokens.
+_MARKERS: Final = {1: ("[+", "+]"), -1: ("[-", "-]"), 0: ("", "")}  # where there is no colour, as in `balto show`
 
 
 def dry_run(config: TrainConfig, console: Console | None = None) -> None:
@@ -40,7 +40,7 @@ def dry_run(config: TrainConfig, console: Console | None = None) -> None:
         data = prepare_data(config, inputs, stream, ranks)
         first = next(stream.steps(data.plan, config.micro_tokens, epochs=1))
         for group in list(first.groups)[:SHOWN_GROUPS]:
-            console.print(*coloured(group, inputs.tokenizer), sep="\n")
+            console.print(*coloured(group, inputs.tokenizer, marked=not has_colour(console)), sep="\n")
         for line in sizes(config, data):
             console.print(line)
         gradient = prepare_gradient(config, policy, data, stream, ranks)
@@ -50,15 +50,24 @@ def dry_run(config: TrainConfig, console: Console | None = None) -> None:
             console.print(Text(f"warning: {warning}", style="yellow"))
 
 
-def coloured(group: PromptGroup, tokenizer: Any) -> Iterator[Text]:
-    """A group's prompt (its end) and responses, tokens coloured by label; control characters made visible."""
+def has_colour(console: Console) -> bool:
+    """Whether a style will be seen: not in a pipe, nor under NO_COLOR."""
+    return console.is_terminal and not console.no_color and console.color_system is not None
+
+
+def coloured(group: PromptGroup, tokenizer: Any, marked: bool = False) -> Iterator[Text]:
+    """A group's prompt (its end) and responses, tokens coloured by label; control characters made visible.
+
+    marked: labelled stretches stand between markers too.
+    """
     prompt = printable(tokenizer.decode(group.prompt_ids.tolist()))
     cut = "..." if len(prompt) > _PROMPT_TAIL else ""
     yield Text(f"{group.group_id}: {cut}{prompt[-_PROMPT_TAIL:]}", style="bold")
     for row in group.responses:
         text = Text(f"  {printable(row.id)}: ")
         for ids, label in runs(row.token_ids, row.labels):
-            text.append(printable(tokenizer.decode(ids)), style=_STYLES[label])
+            before, behind = _MARKERS[label] if marked else ("", "")
+            text.append(f"{before}{printable(tokenizer.decode(ids))}{behind}", style=_STYLES[label])
         yield text
 
 

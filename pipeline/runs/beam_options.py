@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import socket
 from collections.abc import Sequence
 
 from schemas.errors import ConfigError
 
+SERVICE_TIMEOUT_S = 10.0
 LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would first look for a Go binary on the network
 
 
@@ -43,9 +45,27 @@ def _in_underscores(parser: argparse.ArgumentParser) -> list[str]:
 
 def runner_of(beam_args: Sequence[str]) -> str | None:
     """The value of --runner among Beam options, or None."""
+    return _value_of("--runner", beam_args)
+
+
+def refuse_silent_service(beam_args: Sequence[str]) -> None:
+    """Raise ConfigError when nobody listens at --job_endpoint: Beam would wait there for minutes."""
+    endpoint = _value_of("--job_endpoint", beam_args)
+    host, _, port = (endpoint or "").rpartition(":")
+    if not endpoint or endpoint == "embed":
+        return
+    if not host or not port.isdigit():
+        raise ConfigError(f"--job_endpoint {endpoint}: must be HOST:PORT")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), SERVICE_TIMEOUT_S).close()
+    except (OSError, OverflowError) as err:
+        raise ConfigError(f"--job_endpoint {endpoint}: no job service answers there ({err}); start it first") from err
+
+
+def _value_of(option: str, beam_args: Sequence[str]) -> str | None:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--runner")
-    return parser.parse_known_args(list(beam_args))[0].runner
+    parser.add_argument(option, dest="value")
+    return parser.parse_known_args(list(beam_args))[0].value
 
 
 def _beam_parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile
 from pipeline.graph import label_files
 from pipeline.runs.assemble import described
-from pipeline.runs.beam_options import runner_of
+from pipeline.runs.beam_options import refuse_silent_service, runner_of
 from pipeline.runs.dataflow import is_dataflow, worker_processes
 from pipeline.runs.label import Resources, ask_first, file_identity, named
 from pipeline.runs.output_bucket import close_bucket, open_bucket
@@ -49,6 +49,7 @@ def run_label_on_runner(
     out = str(out)
     run = {"inputs": [file_identity(file) for file in files], **described(config)}
     refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
+    refuse_silent_service(resources.beam_args)
     pipeline = new_pipeline(None, resources.beam_args)
     with _open(out, run, overwrite) as token:
         remove_files(join(out, WORK_FOLDER, DONE_FOLDER))  # of an earlier attempt: this one does all of it

@@ -63,6 +63,11 @@ def _checked(folder: Path, shard: ShardEntry, verify: bool) -> Path:
     return path
 
 
+def of_people(folders: Sequence[str]) -> list[str]:
+    """The label sets that `--labels gold` made of human spans."""
+    return [folder for folder in folders if read_manifest(Path(folder)).config.get("labels") == "gold"]
+
+
 def count_rows(folders: Sequence[str]) -> int:
     """Rows of the label sets by their manifests. Raises ShardError as `read_manifest` does."""
     return sum(read_manifest(Path(folder)).counts["labelled"] for folder in folders)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus
 from pipeline.graph import label_files
 from pipeline.runs.assemble import described
+from pipeline.runs.beam_options import refuse_silent_service
 from pipeline.runs.dataflow import (
     check_dataflow,
     check_transport,
@@ -249,3 +251,19 @@ def test_a_job_service_that_falls_silent_is_named_in_one_line():
     with pytest.raises(BaltoError, match="job_endpoint.*DEADLINE_EXCEEDED.*workers") as raised:
         run_pipeline(_JobThatIsNotAnswered())
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "message"),
+    [("127.0.0.1:9", "no job service answers there"), ("127.0.0.1", "must be HOST:PORT"), (":8099", "HOST:PORT")],
+)
+def test_a_job_endpoint_where_nobody_listens_is_refused_at_once(endpoint, message):
+    with pytest.raises(ConfigError, match=f"--job_endpoint {endpoint}: .*{message}"):
+        refuse_silent_service(["--runner=PortableRunner", f"--job_endpoint={endpoint}"])
+
+
+def test_a_job_endpoint_that_answers_or_is_embedded_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        refuse_silent_service([f"--job_endpoint=127.0.0.1:{server.getsockname()[1]}"])
+    refuse_silent_service(["--job_endpoint", "embed"])
+    refuse_silent_service([])

@@ -94,7 +94,8 @@ def parts(tmp_path_factory) -> tuple[Path, Path]:
 
 def test_dry_run_shows_groups_costs_and_warnings_and_writes_nothing(parts, tmp_path):
     model, labels = parts
-    console = Console(record=True, width=200, highlight=False, file=open(os.devnull, "w"))  # noqa: SIM115
+    looks = {"force_terminal": True, "color_system": "standard", "width": 200, "highlight": False}
+    console = Console(record=True, file=open(os.devnull, "w"), **looks)  # noqa: SIM115
     dry_run(tiny_config(model, labels, tmp_path / "run"), console)
     shown = console.export_text(styles=True)
     assert "\x1b[30;42mIt was opened in" in shown  # supported: black on green
@@ -114,6 +115,8 @@ def test_dry_run_with_a_cached_reference_writes_nothing_either(parts, tmp_path):
     config = tiny_config(model, labels, tmp_path / "run", reference="cached", held_out=0.001, warmup_steps=6)
     with console.capture() as shown:
         dry_run(config, console)
+    assert "[+It was opened in" in shown.get()  # no colour there
+    assert "[-It is red.-]" in shown.get()
     assert "no group is held out" in " ".join(shown.get().split())
     assert "lower --warmup-steps below 6" in " ".join(shown.get().split())
     assert not (tmp_path / "run").exists()
