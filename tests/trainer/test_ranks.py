@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shutil import which
 
 import pytest
 from safetensors.torch import load_file
@@ -65,15 +66,23 @@ def assert_same_run(run: Path, expected: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"lora_rank": 4},
+        pytest.param({"compile": True}, marks=pytest.mark.skipif(not which("g++"), reason="compiling needs g++")),
+    ],
+    ids=["all weights", "LoRA", "compiled"],
+)
 def test_two_ranks_train_as_one(options, model, labels, tmp_path):
-    train(tiny_config(model, labels, tmp_path / "one", **options))
+    train(tiny_config(model, labels, tmp_path / "one", **{**options, "compile": False}))
     run_on(2, tmp_path, tiny_config(model, labels, tmp_path / "two", **options))
     assert_same_run(tmp_path / "two", tmp_path / "one")
     # step 1 has no update behind it: the gradients themselves agree to rounding
     first, expected = curve(tmp_path / "two")[0], curve(tmp_path / "one")[0]
     assert first["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-5)
-    name = "adapter_model.safetensors" if options else "model.safetensors"
+    name = "adapter_model.safetensors" if "lora_rank" in options else "model.safetensors"
     two, one = (load_file(tmp_path / run / "model" / name) for run in ("two", "one"))
     assert two.keys() == one.keys()
     assert all((two[key] - one[key]).abs().max() < 2e-3 for key in one)
