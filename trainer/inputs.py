@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from schemas.hub import refuse_unreachable
 from trainer.config import TrainConfig
 from trainer.data.label_sets import LabelSet, check_tokenizer, open_label_sets, parse_source
 from trainer.distributed import Ranks
@@ -34,6 +35,7 @@ def open_inputs(config: TrainConfig, ranks: Ranks) -> Inputs:
     """
     check_folder(config.model)
     label_sets = open_label_sets([parse_source(one) for one in config.labels], config.verify and ranks.local == 0)
+    refuse_unreachable(config.model, f"--model {config.model}")  # by its own name, before its tokenizer is asked for
     tokenizer = load_tokenizer(config.tokenizer or config.model)
     check_tokenizer(label_sets, tokenizer, config.tokenizer or config.model)
     policy = load_policy(

@@ -79,15 +79,15 @@ def load_policy(
 
 
 def check_folder(model: str) -> None:
-    """Raise ConfigError for what reads as a path and is none, and for a hub id that cannot be had."""
+    """Raise ConfigError for what reads as a path and is none, before a library takes it for a hub id."""
     if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
         raise ConfigError(f"--model {model}: no such folder")
-    refuse_unreachable(model, f"--model {model}")
 
 
 def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A causal language model in evaluation mode, from safetensors."""
     check_folder(model)
+    refuse_unreachable(model, f"--model {model}")
     try:
         return AutoModelForCausalLM.from_pretrained(
             model, dtype=dtype, use_safetensors=True, trust_remote_code=False

@@ -42,4 +42,11 @@ def test_the_base_install_asks_for_no_beam_and_no_torch(wheel):
         (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         lines = archive.read(metadata).decode().splitlines()
     needed = [line.partition(": ")[2] for line in lines if line.startswith("Requires-Dist") and "extra ==" not in line]
-    assert {line.partition(">")[0] for line in needed} == {"numpy", "pyarrow", "rich", "tokenizers", "typer"}
+    assert {line.partition(">")[0] for line in needed} == {
+        "huggingface-hub",
+        "numpy",
+        "pyarrow",
+        "rich",
+        "tokenizers",
+        "typer",
+    }
