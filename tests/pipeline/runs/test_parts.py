@@ -53,16 +53,20 @@ def test_a_dead_worker_is_one_clear_error():
         run_parts(range(2), die_hard, pool)
 
 
+def all_workers_end() -> bool:
+    """Within ten seconds. The pool's own thread reaps them too: meanwhile one that has ended counts as running."""
+    give_up = time.monotonic() + 10
+    while multiprocessing.active_children() and time.monotonic() < give_up:
+        time.sleep(0.05)
+    return not multiprocessing.active_children()
+
+
 def test_workers_end_at_once_when_one_part_fails(tmp_path):
     started = time.monotonic()
     with pytest.raises(BaltoError, match="stop"), worker_pool(2) as pool:
         run_parts(range(2), functools.partial(wait_long_after_the_first, folder=tmp_path), pool)
     assert time.monotonic() - started < 30  # the other part would sleep for a minute
-    # the pool's own thread reaps them as well: while it does, one that has ended still counts as running
-    give_up = time.monotonic() + 10
-    while multiprocessing.active_children() and time.monotonic() < give_up:
-        time.sleep(0.05)
-    assert not multiprocessing.active_children()
+    assert all_workers_end()
 
 
 def leave_the_modules(part: int, folder) -> None:
@@ -82,9 +86,7 @@ def test_workers_get_ready_while_the_parts_are_prepared(tmp_path):
 def test_an_error_before_the_first_part_ends_the_workers():
     with pytest.raises(BaltoError, match="no corpus"), worker_pool(2):
         raise BaltoError("no corpus")
-    for child in multiprocessing.active_children():
-        child.join(10)
-    assert not multiprocessing.active_children()
+    assert all_workers_end()
 
 
 def test_ctrl_c_that_a_library_swallows_ends_the_run_after_its_part():
