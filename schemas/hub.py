@@ -22,7 +22,12 @@ def refuse_unreachable(name: str, what: str) -> None:
     if Path(name).exists():
         return
     from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
 
     try:
         if any(try_to_load_from_cache(name, file) for file in _CACHED):
@@ -35,6 +40,8 @@ def refuse_unreachable(name: str, what: str) -> None:
             f"{what}: no such file or folder, and the Hugging Face hub has none of that name, or shows it only with a "
             "token in HF_TOKEN"
         ) from err
+    except HfHubHTTPError:  # it answers, if not this question: a mirror may still have the files
+        return
     except OfflineModeIsEnabled as err:
         raise ConfigError(
             f"{what}: no such file or folder, nothing of that name was fetched before, and HF_HUB_OFFLINE is set"

@@ -40,6 +40,7 @@ def cached_reference(
         mine = score_pieces(_pieces(config, data, stream, gradient), gradient)
         parts = [load(ranks.from_rank(rank, lambda: save(mine))) for rank in range(ranks.size)]
         if ranks.local == 0:
+            path.parent.mkdir(parents=True, exist_ok=True)  # on a machine that does not share the first rank's disk
             write_atomically(path, save(_joined(parts)))
         ranks.barrier()
     return read_cache(path)

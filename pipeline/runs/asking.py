@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from pipeline.llm.prices import price_of
 from pipeline.llm.probe import probe
 from pipeline.llm.transport import USAGE_FILE, Transport, beside
 from pipeline.llm.window_check import check_window
-from schemas.errors import ConfigError
+from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import WORK_FOLDER
 
 OFF: Final = "off"
@@ -71,7 +72,10 @@ class Asking:
         started, before = time.monotonic(), self.usage().get("all", {})
 
         def said() -> str:
-            whole = self.usage().get("all", {})
+            try:
+                whole = self.usage().get("all", {})
+            except (BaltoError, sqlite3.Error):  # a display: who writes the counts says what is wrong with them
+                return ""
             new = {name: whole.get(name, 0) - before.get(name, 0) for name in ("requests", "cached", "failed")}
             rate = new["requests"] / max(time.monotonic() - started, 1e-3)
             parts = [f"{new['requests']:,} requests ({rate:,.1f}/s)" if new["requests"] else ""]

@@ -13,6 +13,9 @@ from schemas.hub import refuse_unreachable
 
 class KnowsOneModel(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if self.path.startswith("/api/models/some/mirrored"):
+            self.send_error(501)
+            return
         is_known = self.path.startswith("/api/models/some/model")
         body = b'{"id": "some/model"}' if is_known else b'{"error": "Repository not found"}'
         self.send_response(200 if is_known else 404)
@@ -42,6 +45,7 @@ def hub(monkeypatch, tmp_path) -> Iterator[str]:
 def test_what_is_here_or_on_the_hub_is_not_refused(hub, tmp_path):
     refuse_unreachable(str(tmp_path), "--model")
     refuse_unreachable("some/model", "--model")
+    refuse_unreachable("some/mirrored", "--model")  # the server does not answer that question, and may have the files
 
 
 @pytest.mark.parametrize(
