@@ -21,7 +21,7 @@ from trainer.distributed import Ranks
 
 CONFIG: Final = "config.yaml"
 INDEX: Final = "index.npz"
-MEMORY: Final = "memory.json"  # {"fitting_tokens": tokens of a micro-batch above which a rank ran out of memory}
+MEMORY: Final = "memory.json"  # {"fitting_tokens": of a micro-batch; one of twice as many did not fit into a rank}
 LOCK: Final = ".lock"
 # What a run may have written when it is killed before it stores its config.
 _EARLY: Final = re.compile(r"\.lock|index\.npz|memory\.json|reference-[0-9a-f]+\.safetensors|\..*\.partial")
