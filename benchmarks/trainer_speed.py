@@ -4,7 +4,8 @@
 
 Same model, same group, same objective (the gradients' norms are compared), each system in a process of its own, in
 turns, `--rounds` times; the best round counts. On a CPU one thread is used and time is the process's own, so other load
-on the machine matters less. benchmarks.trainer_step says what each system is.
+on the machine matters less. benchmarks.trainer_step says what each system is, and takes all other options: on a GPU
+`--attention flex` measures packed rows with flex attention.
 """
 
 from __future__ import annotations

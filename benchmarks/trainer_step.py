@@ -28,7 +28,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from trainer.attention import use_shared_prefix_attention
+from trainer.attention import PACKED_ATTENTIONS, use_shared_prefix_attention
 from trainer.batches import CreditOptions, deal_credit, needed_piece
 from trainer.data.groups import PromptGroup, ResponseRow
 from trainer.distributed import Ranks
@@ -71,10 +71,13 @@ def make_group(prompt: int, response: int, responses: int, vocabulary: int) -> P
     return PromptGroup("g", ids, tuple(row(number) for number in range(responses)))
 
 
-def our_step(layout: Any, model: LlamaForCausalLM, group: PromptGroup, device: torch.device) -> Callable[[], float]:
+def our_step(
+    layout: Any, attention: Any, model: LlamaForCausalLM, group: PromptGroup, device: torch.device
+) -> Callable[[], float]:
     """Gradient of our trainer; returns the norm of the embedding's gradient, so that systems can be compared."""
     use_shared_prefix_attention(model)
     scorer = TokenLogprobs(model)
+    scorer.attention = attention
     # without the stop anchor, which TRL's loss does not have: the norms could not be compared
     objective = Objective(CLIP, CLIP, BETA, "all", use_behaviour=False)
     gradient = StepGradient(scorer, FrozenCopy(scorer), objective, Ranks(0, 1, device), layout)
@@ -192,6 +195,7 @@ def main() -> None:
     """Measure one system once."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--system", choices=SYSTEMS, required=True)
+    parser.add_argument("--attention", choices=PACKED_ATTENTIONS, default="calls", help="of our packed rows")
     for name, default in {
         "prompt": 1500,
         "response": 300,
@@ -213,7 +217,7 @@ def main() -> None:
     if args.system == "trl":
         step = trl_step(model, group, device)
     else:
-        step = our_step("packed" if args.system == "ours" else "padded", model, group, device)
+        step = our_step("packed" if args.system == "ours" else "padded", args.attention, model, group, device)
     print(json.dumps(measure(step, args.times, device)))
 
 

@@ -3,7 +3,8 @@
 A dense (L, L) mask would let the kernel compute, and throw away, every response against every other one. Here a group
 is two calls of scaled_dot_product_attention instead: the prompt against itself, and its responses as a batch against
 [prompt | own tokens]. Same result, on any device, P^2/2 + G R (P + R) products instead of (P + G R)^2, and no mask
-larger than one response by one row. Sliding windows, score capping (Gemma 2) and sinks (gpt-oss) are honoured.
+larger than one response by one row. Sliding windows, score capping (Gemma 2) and sinks (gpt-oss) are honoured. On a
+GPU `trainer.flex_attention` computes the same in one masked call, when it is asked for.
 
 Registered with transformers under ATTENTION; `use_shared_prefix_attention(model)` selects it. The structure of the row
 travels as the keyword `shared_prefix` through the model's forward; without it the function is ordinary attention, so
@@ -14,27 +15,42 @@ step has groups of other lengths, and a graph made for one of them would be made
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
+from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
+from trainer.flex_attention import attend_in_one_call, block_mask, reach_of
 from trainer.packing import GroupSpan
 
+PackedAttention = Literal["calls", "flex"]
+PACKED_ATTENTIONS = get_args(PackedAttention)
 ATTENTION: Final = "balto_shared_prefix"
 # Arguments that change attention in ways this function does not compute; None or absent is fine.
 _NOT_SUPPORTED: Final = ("position_bias", "head_mask")
 
 
 class SharedPrefix:
-    """The structure of a packed row on its way through the model's forward, opaque to torch.compile."""
+    """The structure of a packed row on its way through the model's forward, opaque to torch.compile.
 
-    def __init__(self, groups: tuple[GroupSpan, ...]):
+    how: calls (two per group), flex (one masked call).
+    """
+
+    def __init__(self, groups: tuple[GroupSpan, ...], how: PackedAttention = "calls"):
         self.groups = groups
+        self.how = how
+        self._masks: dict[int | None, BlockMask] = {}
+
+    def mask(self, window: int | None) -> BlockMask:
+        """For flex attention; made once for all layers with this window."""
+        if window not in self._masks:
+            self._masks[window] = block_mask(reach_of(self.groups, window))
+        return self._masks[window]
 
 
 def use_shared_prefix_attention(model: PreTrainedModel) -> None:
@@ -83,6 +99,9 @@ def attend(
     if shared_prefix is None:
         output = _attention(query, key, value, _dense_mask(module, query, key, attention_mask), **options)
         return output.transpose(1, 2).contiguous(), None
+    if shared_prefix.how == "flex":
+        output = attend_in_one_call(query, key, value, shared_prefix.mask(sliding_window), **options)
+        return output.transpose(1, 2).contiguous(), None
     pieces = []
     for group in shared_prefix.groups:
         several = len(group.response_index) > 1
@@ -116,7 +135,7 @@ def _responses(
     queries = query[0][:, group.response_index].transpose(0, 1)  # (G, H, R, D)
     mask = _causal(longest, group.prompt_length + longest, window, query.device)
     output = _attention(queries, keys, values, mask, **options)
-    return output.transpose(1, 2)[group.is_token]
+    return output.transpose(1, 2)[group.token_places[0], group.token_places[1]]
 
 
 def _in_one_precision(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -25,6 +25,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "ratio": ("behaviour", "reference"),
     "reference": ("auto", "adapter_off", "copy", "cached"),
     "layout": ("packed", "padded"),
+    "attention": ("calls", "flex"),
     "precision": ("auto", "float32", "bfloat16"),
     "schedule": ("constant", "linear", "cosine"),
     "too_long": ("drop", "error"),
@@ -73,6 +74,7 @@ class TrainConfig:
     lora_alpha: float | None = option(None, "LoRA's alpha; default: twice the rank.")
     precision: str = option("auto", "auto (bfloat16 autocast on a GPU), float32, bfloat16.")
     layout: str = option("packed", "packed: responses share their prompt's row; padded: one row each.")
+    attention: str = option("calls", "Of packed rows: calls (two per group), flex (one masked call; GPU).")
     checkpoint_activations: bool = option(False, "Compute activations again in the backward pass: less memory.")
     compile: bool = option(False, "Compile the model's blocks (torch.compile).")
     head_chunk_mib: int = option(64, "Size of one chunk of logits in float32.")
@@ -138,6 +140,7 @@ MAY_CHANGE: Final = frozenset(
         "max_steps",
         "micro_tokens",
         "layout",
+        "attention",
         "checkpoint_activations",
         "compile",
         "head_chunk_mib",

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from trainer.attention import SharedPrefix, packed_mask
+from trainer.attention import PackedAttention, SharedPrefix, packed_mask
 from trainer.packing import TokenRows
 
 HEAD_CHUNK_MIB: Final = 64  # one chunk's logits in float32; the head's peak is about four times that
@@ -68,6 +68,7 @@ class TokenLogprobs(nn.Module):
 
     model: a transformers model with an LM head, possibly inside peft.   head_chunk_mib: see HEAD_CHUNK_MIB.
     stop_ids: the tokens that end a response; where there are some, the odds of stopping are computed too.
+    attention: how packed rows are attended over (trainer.attention).
     """
 
     def __init__(self, model: nn.Module, head_chunk_mib: int = HEAD_CHUNK_MIB, stop_ids: Collection[int] = ()):
@@ -75,6 +76,7 @@ class TokenLogprobs(nn.Module):
         self.model = model
         self.head_chunk_mib = head_chunk_mib
         self.stop_ids = tuple(sorted(stop_ids))
+        self.attention: PackedAttention = "calls"
         self.transform = logit_transform(self.causal_lm.config)
 
     @property
@@ -121,7 +123,7 @@ class TokenLogprobs(nn.Module):
 
     def _hidden_states(self, rows: TokenRows) -> Tensor:
         """(B, L, D) after the body's last norm."""
-        packed = {} if rows.groups is None else {"shared_prefix": SharedPrefix(rows.groups)}
+        packed = {} if rows.groups is None else {"shared_prefix": SharedPrefix(rows.groups, self.attention)}
         mask = rows.attention_mask if rows.groups is None else packed_mask(rows.input_ids.device)
         body = self.causal_lm.base_model
         if body is self.causal_lm:  # its class names another attribute than it has (Llama 4's text model)

@@ -30,15 +30,16 @@ TokenGroup = tuple[Sequence[int] | np.ndarray, Sequence[Sequence[int] | np.ndarr
 class GroupSpan:
     """Where one group stands in a packed row. Responses follow the prompt without gaps.
 
-    response_index: (G, R) long, places of the response tokens in the row, R the longest response; is_token: (G, R)
-    bool, True = a token of the response, False = filled up (then the index repeats a valid place).
+    response_index: (G, R) long, places of the response tokens in the row, R the longest response; shorter ones are
+        filled up with a valid place.   token_places: (2, T) long, response and column of each of the T tokens, in the
+        row's order: indices, as a mask would make a GPU wait in every layer until its True values are counted.
     """
 
     start: int
     prompt_length: int
     end: int
     response_index: Tensor
-    is_token: Tensor
+    token_places: Tensor
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class TokenRows:
             groups=None
             if self.groups is None
             else tuple(
-                replace(group, response_index=moved(group.response_index), is_token=moved(group.is_token))
+                replace(group, response_index=moved(group.response_index), token_places=moved(group.token_places))
                 for group in self.groups
             ),
             source=moved(self.source),
@@ -109,7 +110,7 @@ def pack(groups: Sequence[TokenGroup]) -> TokenRows:
         column = torch.arange(max(int(lengths.max()), 1))
         is_token = column < lengths[:, None]
         index = torch.where(is_token, starts[:, None] + column, start)
-        spans.append(GroupSpan(start, prompt_length, at, index, is_token))
+        spans.append(GroupSpan(start, prompt_length, at, index, is_token.nonzero().T.contiguous()))
     targets = torch.cat([_long(response) for _, responses in groups for response in responses])
     row, position = torch.cat(ids), torch.cat(positions)
     return TokenRows(row[None], position[None], None, tuple(spans), torch.cat(sources), targets)

@@ -13,7 +13,8 @@ from typing import Final, cast
 import numpy as np
 import torch
 
-from schemas.errors import BaltoError, ShardError
+from schemas.errors import BaltoError, ConfigError, ShardError
+from trainer.attention import PackedAttention
 from trainer.batches import CreditOptions, Piece, TokenBatch
 from trainer.config import TrainConfig
 from trainer.data.groups import StepBatch
@@ -103,6 +104,9 @@ def prepare_gradient(
     config: TrainConfig, policy: Policy, data: Data, stream: GroupStream, ranks: Ranks
 ) -> StepGradient:
     """Self-test the model on the run's first groups, make the reference, place the policy on its device or shards."""
+    if config.attention == "flex" and ranks.device.type != "cuda":
+        raise ConfigError("--attention flex: torch trains with it on GPUs only, and here is none; leave it out")
+    policy.scorer.attention = cast("PackedAttention", config.attention)
     if ranks.size == 1:  # sharded later: whole weights may not fit on one device, so that is tested on the CPU
         policy.scorer.to(ranks.device)
     half = uses_bfloat16(config, ranks)

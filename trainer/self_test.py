@@ -2,7 +2,8 @@
 
 Compares, on the first prompt groups of the run, three computations of the same log-probabilities: single (each response
 alone through the model's own forward and full logits, with the attention it came with), padded, and packed. If packed
-differs, padded rows are used, with a warning; if padded differs too, the head is not understood and the run is refused.
+differs, padded rows are used, with a warning (where it was flex attention that differs, packed rows with ordinary
+calls); if padded differs too, the head is not understood and the run is refused.
 """
 
 from __future__ import annotations
@@ -52,22 +53,33 @@ def choose_layout(scorer: TokenLogprobs, groups: Sequence[TokenGroup], wanted: L
             )
         if wanted == "padded":
             return "padded"
-        try:
-            use_shared_prefix_attention(model)
-            packed = scorer(lay_out(groups, "packed").to(device)).logprobs
-            difference = _difference(packed, single)
-            allowed = max(tolerance, TIMES_ROUNDING * rounding)
-            reason = f"log-probabilities differ by {difference:.2g} (allowed {allowed:.2g})"
-            if difference <= allowed:
-                log.info("self-test: packed = single within %.2g, padded within %.2g", difference, rounding)
-                return "packed"
-        except torch.OutOfMemoryError:
-            raise
-        except (NotImplementedError, ValueError, TypeError, RuntimeError) as err:
-            reason = _said(err)
+        allowed = max(tolerance, TIMES_ROUNDING * rounding)
+        reason = _why_not_packed(scorer, groups, single, allowed)
+        if reason is not None and scorer.attention == "flex":
+            log.warning("%s: no flex attention, using two ordinary calls per group: %s", type(model).__name__, reason)
+            scorer.attention = "calls"
+            reason = _why_not_packed(scorer, groups, single, allowed)
+        if reason is None:
+            return "packed"
         model.set_attn_implementation(own or "eager")
     log.warning("%s: packed rows are not the same as single ones, using padded rows: %s", type(model).__name__, reason)
     return "padded"
+
+
+def _why_not_packed(scorer: TokenLogprobs, groups: Sequence[TokenGroup], single: Tensor, allowed: float) -> str | None:
+    """None where packed rows are computed right; sets the model's attention up for them."""
+    try:
+        use_shared_prefix_attention(scorer.causal_lm)
+        packed = scorer(lay_out(groups, "packed").to(single.device)).logprobs
+    except torch.OutOfMemoryError:
+        raise
+    except (NotImplementedError, ValueError, TypeError, RuntimeError) as err:
+        return _said(err)
+    difference = _difference(packed, single)
+    if difference > allowed:
+        return f"log-probabilities differ by {difference:.2g} (allowed {allowed:.2g})"
+    log.info("self-test: packed = single within %.2g (allowed %.2g)", difference, allowed)
+    return None
 
 
 @contextmanager

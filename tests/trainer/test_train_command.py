@@ -17,7 +17,7 @@ from schemas.errors import ConfigError
 from tests.trainer.chat_templates import chatml
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_runs import byte_tokenizer, label_folder, model_folder, tiny_config
-from trainer import credit, loss, packing
+from trainer import attention, credit, loss, packing
 from trainer.config import CHOICES, TrainConfig, make_config, to_yaml
 from trainer.dry_run import dry_run, printable, runs
 from trainer.metrics import MetricsLog, duration, read_metrics, shifts_of_last_epoch
@@ -40,6 +40,7 @@ def test_choices_are_those_of_the_modules():
     assert CHOICES["mass"] == credit.MASSES
     assert CHOICES["anchor"] == loss.ANCHORS
     assert CHOICES["layout"] == packing.LAYOUTS
+    assert CHOICES["attention"] == attention.PACKED_ATTENTIONS
 
 
 def test_config_from_a_file_and_options_that_win(tmp_path):
