@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.kills import Toll, kill_and_resume, measure, random_moments
 
-NAMES = ("label", "label-llm", "project", "generate", "train", "report")
+NAMES = ("label", "label-workers", "label-llm", "project", "generate", "train", "round", "report")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -14,7 +14,8 @@ def test_killed_at_random_moments_and_resumed_it_ends_as_if_undisturbed(name, ba
     toll = Toll()
     cost = measure(balto, inputs, scenarios[name], folder / "killed")
     for seed in range(2):
-        moments = random_moments(cost, random.Random(f"{name} {seed}"), kills=2)
+        rng = random.Random(f"{name} {seed}")
+        moments = random_moments(cost, rng, kills=2, victims=scenarios[name].victims)
         kill_and_resume(balto, inputs, scenarios[name], cost, folder / "killed", moments, toll)
     assert toll.problems == []
     assert toll.kills >= 1
