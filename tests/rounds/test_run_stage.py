@@ -25,13 +25,17 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def waiting(tmp_path):
+def server():
+    with LlmServer(Behaviour(models=("m",), faults={"hang": 1.0})) as running:
+        yield running
+
+
+@pytest.fixture
+def waiting(server, tmp_path):
     """A stage that waits for an endpoint which never answers."""
-    prompts = write_jsonl(tmp_path / "prompts.jsonl", small_corpus(2))
-    with LlmServer(Behaviour(models=("m",), faults={"hang": 1.0})) as server:
-        out = tmp_path / "answers.jsonl"
-        options = ("--model", "m", "--base-url", server.base_url, "--out", str(out))
-        yield Stage("answer", ("generate", prompts, *options), out)
+    corpus, out = write_jsonl(tmp_path / "corpus.jsonl", small_corpus(2)), tmp_path / "labels"
+    engine = ("--extractor", "llm", "--verifier", "llm", "--model", "m", "--base-url", server.base_url)
+    return Stage("answer", ("label", corpus, "--out", str(out), *engine), out)
 
 
 def children(pid: int) -> list[int]:
@@ -58,10 +62,6 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-def is_at_work(stage: Stage) -> bool:
-    return stage.product.with_name(f".{stage.product.name}.partial").exists()
-
-
 def start(stage: Stage, tmp_path) -> subprocess.Popen:
     script = tmp_path / "round_of_one.py"
     script.write_text(ROUND)
@@ -70,9 +70,9 @@ def start(stage: Stage, tmp_path) -> subprocess.Popen:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def test_a_stage_ends_when_its_round_is_killed(waiting, tmp_path):
+def test_a_stage_ends_when_its_round_is_killed(waiting, server, tmp_path):
     parent = start(waiting, tmp_path)
-    wait_until(lambda: is_at_work(waiting))
+    wait_until(lambda: server.counts["sent"])
     stages = children(parent.pid)
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
@@ -80,9 +80,9 @@ def test_a_stage_ends_when_its_round_is_killed(waiting, tmp_path):
     wait_until(lambda: not any(map(is_alive, stages)))
 
 
-def test_a_killed_stage_is_told_as_such(waiting, tmp_path):
+def test_a_killed_stage_is_told_as_such(waiting, server, tmp_path):
     parent = start(waiting, tmp_path)
-    wait_until(lambda: is_at_work(waiting))
+    wait_until(lambda: server.counts["sent"])
     for pid in children(parent.pid):
         if "multiprocessing.spawn" in Path(f"/proc/{pid}/cmdline").read_text():
             os.kill(pid, signal.SIGKILL)
