@@ -27,7 +27,7 @@ from pipeline.corpora import open_corpus
 from rounds.read_prompts import read_prompts
 from rounds.run_stage import LOCK, Stage, run_stage, tidy_up
 from schemas.errors import ConfigError
-from schemas.interruption import completing
+from schemas.interruption import completing, interrupt_if_heard
 from schemas.lock import only_run
 from schemas.manifest import MANIFEST, remove_partials, write_atomically
 from schemas.records import Rejected, Sample
@@ -76,6 +76,7 @@ def run_round(config: RoundConfig, out: Path) -> list[dict[str, Any]]:
             remove_partials(folder)
         _split_prompts(config, out / "prompts")
         for stage in stages(config, out):
+            interrupt_if_heard()
             if stage.product.exists():
                 tidy_up(stage)
                 log.info("%s: done", stage.name)

@@ -34,6 +34,7 @@ def worker_pool(
     if workers <= 1:
         yield None
         return
+    others = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")  # fork and Beam's threads do not go together
     with ProcessPoolExecutor(workers, spawn, _start_worker, (progress.counters(), modules, lock)) as pool:
         for _ in range(workers):
@@ -45,12 +46,12 @@ def worker_pool(
                 "a worker process died (out of memory, or killed); the same command resumes, "
                 "and fewer --workers need less memory"
             ) from err
-        except BaseException:
-            for worker in multiprocessing.active_children():  # what they were at is done again by the resuming run
-                worker.terminate()
-            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            # Nothing is lost: they are idle, or what they were at is done again by the resuming run. Asked to end, one
+            # would wait for ever for a lock of the pool's queue that another took with it when it was killed.
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.kill()
 
 
 def run_parts(parts: Sequence[Part], work: Callable[[Part], None], pool: ProcessPoolExecutor | None) -> None:
