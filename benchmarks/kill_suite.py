@@ -27,7 +27,7 @@ from tests.faults.products import DIFFERENT, DOUBLED, LEFT, LOST, UNREADABLE
 from tests.faults.scenarios import SLOTS, Inputs, Scenario
 from tests.faults.warm_balto import WarmBalto
 
-KINDS = (LOST, DOUBLED, UNREADABLE, DIFFERENT, LEFT, "repeated", "said badly")
+KINDS = (LOST, DOUBLED, UNREADABLE, DIFFERENT, LEFT, "repeated", "said badly", "hung")
 
 
 def kill_all(names: list[str], kills: int, seed: int) -> dict[str, Toll]:

@@ -95,6 +95,8 @@ def kill_and_resume(
         ended = balto.run(scenario.argv(out), watch=folder, **moment)
         leaders.append(ended.leader)
         story.append(_told(moment, ended))
+        if ended.hung:
+            found.append("hung: it did not end")
         if kept is not None:
             found += scenario.repeated(kept, out, ended)
         if not ended.hit and _must_wait(ended):

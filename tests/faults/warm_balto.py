@@ -56,6 +56,7 @@ shift 2
 exec "$@"
 """
 HOUR_S = 3600.0
+LIMIT_S = 120.0  # for what takes seconds
 # When its last file is about to get its name; the next thing that it does; when it prints the first word of its summary
 AROUND_THE_END = ("naming", "named", "printing")
 
@@ -63,13 +64,15 @@ AROUND_THE_END = ("naming", "named", "printing")
 @dataclass(frozen=True)
 class Ended:
     """How a command ended. code: exit status, negative for a signal.   operations: changes of the file system.
-    leader: its process id, and that of its group.   hit: whether the signal was sent before it had ended."""
+    leader: its process id, and that of its group.   hit: whether the signal was sent before it had ended.
+    hung: whether it had not ended after LIMIT_S, and was killed with all that it had started."""
 
     code: int
     seconds: float
     operations: int
     leader: int
     hit: bool
+    hung: bool
     stdout: str
     stderr: str
 
@@ -197,6 +200,9 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(OSError):  # it has done so itself, and may have ended
             os.setpgid(pid, pid)
         _send_in_time(pid, request, changes)
+        hung = not _ends_within(pid, LIMIT_S)
+        if hung:
+            os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         seconds = time.monotonic() - started
         out.seek(0)
@@ -207,20 +213,24 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
             "operations": changes.count(),
             "leader": pid,
             "hit": changes.sent,
+            "hung": hung,
             "stdout": out.read().decode(errors="replace"),
             "stderr": err.read().decode(errors="replace"),
         }
 
 
+def _ends_within(pid: int, seconds: float) -> bool:
+    handle = os.pidfd_open(pid)
+    try:
+        return bool(select.select([handle], [], [], seconds)[0])
+    finally:
+        os.close(handle)
+
+
 def _send_in_time(pid: int, request: Mapping[str, Any], changes: Changes) -> None:
     if not request["kill_after_s"]:
         return
-    handle = os.pidfd_open(pid)
-    try:
-        ended, _, _ = select.select([handle], [], [], request["kill_after_s"])
-    finally:
-        os.close(handle)
-    if not ended and changes.note_sent():
+    if not _ends_within(pid, request["kill_after_s"]) and changes.note_sent():
         send(request["number"], request["victim"], pid, None, request["chance"])
 
 
