@@ -5,6 +5,7 @@ import random
 import pytest
 
 from tests.faults.kills import Toll, kill_and_resume, measure, random_moments
+from tests.faults.process_tree import EVERYBODY
 
 NAMES = ("label", "label-workers", "label-llm", "project", "generate", "train", "round", "report")
 
@@ -28,7 +29,7 @@ def test_killed_in_front_of_each_of_its_last_changes_nothing_is_lost_or_left_ove
     cost = measure(balto, inputs, scenarios[name], folder / "killed")
     toll = Toll()
     for back in range(min(6, cost.operations)):
-        moment = {"kill_at": cost.operations - back}
+        moment = {"kill_at": cost.operations - back, "victim": EVERYBODY}
         kill_and_resume(balto, inputs, scenarios[name], cost, folder / "killed", [moment], toll)
     assert toll.problems == []
     assert toll.kills == toll.runs
