@@ -18,8 +18,6 @@ import hashlib
 import json
 import logging
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +25,9 @@ from typing import Any
 
 from pipeline.corpora import open_corpus
 from rounds.read_prompts import read_prompts
-from schemas.errors import BaltoError, ConfigError
-from schemas.interruption import completing
+from rounds.run_stage import LOCK, Stage, run_stage, tidy_up
+from schemas.errors import ConfigError
+from schemas.interruption import completing, interrupt_if_heard
 from schemas.lock import only_run
 from schemas.manifest import MANIFEST, remove_partials, write_atomically
 from schemas.records import Rejected, Sample
@@ -37,7 +36,6 @@ from trainer.generation.write_corpus import write_rejected
 
 REJECTED = "rejected.jsonl"
 NOTE = "round.json"
-LOCK = ".lock"
 log = logging.getLogger(__name__)
 
 
@@ -68,15 +66,6 @@ class RoundConfig:
                 raise ConfigError(f"--{name}: {ours[0]} is chosen by the round itself; leave it out")
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One command and what it leaves behind when it is complete."""
-
-    name: str
-    arguments: tuple[str, ...]
-    product: Path
-
-
 def run_round(config: RoundConfig, out: Path) -> list[dict[str, Any]]:
     """Run or resume all rounds; the scores of each (see `score_round`). Raises BaltoError when a stage fails."""
     open_corpus(config.prompts, config.format)  # wrong paths are told before anything is written
@@ -87,10 +76,12 @@ def run_round(config: RoundConfig, out: Path) -> list[dict[str, Any]]:
             remove_partials(folder)
         _split_prompts(config, out / "prompts")
         for stage in stages(config, out):
+            interrupt_if_heard()
             if stage.product.exists():
+                tidy_up(stage)
                 log.info("%s: done", stage.name)
             else:
-                _run(stage)
+                run_stage(stage)
         scores = [score_round(out, number) for number in range(1, config.rounds)]
         with completing():
             return [*scores, score_round(out, config.rounds)]
@@ -128,20 +119,6 @@ def _generate(config: RoundConfig, name: str, model: str, prompts: Path, corpus:
 def _label(config: RoundConfig, name: str, model: str, corpus: Path, labels: Path) -> Stage:
     arguments = ("label", str(corpus), "--out", str(labels), "--tokenizer", model)
     return Stage(name, (*arguments, *shlex.split(config.label)), labels / MANIFEST)
-
-
-def _run(stage: Stage) -> None:
-    log.info("%s: balto %s", stage.name, shlex.join(stage.arguments))
-    stage.product.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "balto", *stage.arguments]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  (our own command)
-    if done.returncode != 0:
-        raise BaltoError(
-            f"{stage.name} ended with exit code {done.returncode} (its own message stands above); "
-            "once that is mended, the same command goes on there"
-        )
-    if not stage.product.exists():
-        raise BaltoError(f"{stage.name} left no {stage.product}; the same command goes on there")
 
 
 def _hold(out: Path, config: RoundConfig) -> None:

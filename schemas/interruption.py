@@ -69,6 +69,12 @@ def listening() -> Iterator[Heard]:
             signal.signal(number, handler)
 
 
+def interrupt_if_heard() -> None:
+    """Raise KeyboardInterrupt once more when it was raised before and got lost: Python ignores it in some callbacks."""
+    if _heard.output is Output.OPEN and _heard.numbers:
+        raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def completing() -> Iterator[None]:
     """Around what makes the output of the command complete: a short step, for a signal does not interrupt it.

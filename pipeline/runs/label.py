@@ -19,7 +19,7 @@ from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, corpus_size_bytes
 from pipeline.engines import LLM, NLI
 from pipeline.runs.assemble import assemble, described
-from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
+from pipeline.runs.output_folder import close_output, open_output, refuse_own_input, workers_lock
 from pipeline.runs.parts import run_parts, worker_pool
 from pipeline.runs.show_progress import show_progress
 from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
@@ -82,7 +82,7 @@ def run_label(
         config = config.shared_by(workers)
         asking = asking.over(workers, out) if asking else None
         ask_first(files, config, asking, out)
-        with worker_pool(workers, ["pipeline.runs.run_graph"]) as pool:
+        with worker_pool(workers, ["pipeline.runs.run_graph"], workers_lock(out)) as pool:
             with show_progress("reading", None):
                 split = split_corpus(files, out, config.num_shards)
             names = {one: shard_name(one, config.num_shards) for one in sorted(split.buckets)}

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.runs.orphans import WORKERS_FILE, wait_for_orphans
 from pipeline.shard_files import DONE_FOLDER
 from pipeline.storage import is_local
 from schemas.errors import ConfigError
@@ -31,7 +32,7 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(out)):
         raise ConfigError(f"--out {out}: this command writes to local folders; `balto copy` takes the result there")
     try:
-        _tidy_up(out)
+        tidy_up(out)
         if overwrite and not _is_unfinished(out, run):
             _clear(out)
         _check(out, run)
@@ -53,13 +54,21 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
         yield resuming
 
 
+def workers_lock(out: Path) -> Path:
+    """The file that the worker processes of a run hold: see `pipeline.runs.orphans`."""
+    return out / WORK_FOLDER / WORKERS_FILE
+
+
 def close_output(out: Path) -> None:
     """Drop what only an unfinished run needs; called after the manifest is written."""
     shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
 
 
-def _tidy_up(out: Path) -> None:
-    """What a run still had to do that was killed after it had written its manifest."""
+def tidy_up(out: Path) -> None:
+    """Do what a run still had to do that was killed after it had written its manifest.
+
+    Raises ConfigError when it is still at it.
+    """
     if (out / MANIFEST).is_file() and (out / WORK_FOLDER).is_dir():
         with _locked(out):
             close_output(out)
@@ -80,7 +89,7 @@ def _absolute(path: str | Path) -> Path:
 def refuse_occupied(out: Path, overwrite: bool) -> None:
     """Raises ConfigError when `out` holds what no run may replace; asked before anything costs time or money."""
     if not overwrite and out.exists():
-        _tidy_up(out)
+        tidy_up(out)
         _refuse_occupied(out)
 
 
@@ -194,4 +203,5 @@ def _locked(out: Path) -> Iterator[None]:
             raise ConfigError(
                 f"--out {out}: another run is writing there; wait for it, or name another folder"
             ) from err
+        wait_for_orphans(out, workers_lock(out))
         yield

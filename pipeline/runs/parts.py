@@ -5,33 +5,38 @@ from __future__ import annotations
 import contextlib
 import importlib
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline import progress
 from pipeline.logs import configure_logging
+from pipeline.runs.orphans import hold_while_alive, leave_with_parent
 from schemas.errors import BaltoError
 
 Part = TypeVar("Part")
 
 
 @contextlib.contextmanager
-def worker_pool(workers: int, modules: Sequence[str] = ()) -> Iterator[ProcessPoolExecutor | None]:
+def worker_pool(
+    workers: int, modules: Sequence[str] = (), lock: Path | None = None
+) -> Iterator[ProcessPoolExecutor | None]:
     """Worker processes for `run_parts`; None for a single one: this process does the work itself.
 
-    They start at once and import `modules`, so that they are ready when the parts are.
+    They start at once and import `modules`, so that they are ready when the parts are. They end when this process is
+    killed.   lock: a file that they hold until then (`pipeline.runs.orphans`).
     Raises BaltoError when a worker dies.
     """
     if workers <= 1:
         yield None
         return
+    others = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")  # fork and Beam's threads do not go together
-    with ProcessPoolExecutor(workers, spawn, _start_worker, (progress.counters(), modules)) as pool:
+    with ProcessPoolExecutor(workers, spawn, _start_worker, (progress.counters(), modules, lock)) as pool:
         for _ in range(workers):
             pool.submit(int)  # a task that finds no idle process starts one
         try:
@@ -41,12 +46,12 @@ def worker_pool(workers: int, modules: Sequence[str] = ()) -> Iterator[ProcessPo
                 "a worker process died (out of memory, or killed); the same command resumes, "
                 "and fewer --workers need less memory"
             ) from err
-        except BaseException:
-            for worker in multiprocessing.active_children():  # what they were at is done again by the resuming run
-                worker.terminate()
-            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            # Nothing is lost: they are idle, or what they were at is done again by the resuming run. Asked to end, one
+            # would wait for ever for a lock of the pool's queue that another took with it when it was killed.
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.kill()
 
 
 def run_parts(parts: Sequence[Part], work: Callable[[Part], None], pool: ProcessPoolExecutor | None) -> None:
@@ -88,17 +93,12 @@ def _noted_interrupt() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _start_worker(counter: Any, modules: Sequence[str]) -> None:
+def _start_worker(counter: Any, modules: Sequence[str], lock: Path | None) -> None:
+    leave_with_parent()
     configure_logging()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends its workers
     progress.count_into(counter)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def leave_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    if lock is not None:
+        hold_while_alive(lock)
     for module in modules:
         importlib.import_module(module)

@@ -18,7 +18,7 @@ from pipeline import progress
 from pipeline.config import LabelConfig
 from pipeline.label_tokens import sampled_ids
 from pipeline.runs.assemble import assemble, described
-from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
+from pipeline.runs.output_folder import close_output, open_output, refuse_own_input, workers_lock
 from pipeline.runs.parts import run_parts, worker_pool
 from pipeline.runs.show_progress import show_progress
 from pipeline.shard_files import done_path, is_finished, shard_report
@@ -49,7 +49,7 @@ def run_project(labels: Path, out: Path, tokenizer: str, workers: int, overwrite
         work = functools.partial(_project_shard, labels=labels, out=out, tokenizer=tokenizer)
         rows = sum(shard.rows for shard in pending)
         parallel = min(workers, len(pending)) if rows >= 2 * BATCH_ROWS else 1
-        with show_progress("projecting", rows), worker_pool(parallel) as pool:
+        with show_progress("projecting", rows), worker_pool(parallel, lock=workers_lock(out)) as pool:
             run_parts(pending, work, pool)
         reports = [json.loads(Path(done_path(str(out), _name(shard))).read_bytes()) for shard in source.shards]
         for entry in source.rejected:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.faults.process_tree import CHILD, EVERYBODY, survivors
+from tests.faults.products import LEFT
 from tests.faults.scenarios import SLOTS, Inputs, Scenario
 from tests.faults.warm_balto import Ended, WarmBalto
 
@@ -56,14 +58,19 @@ def measure(balto: WarmBalto, inputs: Inputs, scenario: Scenario, folder: Path) 
     return Undisturbed(ended.seconds, ended.operations, inputs.server.counts["sent"] - sent)
 
 
-def random_moments(cost: Undisturbed, rng: random.Random, kills: int = MAX_KILLS) -> list[dict[str, Any]]:
-    """When to kill: in front of a change of the file system, or at a time, half of the kills each."""
+def random_moments(
+    cost: Undisturbed, rng: random.Random, kills: int = MAX_KILLS, victims: Sequence[str] = (EVERYBODY,)
+) -> list[dict[str, Any]]:
+    """When to kill: in front of a change of the file system, or at a time, half of the kills each; and whom."""
     return [
-        {"kill_at": rng.randint(1, cost.operations)}
-        if rng.random() < 0.5
-        else {"kill_after_s": rng.uniform(0, cost.seconds)}
+        ({"kill_at": rng.randint(1, cost.operations)} if rng.random() < 0.5 else _some_time(cost, rng))
+        | {"victim": rng.choice(victims)}
         for _ in range(kills)
     ]
+
+
+def _some_time(cost: Undisturbed, rng: random.Random) -> dict[str, float]:
+    return {"kill_after_s": rng.uniform(0, cost.seconds), "chance": rng.random()}
 
 
 def kill_and_resume(
@@ -81,22 +88,29 @@ def kill_and_resume(
     out, story = folder / scenario.product, []
     sent, kills, kept = inputs.server.counts["sent"], 0, None
     found: list[str] = []
+    leaders: list[int] = []
     waiting = list(moments)
     while True:
         moment = waiting.pop(0) if waiting else {}
         ended = balto.run(scenario.argv(out), watch=folder, **moment)
+        leaders.append(ended.leader)
         story.append(_told(moment, ended))
+        if ended.hung:
+            found.append("hung: it did not end")
         if kept is not None:
             found += scenario.repeated(kept, out, ended)
-        if ended.code != KILLED and not _must_wait(ended):
-            break
-        if ended.code != KILLED:
+        # a command may have ended by itself in the very moment in which the signal was sent
+        hit = ended.hit and (ended.code == KILLED or moment["victim"] == CHILD)
+        if not hit and _must_wait(ended):
             toll.refused += 1
             time.sleep(WAIT_S)
             continue
-        kills += 1
+        kills += hit
+        if not hit or ended.code == 0:  # a worker that had nothing to do any more is not missed
+            break
         kept = scenario.kept(out, ended)
-        found += scenario.problems(out, scenario.undisturbed, False)
+        found += _said_badly(ended) + scenario.problems(out, scenario.undisturbed, False)
+    found += [f"{LEFT}: a process of a run that was killed" for _ in survivors(leaders)]
     if ended.code != 0 and not _said_finished(ended):
         found.append(f"lost: the run did not go on: {ended.stderr.strip()[-300:]}")
     found += scenario.problems(out, scenario.undisturbed, True)
@@ -114,8 +128,21 @@ def _must_wait(ended: Ended) -> bool:
     return ended.code != 0 and "another run is writing there" in ended.stderr
 
 
+def _said_badly(ended: Ended) -> list[str]:
+    """A command whose worker or stage was killed says so in one line."""
+    if ended.code == KILLED:
+        return []
+    said = [line for line in ended.stderr.splitlines() if line.startswith("balto: ")]
+    if ended.code == 1 and len(said) == 1 and "the same command" in said[0] and "Traceback" not in ended.stderr:
+        return []
+    return [f"said badly: exit {ended.code}: {ended.stderr.strip()[-1000:]}"]
+
+
 def _told(moment: dict[str, Any], ended: Ended) -> str:
-    when = ", ".join(f"{name} {value:.3g}" for name, value in moment.items())
+    values = [
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in moment.items()
+    ]
+    when = ", ".join(values)
     return f"{when or 'to the end'}: exit {ended.code}"
 
 

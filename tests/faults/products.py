@@ -139,8 +139,8 @@ def run_problems(out: Path, undisturbed: Path, whole: bool) -> list[str]:
 
 def _names(run: Path) -> set[str]:
     """Paths in a run but for those that every start adds: events, and the index that a second start keeps."""
-    names = {str(path.relative_to(run)) for path in run.rglob("*") if "tfevents" not in path.name}
-    return names - {"index.npz"}
+    names = {path for path in run.rglob("*") if "tfevents" not in path.name and path.name != "index.npz"}
+    return {str(path.relative_to(run)) for path in names}
 
 
 def _curve(run: Path) -> list[dict[str, Any]]:
@@ -154,3 +154,31 @@ def page_problems(out: Path, undisturbed: Path, whole: bool) -> list[str]:
         return [f"{LOST}: no {out}"] if whole else []
     problems = [] if out.read_bytes() == undisturbed.read_bytes() else [f"{DIFFERENT}: {out}"]
     return problems + (_left_beside(out) if whole else [])
+
+
+def round_problems(out: Path, undisturbed: Path, whole: bool) -> list[str]:
+    """A folder of rounds: each of its products as it would be by itself, prompts and scores the same or not there."""
+    problems = []
+    for path in sorted(undisturbed.rglob("*.json*")):
+        name = path.relative_to(undisturbed)
+        if path.name in ("answers.jsonl", "corpus.jsonl"):
+            problems += corpus_problems(out / name, path, whole)
+        elif path.name == MANIFEST:
+            problems += label_set_problems(out / name.parent, path.parent, whole)
+        elif path.name == "metrics.jsonl" and (out / name.parent).exists():
+            problems += run_problems(out / name.parent, path.parent, whole)
+        elif len(name.parts) <= 2 and (out / name).exists() and (out / name).read_bytes() != path.read_bytes():
+            problems.append(f"{DIFFERENT}: {name}")
+    found, expected = _names(out), _names(undisturbed)
+    problems += [f"{LOST}: {name}" for name in sorted(expected - found) if whole]
+    return problems + [f"{LEFT}: {name}" for name in sorted(found - expected) if whole]
+
+
+def verifier_problems(out: Path, undisturbed: Path, whole: bool) -> list[str]:
+    """A trained verifier: not there, or byte for byte the same. Nothing stands beside it in the end."""
+    if not out.exists():
+        return [f"{LOST}: no {out}"] if whole else []
+    found, expected = _files(out), _files(undisturbed)
+    problems = [f"{DIFFERENT}: {name}" for name in found.keys() | expected if found.get(name) != expected.get(name)]
+    left = [path for path in out.parent.iterdir() if path != out and path.name.strip(".").startswith(out.name)]
+    return problems + [f"{LEFT}: {path.name}" for path in left if whole]

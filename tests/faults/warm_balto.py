@@ -7,16 +7,20 @@ A child is a process of its own, with its own locks, files and threads, and is k
 after so many seconds, or in front of its n-th change of the file system below `watch` (Python tells of opening for
 writing, renaming, removing and making folders), which reaches moments that are too short to be hit by time. Other
 signals can also be had at moments around the one at which the output is complete.
+
+What the command starts itself (workers of `label`, stages of `round`) is forked as well and not spawned, so a worker
+is never killed while it imports. Its changes count with those of its parent, in the order in which they happen; which
+process makes the n-th is not the same in every run. What is written by a library that Python does not see is no moment.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import io
 import json
-import mmap
 import os
 import resource
 import select
@@ -32,15 +36,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults.process_tree import PARENT, Changes, count_changes, fork_instead_of_spawning, send
+
 ROOT = Path(__file__).parents[2]
 PRELOADED = (
     *("apache_beam", "polars", "matplotlib.pyplot", "jinja2", "openai", "aiohttp", "torch", "transformers", "peft"),
     *("apache_beam.runners.portability.fn_api_runner.fn_runner", "torch.utils.tensorboard"),
     *("pipeline.runs.label", "pipeline.runs.run_graph", "pipeline.runs.project", "pipeline.report.build"),
     *("trainer.train", "trainer.generation.local_policy", "rounds.generate_corpus", "rounds.round"),
+    *("sentence_transformers", "datasets", "pipeline.engines.nli.training.train_verifier"),
 )
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "sqlite3.connect")
 READ_ONLY = "read-only"
 _OWN_DISK = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-ec")
 _MOUNT = f"""
@@ -51,17 +56,23 @@ shift 2
 exec "$@"
 """
 HOUR_S = 3600.0
+LIMIT_S = 120.0  # for what takes seconds
 # When its last file is about to get its name; the next thing that it does; when it prints the first word of its summary
 AROUND_THE_END = ("naming", "named", "printing")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended. code: exit status, negative for a signal.   operations: changes of the file system."""
+    """How a command ended. code: exit status, negative for a signal.   operations: changes of the file system.
+    leader: its process id, and that of its group.   hit: whether the signal was sent before it had ended.
+    hung: whether it had not ended after LIMIT_S, and was killed with all that it had started."""
 
     code: int
     seconds: float
     operations: int
+    leader: int
+    hit: bool
+    hung: bool
     stdout: str
     stderr: str
 
@@ -109,7 +120,8 @@ class WarmBalto:
         number: int = signal.SIGKILL,
         last_file: Path | None = None,
         moment: str = "",
-        whole_group: bool = False,
+        victim: str = PARENT,
+        chance: float = 0.0,
         environment: Mapping[str, str] | None = None,
         file_bytes: int = 0,
         clock_jumps: bool = False,
@@ -118,7 +130,7 @@ class WarmBalto:
 
         kill_at: in front of so manieth change below `watch`, from 1 (SIGKILL).   kill_after_s: from the fork on.
         last_file, moment: the one of AROUND_THE_END at which the signal comes.
-        whole_group: the signal goes to its child processes too.   file_bytes: no file may become longer.
+        victim, chance: who gets the signal: see `process_tree.send`.   file_bytes: no file may become longer.
         clock_jumps: the wall clock jumps by up to an hour whenever it is asked.
         """
         request = {
@@ -129,7 +141,8 @@ class WarmBalto:
             "number": int(number),
             "last_file": str(last_file or ""),
             "moment": moment,
-            "whole_group": whole_group,
+            "victim": victim,
+            "chance": chance,
             "environment": dict(environment or {}),
             "file_bytes": file_bytes,
             "clock_jumps": clock_jumps,
@@ -175,7 +188,7 @@ def _serve() -> None:
 
 
 def _run(request: Mapping[str, Any]) -> dict[str, Any]:
-    changes = mmap.mmap(-1, 8)
+    changes = Changes()
     with (
         tempfile.TemporaryFile(dir=request["folder"]) as out,
         tempfile.TemporaryFile(dir=request["folder"]) as err,
@@ -184,7 +197,12 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
         pid = os.fork()
         if pid == 0:
             _be_the_command(request, out.fileno(), err.fileno(), changes)
-        _send_in_time(pid, request)
+        with contextlib.suppress(OSError):  # it has done so itself, and may have ended
+            os.setpgid(pid, pid)
+        _send_in_time(pid, request, changes)
+        hung = not _ends_within(pid, LIMIT_S)
+        if hung:
+            os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         seconds = time.monotonic() - started
         out.seek(0)
@@ -192,25 +210,31 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "code": os.waitstatus_to_exitcode(status),
             "seconds": seconds,
-            "operations": int.from_bytes(changes[:8], "little"),
+            "operations": changes.count(),
+            "leader": pid,
+            "hit": changes.sent,
+            "hung": hung,
             "stdout": out.read().decode(errors="replace"),
             "stderr": err.read().decode(errors="replace"),
         }
 
 
-def _send_in_time(pid: int, request: Mapping[str, Any]) -> None:
-    if not request["kill_after_s"]:
-        return
+def _ends_within(pid: int, seconds: float) -> bool:
     handle = os.pidfd_open(pid)
     try:
-        ended, _, _ = select.select([handle], [], [], request["kill_after_s"])
+        return bool(select.select([handle], [], [], seconds)[0])
     finally:
         os.close(handle)
-    if not ended:
-        (os.killpg if request["whole_group"] else os.kill)(pid, request["number"])
 
 
-def _be_the_command(request: Mapping[str, Any], out: int, err: int, changes: mmap.mmap) -> None:
+def _send_in_time(pid: int, request: Mapping[str, Any], changes: Changes) -> None:
+    if not request["kill_after_s"]:
+        return
+    if not _ends_within(pid, request["kill_after_s"]) and changes.note_sent():
+        send(request["number"], request["victim"], pid, None, request["chance"])
+
+
+def _be_the_command(request: Mapping[str, Any], out: int, err: int, changes: Changes) -> None:
     """The child: never returns."""
     os.setpgid(0, 0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -220,11 +244,12 @@ def _be_the_command(request: Mapping[str, Any], out: int, err: int, changes: mma
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
     sys.argv = ["balto", *request["argv"]]
     if request["watch"]:
-        sys.addaudithook(_count_changes(request["watch"], request["kill_at"], changes))
+        sys.addaudithook(count_changes(request, os.getpid(), changes))
     if request["moment"] == "printing":
         sys.stdout = _SignalledOutput(1, request["number"])
     elif request["moment"]:
         sys.addaudithook(_signal_around(request["last_file"], request["moment"], request["number"]))
+    fork_instead_of_spawning(request["folder"])
     if request["file_bytes"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"], request["file_bytes"]))
     if request["clock_jumps"]:
@@ -243,30 +268,6 @@ def _be_the_command(request: Mapping[str, Any], out: int, err: int, changes: mma
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # taking the interpreter apart would copy all that was loaded, page by page
-
-
-def _count_changes(watch: str, kill_at: int, changes: mmap.mmap) -> Any:
-    """An audit hook that counts changes of the file system below `watch` and ends the process in front of one."""
-
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event == "open":
-            path, _, flags = args
-            if not (isinstance(flags, int) and flags & _WRITING):
-                return
-        elif event in _CHANGES:
-            path = args[0]
-        else:
-            return
-        text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
-        # names without a folder are those that rmtree removes through the folder's descriptor
-        if not text.startswith(watch) and "/" in text:
-            return
-        count = int.from_bytes(changes[:8], "little") + 1
-        changes[:8] = count.to_bytes(8, "little")
-        if count == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return hook
 
 
 def _signal_around(last_file: str, moment: str, number: int) -> Any:

@@ -73,7 +73,7 @@ def test_a_finished_round_runs_nothing_again(finished, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError(f"ran {args}")
 
-    monkeypatch.setattr(subprocess, "run", refuse)
+    monkeypatch.setattr("rounds.round.run_stage", refuse)
     assert run_round(config, out) == scores
 
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from schemas.interruption import Output, completing, listening
+from schemas.interruption import Output, completing, interrupt_if_heard, listening
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,6 +31,18 @@ def test_a_signal_interrupts_a_run_whose_output_is_open(number):
         with pytest.raises(KeyboardInterrupt):
             get(number)
         assert (heard.numbers, heard.output) == ([number], Output.OPEN)
+
+
+def test_an_interrupt_that_got_lost_is_raised_again_and_one_that_was_passed_over_is_not():
+    with listening():
+        interrupt_if_heard()
+        with pytest.raises(KeyboardInterrupt):
+            get(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_if_heard()
+    with listening():
+        get_while_completing(signal.SIGTERM)
+        interrupt_if_heard()
 
 
 @pytest.mark.parametrize("number", NUMBERS)

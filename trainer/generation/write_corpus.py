@@ -34,11 +34,11 @@ class CorpusWriter:
         self._run = json.loads(json.dumps(run))
         self._num_samples = num_samples
         self._partial = out.with_name(f".{out.name}.partial")
-        self._run_file = out.with_name(f".{out.name}.run.json")
+        self._run_file = run_file(out)
         if out.is_dir():
             raise ConfigError(f"--out {out}: is a folder; name a file, such as {out / 'corpus.jsonl'}")
         if out.exists() and not self._partial.exists():
-            self._run_file.unlink(missing_ok=True)  # of a run that was killed when its work was done
+            tidy_up(out)
         if out.exists() and not overwrite:
             raise ConfigError(f"--out {out}: is there already; add --overwrite to replace it, or name another file")
 
@@ -108,6 +108,16 @@ class CorpusWriter:
                 self.done.add(group_id)
                 whole = at
         return whole
+
+
+def run_file(out: Path) -> Path:
+    """Beside an unfinished corpus: what its run was asked to do."""
+    return out.with_name(f".{out.name}.run.json")
+
+
+def tidy_up(out: Path) -> None:
+    """Do what a run still had to do that was killed when the corpus `out` had its name."""
+    run_file(out).unlink(missing_ok=True)
 
 
 def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:

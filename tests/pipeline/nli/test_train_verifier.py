@@ -1,5 +1,6 @@
 """`balto train-verifier` on the hand-marked sample corpus with a tiny encoder, and labelling with the result."""
 
+import fcntl
 import json
 import re
 from pathlib import Path
@@ -113,6 +114,29 @@ def test_a_folder_that_is_no_verifier_is_never_replaced(labels, base, tmp_path):
     done = train(labels, base, tmp_path, "--overwrite")
     assert "it is not replaced" in str(done.exception)
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_second_run_into_the_same_folder_is_refused(labels, base, tmp_path):
+    work = tmp_path / "V.unfinished"
+    work.mkdir()
+    (work / "of the first").write_text("")
+    with open(work / ".lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = train(labels, base, tmp_path / "V")
+    assert "another run is writing there" in str(done.exception)
+    assert (work / "of the first").exists()
+
+
+def test_what_a_killed_run_left_is_cleared_away_and_an_older_verifier_replaced(labels, base, tmp_path):
+    out, work, old = tmp_path / "V", tmp_path / "V.unfinished", tmp_path / "V.replaced"
+    for folder in (out, work / "claims", old):
+        folder.mkdir(parents=True)
+        (folder / "verifier.json").write_text("{}")
+    (work / ".lock").write_text("")
+    done = train(labels, base, out, "--kind", "tokens", "--overwrite")
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["V"]
+    assert sorted(path.name for path in out.iterdir()) == ["tokens", "verifier.json"]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,14 @@ def test_workers_end_at_once_when_one_part_fails(tmp_path):
     assert all_workers_end()
 
 
+def test_workers_that_do_not_hear_that_the_work_is_done_end_all_the_same(tmp_path):
+    with worker_pool(2) as pool:
+        run_parts(range(4), functools.partial(leave_a_mark, folder=tmp_path), pool)
+        for child in multiprocessing.active_children():  # as if waiting for a lock that a killed one took with it
+            os.kill(child.pid, signal.SIGSTOP)
+    assert all_workers_end()
+
+
 def leave_the_modules(part: int, folder) -> None:
     (folder / str(os.getpid())).write_text("\n".join(sys.modules))
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from pipeline.engines.nli.training.options import TrainOptions
 from pipeline.engines.nli.verifier import NliVerifier
 from schemas.errors import ConfigError
 from schemas.interruption import completing
+from schemas.lock import only_run
 
+LOCK: Final = ".lock"
 log = logging.getLogger(__name__)
 
 
@@ -46,13 +48,31 @@ def train_verifier(labels: Sequence[Path], out: Path, options: TrainOptions, ove
     base = find_folder(options.base)
     check_encoder(options.base, base)
     work = out.with_name(f"{out.name}.unfinished")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    verifier = fit_and_calibrate(training, kept_back, base, work, options, [str(folder) for folder in labels])
-    shutil.rmtree(out, ignore_errors=True)
+    with only_run(out, work / LOCK):
+        _empty(work)
+        sources = [str(folder) for folder in labels]
+        verifier = fit_and_calibrate(training, kept_back, base, work, options, sources)
+        (work / LOCK).unlink(missing_ok=True)
+        _give_name(work, out)
+    return dict(verifier.notes)
+
+
+def _empty(work: Path) -> None:
+    """Remove what a killed run left, but for the lock that is ours now."""
+    for path in work.iterdir():
+        if path.name != LOCK:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _give_name(work: Path, out: Path) -> None:
+    """The verifier is complete. An older one is renamed first: a kill leaves no half of it under its name."""
+    old = out.with_name(f"{out.name}.replaced")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
     with completing():
         work.rename(out)
-    return dict(verifier.notes)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_both_kinds(examples: Sequence[Example], which: str) -> None:

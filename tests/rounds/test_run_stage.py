@@ -1,0 +1,110 @@
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rounds.run_stage import Stage, run_stage, tidy_up
+from schemas.errors import BaltoError
+from tests.llm_server import Behaviour, LlmServer
+from tests.rows import small_corpus, write_jsonl
+
+ROUND = """
+import sys
+from pathlib import Path
+from rounds.run_stage import Stage, run_stage
+
+if __name__ == "__main__":
+    run_stage(Stage("answer", tuple(sys.argv[2:]), Path(sys.argv[1])))
+"""
+
+
+@pytest.fixture
+def server():
+    with LlmServer(Behaviour(models=("m",), faults={"hang": 1.0})) as running:
+        yield running
+
+
+@pytest.fixture
+def waiting(server, tmp_path):
+    """A stage that waits for an endpoint which never answers."""
+    corpus, out = write_jsonl(tmp_path / "corpus.jsonl", small_corpus(2)), tmp_path / "labels"
+    engine = ("--extractor", "llm", "--verifier", "llm", "--model", "m", "--base-url", server.base_url)
+    return Stage("answer", ("label", corpus, "--out", str(out), *engine), out)
+
+
+def children(pid: int) -> list[int]:
+    """Living child processes, by /proc."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+def wait_until(condition) -> None:
+    give_up = time.monotonic() + 60
+    while not condition() and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert condition()
+
+
+def is_alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def start(stage: Stage, tmp_path) -> subprocess.Popen:
+    script = tmp_path / "round_of_one.py"
+    script.write_text(ROUND)
+    command = [sys.executable, str(script), str(stage.product), *stage.arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OPENAI_API_KEY": "k"}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def test_a_stage_ends_when_its_round_is_killed(waiting, server, tmp_path):
+    parent = start(waiting, tmp_path)
+    wait_until(lambda: server.counts["sent"])
+    stages = children(parent.pid)
+    parent.send_signal(signal.SIGKILL)
+    parent.communicate()
+    assert stages
+    wait_until(lambda: not any(map(is_alive, stages)))
+
+
+def test_a_killed_stage_is_told_as_such(waiting, server, tmp_path):
+    parent = start(waiting, tmp_path)
+    wait_until(lambda: server.counts["sent"])
+    for pid in children(parent.pid):
+        if "multiprocessing.spawn" in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGKILL)
+    _, said = parent.communicate(timeout=60)
+    assert "answer was killed by signal SIGKILL (out of memory, or by somebody); the same command goes on there" in said
+
+
+def test_a_stage_that_fails_is_told_with_its_exit_code(tmp_path):
+    stage = Stage("start: label answers", ("label", "nothing.jsonl", "--out", str(tmp_path / "l")), tmp_path / "l")
+    with pytest.raises(BaltoError, match="start: label answers ended with exit code 2"):
+        run_stage(stage)
+
+
+def test_what_a_killed_stage_left_beside_its_complete_product_is_cleared_away(tmp_path):
+    labels, corpus, run = tmp_path / "labels", tmp_path / "corpus.jsonl", tmp_path / "run"
+    (labels / ".work" / "done").mkdir(parents=True)
+    (run / "model").mkdir(parents=True)
+    for path in (labels / "manifest.json", labels / ".work" / "lock", corpus, run / ".lock"):
+        path.write_text("")
+    (tmp_path / ".corpus.jsonl.run.json").write_text(json.dumps({}))
+    tidy_up(Stage("label", ("label",), labels / "manifest.json"))
+    tidy_up(Stage("generate", ("generate",), corpus))
+    tidy_up(Stage("train", ("train",), run / "model"))
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {"labels", "labels/manifest.json", "corpus.jsonl", "run", "run/model"}
