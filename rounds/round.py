@@ -136,7 +136,8 @@ def _run(stage: Stage) -> None:
     command = [sys.executable, "-m", "balto", *stage.arguments]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  (our own command)
     if done.returncode != 0:
-        raise BaltoError(
+        failure = ConfigError if done.returncode == ConfigError.exit_code else BaltoError
+        raise failure(
             f"{stage.name} ended with exit code {done.returncode} (its own message stands above); "
             "once that is mended, the same command goes on there"
         )
