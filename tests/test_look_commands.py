@@ -60,6 +60,19 @@ def test_csv_and_markdown_hold_the_same_figures(labels):
     assert "# credit mass\nblock,blocks," in balto("stats", labels, "--csv")
 
 
+def test_stats_prints_an_overview_and_names_what_else_there_is(labels):
+    short, whole = balto("stats", labels), balto("stats", labels, "--all")
+    *_, closing = short.splitlines()
+    assert closing.startswith("more with --all, or --only with titles: responses, verdicts, ")
+    titles = closing.partition("titles: ")[2].split(", ")
+    assert "prompt groups" in short
+    for title in ("reliability", "credit mass", "token labels"):
+        assert title in titles
+        assert title not in short.replace(closing, "")
+    assert "credit mass" in whole
+    assert "more with --all" not in whole + balto("stats", labels, "--only", "overview")
+
+
 def test_markdown_cells_cannot_break_the_table(tmp_path):
     folder = write_label_set(tmp_path / "x", [row("r1", "g1", "s", "+", policy="a|b<i>\n")])
     line = next(one for one in balto("stats", folder, "--only", "by policy", "--markdown").splitlines() if "a&" in one)
