@@ -245,7 +245,7 @@ def _literal(model: ClaimModel) -> str:
     ).replace("'", '"')
 
 
-TEMPLATE: Final = '''"""The fitted constants of the verifier `lexical/2`, written by benchmarks/fit_lexical.py.
+TEMPLATE: Final = '''"""The fitted constants of the verifier `lexical`, written by benchmarks/fit_lexical.py.
 
 Fitted {today} on {clauses} clauses of {responses} RAGTruth QA responses ({marked} of them in human spans), on
 {biographies} clauses of FActScore's biographies with a smaller weight, and on {texts} human FActScore claims. What they

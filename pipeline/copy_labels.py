@@ -11,7 +11,7 @@ from pipeline import progress
 from pipeline.runs.output_bucket import refuse_occupied_bucket
 from pipeline.runs.output_folder import refuse_occupied
 from pipeline.storage import file_facts, find_files, is_local, join, read_file, remove_files, write_file
-from schemas.errors import ConfigError, ShardError
+from schemas.errors import ConfigError, NoLabelSetError, ShardError
 from schemas.interruption import completing
 from schemas.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, RejectedEntry, ShardEntry, parse_manifest
 
@@ -21,6 +21,8 @@ MAX_SHARD_BYTES: Final = 4 << 30  # more than any shard of ours: what a manifest
 def read_manifest_at(folder: str) -> Manifest:
     """The manifest of a finished label set on any filesystem. Raises ShardError when there is none."""
     path = join(folder, MANIFEST)
+    if is_local(folder) and not Path(folder).is_dir():
+        raise NoLabelSetError(f"{folder}: no such label set (it must be a folder that `balto label` wrote)")
     if file_facts(path) is None:
         raise ShardError(f"{folder}: no finished label set there (no {MANIFEST})")
     return parse_manifest(read_file(path, MAX_MANIFEST_BYTES), path)

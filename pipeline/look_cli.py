@@ -24,6 +24,7 @@ def stats(
     labels: LabelSets,
     by: By = "policy",
     only: Annotated[str, typer.Option("--only", help="Tables to show, by title, separated by commas.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Every table over all rows, not the overview alone.")] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
     as_markdown: AsMarkdown = False,
@@ -31,12 +32,15 @@ def stats(
     """Show what label sets hold: claims, verdicts, token labels, where errors stand, what training would find."""
     from pipeline.runs.show_progress import show_progress
     from pipeline.stats.scan import count_rows, readable
-    from pipeline.stats.tables import stats_tables
+    from pipeline.stats.tables import Extent, further_titles, stats_tables
 
-    shape = Format.of(as_json, as_csv, as_markdown)
+    shape, names = Format.of(as_json, as_csv, as_markdown), split_names(only)
+    extent = Extent.ALL if shape is not Format.TERMINAL else Extent.TERMINAL if every else Extent.OVERVIEW
     with readable(labels), show_progress("counting", count_rows(labels)):
-        tables = stats_tables(labels, split_names(by), split_names(only), brief=shape is Format.TERMINAL)
+        tables = stats_tables(labels, split_names(by), names, extent)
     print_frames(tables, shape)
+    if extent is Extent.OVERVIEW and not names:
+        typer.echo(f"more with --all, or --only with titles: {', '.join(further_titles())}")
 
 
 def score(

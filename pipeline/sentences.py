@@ -29,10 +29,10 @@ _WORD_BEFORE = re.compile(r"[\w.&]*$")
 _MARKER_ONLY = re.compile(r"\s*(?:[-*\u2022\u2023\u25e6\u2013]\s*)?(?:\(?(?:\d{1,3}|[A-Za-z]|[ivx]{1,4})[.)])?$")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+\u2022\u2023\u25e6]\s|\(?(?:\d{1,3}|[A-Za-z])[.)]\s)")
 _NEVER_ENDS = """
-mr mrs ms dr prof rev hon st gen col lt sgt capt gov sen rep pres mt ft vs approx dept est fig eq ed eds vol pp cf
+mr mrs ms dr prof rev hon st gen col lt sgt capt gov sen rep pres mt ft v vs approx dept est fig eq ed eds vol pp cf
 ca i.e e.g ie eg jan feb mar apr jun jul aug sep sept oct nov dec
 """
-_BEFORE_NUMBERS = frozenset(("no", "nos"))  # "No. 5" is an abbreviation, "no." mostly a word
+_BEFORE_NUMBERS = frozenset(("no", "nos", "nr", "sec", "para", "chap", "p"))  # "No. 5"; "no." is mostly a word
 _SOMETIMES_ENDS = "etc inc ltd co corp bros al a.m p.m u.s u.k u.n d.c jr sr ph.d"  # what follows decides
 _MAY_END = frozenset(_SOMETIMES_ENDS.split())
 _ABBREVIATIONS = frozenset(_NEVER_ENDS.split()) | _MAY_END
@@ -40,6 +40,12 @@ _LONG_ABBREVIATIONS = frozenset(word[-4:] for word in _ABBREVIATIONS if len(word
 _STARTS_SENTENCE = re.compile(
     r"\s*(?:[\n\r]|$|[\"'(\u201c]*(?:The|He|She|It|They|We|You|I|In|On|At|This|That|These|There|His|Her|Its|A|An|However"
     r"|But|And|If)\b)"
+)
+_TIME_OF_DAY = frozenset(("a.m", "p.m"))
+_AFTER_TIME = re.compile(  # a capital that begins no day, month or time zone
+    r"\s+(?!(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?\b"
+    r"|(?:January|February|March|April|May|June|July|August|September|October|November|December)\b"
+    r"|(?:Eastern|Central|Mountain|Pacific|Greenwich|Local)\b)[A-Z][a-z]"
 )
 
 
@@ -106,8 +112,13 @@ def _is_inside_sentence(text: str, start: int, dot: int, end: int) -> bool:
         # A letter alone is no initial, nor is one before a word that begins sentences: "4.5 A. You", "Plan C. The"
         may_be = lead[-2:-1] in (" ", ".", "") and dot - start != 1
         return may_be and not _STARTS_SENTENCE.match(text, end)
+    following = _next_character(text, end)
     if word in _BEFORE_NUMBERS:
-        return _next_character(text, end).isdigit()
+        return following.isdigit()
+    if following.isdigit() and lead.rfind("(") > lead.rfind(")"):
+        return True  # "(b. 1902 in Graz)"
+    if word in _TIME_OF_DAY and _AFTER_TIME.match(text, end):
+        return False
     if word in _ABBREVIATIONS:
         return word not in _MAY_END or not _STARTS_SENTENCE.match(text, end)
     return _goes_on_in_lower_case(text, end)

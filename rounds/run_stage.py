@@ -15,7 +15,7 @@ from typing import Final
 
 from pipeline.runs import output_folder
 from pipeline.runs.orphans import leave_with_parent
-from schemas.errors import BaltoError
+from schemas.errors import BaltoError, ConfigError
 from schemas.lock import only_run
 from trainer.generation import write_corpus
 
@@ -34,7 +34,10 @@ class Stage:
 
 
 def run_stage(stage: Stage) -> None:
-    """Run the stage to its end. Raises BaltoError when it fails, is killed, or leaves no product."""
+    """Run the stage to its end. Raises BaltoError when it fails, is killed, or leaves no product.
+
+    A stage that ends with status 2 hands it on: ConfigError.
+    """
     log.info("%s: balto %s", stage.name, shlex.join(stage.arguments))
     stage.product.parent.mkdir(parents=True, exist_ok=True)
     spawn = multiprocessing.get_context("spawn")
@@ -72,7 +75,8 @@ def _check_end(stage: Stage, code: int) -> None:
             "the same command goes on there"
         )
     if code:
-        raise BaltoError(
+        failure = ConfigError if code == ConfigError.exit_code else BaltoError
+        raise failure(
             f"{stage.name} ended with exit code {code} (its own message stands above); "
             "once that is mended, the same command goes on there"
         )

@@ -1,6 +1,8 @@
 """Errors a user or a file can cause. Each message says what was wrong, where, and what to do.
 
-All are also ValueErrors and survive pickling, because they cross process boundaries.
+All are also ValueErrors and survive pickling, because they cross process boundaries. The exit status of the command is
+2 where its line cannot work, whatever the files hold: an option, a combination, a path that is not there or not of the
+kind that is read. It is 1 where a file does not hold what it should, or where the work itself failed.
 """
 
 
@@ -16,8 +18,20 @@ class ConfigError(BaltoError):
     exit_code = 2
 
 
+class CorpusError(ConfigError):
+    """A corpus file that is there and cannot be read as one: empty, damaged, or of no known format."""
+
+    exit_code = 1
+
+
 class ShardError(BaltoError):
     """A label set, shard or manifest that is unfinished, damaged or of another version."""
+
+
+class NoLabelSetError(ShardError):
+    """A path that cannot be a label set: nothing is there, or it is no folder that can be read from here."""
+
+    exit_code = 2
 
 
 class RecordError(BaltoError):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.errors import ShardError
+from schemas.errors import NoLabelSetError, ShardError
 from schemas.shards import SCHEMA_VERSION
 
 MANIFEST: Final = "manifest.json"
@@ -145,11 +145,11 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if _ADDRESS.match(str(folder)):
         address = str(folder).replace(":/", "://", 1) if "://" not in str(folder) else str(folder)
-        raise ShardError(
+        raise NoLabelSetError(
             f"{address}: label sets are read from local folders; copy it here first: balto copy {address} FOLDER"
         )
     if not folder.is_dir():
-        raise ShardError(f"{folder}: no such label set (it must be a folder that `balto label` wrote)")
+        raise NoLabelSetError(f"{folder}: no such label set (it must be a folder that `balto label` wrote)")
     if not path.is_file():
         if (folder / WORK_FOLDER).is_dir():
             raise ShardError(f"{folder}: an unfinished run; the command that started it resumes it")

@@ -60,6 +60,19 @@ def test_csv_and_markdown_hold_the_same_figures(labels):
     assert "# credit mass\nblock,blocks," in balto("stats", labels, "--csv")
 
 
+def test_stats_prints_an_overview_and_names_what_else_there_is(labels):
+    short, whole = balto("stats", labels), balto("stats", labels, "--all")
+    *_, closing = short.splitlines()
+    assert closing.startswith("more with --all, or --only with titles: responses, verdicts, ")
+    titles = closing.partition("titles: ")[2].split(", ")
+    assert "prompt groups" in short
+    for title in ("reliability", "credit mass", "token labels"):
+        assert title in titles
+        assert title not in short.replace(closing, "")
+    assert "credit mass" in whole
+    assert "more with --all" not in whole + balto("stats", labels, "--only", "overview")
+
+
 def test_markdown_cells_cannot_break_the_table(tmp_path):
     folder = write_label_set(tmp_path / "x", [row("r1", "g1", "s", "+", policy="a|b<i>\n")])
     line = next(one for one in balto("stats", folder, "--only", "by policy", "--markdown").splitlines() if "a&" in one)
@@ -122,7 +135,8 @@ BAD = [
     (("score", "{labels}", "--by", "polisy"), "--by polisy: no such column; near: policy"),
     (("stats", "{labels}", "--only", "verdict"), "--only verdict: no such table; near: verdicts"),
     (("stats", "{labels}", "--only", "xyz"), "--only xyz: no such table; --markdown without --only shows every table"),
-    (("stats", "{labels}", "--by", "xyz"), "--by xyz: no such column; there are "),
+    (("stats", "{labels}", "--by", "xyz"), "--by xyz: no such column; there are id, group_id, "),
+    (("stats", "{labels}", "--by", "zzz"), "n_tokens_unsupported, label_set, meta.covers"),
     (("stats", "{unfinished}", "--csv", "--json"), "--json and --csv: choose one"),
     (("stats", "{unfinished}"), "an unfinished run"),
     (("score", "{labels}", "--against", "{unfinished}"), "an unfinished run"),

@@ -125,7 +125,9 @@ def peak_memory_bytes() -> int:
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`."""
+    """`0.4 s`, `45 s`, `12 min`, `3.5 h`."""
+    if seconds < 1:
+        return f"{seconds:.1f} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.storage import open_file, parquet_source
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, CorpusError
 
 JSONL: Final = "jsonl"
 JSON_ARRAY: Final = "json array"
@@ -62,7 +62,7 @@ def container_of(path: str) -> str | None:
 def read_records(path: str, container: str, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator[RawRecord]:
     """Every record of the file in order. Blank lines are no records; they count as lines.
 
-    Raises ConfigError where the rest of the file cannot be read: damaged compression, a broken JSON array or page.
+    Raises CorpusError where the rest of the file cannot be read: damaged compression, a broken JSON array or page.
     """
     if container == PARQUET:
         yield from _read_parquet(path)
@@ -85,7 +85,7 @@ def open_bytes(path: str) -> Iterator[IO[bytes]]:
             with gzip.GzipFile(fileobj=file) as unzipped:
                 yield io.BufferedReader(unzipped, _CHUNK_BYTES)  # type: ignore[arg-type]
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
-        raise ConfigError(f"{path}: damaged gzip data ({err}); fetch or compress the file again") from err
+        raise CorpusError(f"{path}: damaged gzip data ({err}); fetch or compress the file again") from err
     except OSError as err:
         raise ConfigError(
             f"{path}: cannot be read ({err.strerror or err}); check the path and its permissions"
@@ -119,7 +119,7 @@ def _parse_line(row: int, line: bytes) -> RawRecord:
         except UnicodeDecodeError as wrong:
             reason = f"not UTF-8: byte 0x{line[wrong.start]:02X} at byte {wrong.start} of the line"
             return RawRecord(row, None, reason, line)
-        return _parse_python_json(row, line, text, f"not valid JSON: {err}")
+        return _parse_python_json(row, line, text, f"not valid JSON at character {err.pos + 1}: {err.msg}")
 
 
 def _parse_python_json(row: int, line: bytes, text: str, reason: str) -> RawRecord:
@@ -181,7 +181,7 @@ class _ArrayText:
                 value, end = self.json.raw_decode(self.buffer, self.position)
             except (ValueError, RecursionError) as err:
                 if self.ended or len(self.buffer) - self.position > self.max_chars:
-                    self.fail(f"element {row} cannot be parsed: {err}")
+                    self.fail(f"element {row} cannot be parsed: {self.place_of(err)}")
             else:
                 if self.ended or end < len(self.buffer):  # else a number may go on in the next chunk
                     self.position = end
@@ -198,8 +198,14 @@ class _ArrayText:
             self.fail(f"not UTF-8 ({err.reason})")
         self.buffer, self.position, self.ended = rest + more, 0, not chunk
 
+    def place_of(self, err: Exception) -> str:
+        """What is wrong and where in the element that begins at `position`."""
+        if isinstance(err, json.JSONDecodeError):
+            return f"{err.msg} at its character {err.pos - self.position + 1}"
+        return str(err)
+
     def fail(self, what: str) -> NoReturn:
-        raise ConfigError(f"{self.path}: not a readable JSON array: {what}; mend the file or write it as JSONL")
+        raise CorpusError(f"{self.path}: not a readable JSON array: {what}; mend the file or write it as JSONL")
 
 
 def _read_parquet(path: str) -> Iterator[RawRecord]:
@@ -214,7 +220,7 @@ def _read_parquet(path: str) -> Iterator[RawRecord]:
     except (pa.ArrowException, OSError) as err:
         where = f"after row {row}" if row else "from the start"
         message = f"{path}: cannot be read as Parquet {where} ({_one_line(err)}); write the file again"
-        raise ConfigError(message) from err
+        raise CorpusError(message) from err
 
 
 def _batch_rows(metadata: pq.FileMetaData) -> int:

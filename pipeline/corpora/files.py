@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
 from pipeline.storage import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, CorpusError
 from schemas.manifest import MANIFEST
 from schemas.samples import describe_value
 
@@ -131,7 +131,7 @@ def _same_file(path: str) -> str:
 def _open_file(path: str, name: str, id_prefix: str, format: str | None) -> CorpusFile:
     container = containers.container_of(path)
     if container is None or (container == containers.PARQUET and _parquet_rows(path) == 0):
-        raise ConfigError(f"{path}: has no records; remove it from the corpus or write it again")
+        raise CorpusError(f"{path}: has no records; remove it from the corpus or write it again")
     found = format or _detect_format(path, container)
     companions = (ragtruth.sources_path(path),) if found == "ragtruth" else ()
     return CorpusFile(path, found, container, _size_bytes(path), name, id_prefix, companions)
@@ -153,12 +153,12 @@ def _detect_format(path: str, container: str) -> str:
     if len(formats) == 1:
         return formats.pop()
     if formats:
-        raise ConfigError(
+        raise CorpusError(
             f"{path}: mixes the formats {', '.join(sorted(formats))}; split it, or name one with --format"
         )
     if not objects:
-        raise ConfigError(f"{path}: {_no_object(records)}; {_CONTAINERS}")
-    raise ConfigError(f"{path}: no known format in its first records ({_keys(objects)}); {_remedy()}")
+        raise CorpusError(f"{path}: {_no_object(records)}; {_CONTAINERS}")
+    raise CorpusError(f"{path}: no known format in its first records ({_keys(objects)}); {_remedy()}")
 
 
 def _format_of(obj: Mapping[str, Any]) -> str | None:
@@ -250,4 +250,4 @@ def _parquet_rows(path: str) -> int:
         with parquet_source(path) as source:
             return pq.read_metadata(source).num_rows
     except (OSError, ValueError) as err:  # pyarrow's ArrowInvalid is a ValueError
-        raise ConfigError(f"{path}: damaged Parquet file ({' '.join(str(err).split())[:200]}); write it again") from err
+        raise CorpusError(f"{path}: damaged Parquet file ({' '.join(str(err).split())[:200]}); write it again") from err

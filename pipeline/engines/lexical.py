@@ -39,7 +39,7 @@ class LexicalVerifier:
     clause_model, text_model: other constants than the fitted ones; cross-validation passes those of a fold.
     """
 
-    name = "lexical/2"
+    name = "lexical/3"
     prompt_version = ""
     neutral_band = NEUTRAL_BAND
 

@@ -1,4 +1,4 @@
-"""The fitted constants of the verifier `lexical/2`, written by benchmarks/fit_lexical.py.
+"""The fitted constants of the verifier `lexical`, written by benchmarks/fit_lexical.py.
 
 Fitted 2026-11-26 on 1695 clauses of 257 RAGTruth QA responses (98 of them in human spans), on
 1703 clauses of FActScore's biographies with a smaller weight, and on 5266 human FActScore claims. What they

@@ -2,7 +2,7 @@
 
 "1.2 million" is borne by "1,234,567" (equal after rounding to the claim's two significant digits), "fifteen" by "15".
 "15" is not borne by "14", and a claim that is more precise than the context is not borne either. "26 °C" is borne by
-"79 °F", "5 PM" by "17:00", and "at the age of 14" by two years that lie 14 apart.
+"79 °F", "1.5 kW" by "1,500 W", "5 PM" by "17:00", and "at the age of 14" by two years that lie 14 apart.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
+from math import isclose
 from typing import NamedTuple
 
 from pipeline.engines.clock import other_half, read_time
-from pipeline.engines.words import NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, stem, word_set
+from pipeline.engines.words import NUMBER, NUMBER_WORDS, SCALE_WORDS, UNSPACED, Tokens, stem, word_set
 
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
 _APPROXIMATE = word_set("about around approximately roughly nearly almost over under some circa")
@@ -34,6 +35,30 @@ _CONVERSIONS: dict[str, tuple[float, float]] = {
     )
     for unit in units.split()
 }  # fmt: skip
+# unit -> (quantity, how many of the quantity's smallest unit); the same number may be told in another of its units
+_SCALES: dict[str, tuple[str, float]] = {
+    stem(unit): (quantity, size)
+    for quantity, units in {
+        "mass": (("mg milligrams", 1), ("g grams", 1e3), ("kg kilograms kilos", 1e6), ("tonnes", 1e9)),
+        "length": (("mm millimeters millimetres", 1), ("cm centimeters centimetres", 10), ("m meters metres", 1e3),
+                   ("km kilometers kilometres", 1e6)),
+        "volume": (("ml milliliters millilitres", 1), ("cl", 10), ("dl", 100), ("l liters litres", 1e3)),
+        "power": (("w watts", 1), ("kw kilowatts", 1e3), ("mw megawatts", 1e6), ("gw gigawatts", 1e9)),
+        "energy": (("wh", 1), ("kwh", 1e3), ("mwh", 1e6), ("gwh", 1e9)),
+        "time": (("s sec secs seconds", 1), ("min mins minutes", 60), ("h hr hrs hours", 3600), ("days", 86400),
+                 ("weeks", 604800)),
+        "months": (("months", 1), ("years", 12)),
+        "memory": (("kb kilobytes", 1), ("mb megabytes", 1e3), ("gb gigabytes", 1e6), ("tb terabytes", 1e9)),
+    }.items()
+    for names, size in units
+    for unit in names.split()
+}  # fmt: skip
+# Letters that stand right behind a number as its unit ("400mg"); not those that scale it or name a thing ("5M", "4K").
+_GLUED_UNIT = re.compile(
+    r"(?:[kmµ\u03bc]?g|mcg|[mcd]?[lL]|[kcmnµ\u03bc]m|ms|h|hrs?|mins?|[kMG]?Wh?|[km]?V|m?Ah|[kMG]?Hz|[kKMGT]B|[kMG]bps|dB"
+    r"|[CF]|lbs?|oz|ft|mph|kmh|rpm|ppm|kcal|k?Pa|mmHg|IU)(?![^\W_])"
+)
+_SPELLED_ON = re.compile(rf"[^\W\d_{UNSPACED}]")  # a letter that belongs to one word with its neighbours
 _DEGREES, _CENTURY, _YEARS = stem("degrees"), stem("century"), stem("years")
 _AGES = frozenset(map(stem, ("age", "aged")))
 _MAX_YEARS = 12  # with more years in a context, some two of them lie any number apart
@@ -44,6 +69,7 @@ _MAX_DIGITS = 30  # longer digit strings are identifiers: compared as text
 class Number(NamedTuple):
     """A number at tokens [first, last] of a text. `digits`: its significant digits; `approximate`: "about 300".
 
+    unit: the word behind it, as a stem, when it is a unit of _SCALES.
     clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
     """
 
@@ -53,6 +79,7 @@ class Number(NamedTuple):
     digits: int
     approximate: bool = False
     clock: bool = False
+    unit: str = ""
 
 
 @lru_cache(maxsize=1 << 14)
@@ -111,7 +138,18 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
             break
         last += 1
     approximate = first > 0 and tokens.stems[first - 1] in _APPROXIMATE
-    return Number(first, last, value, digits, approximate)
+    return Number(first, last, value, digits, approximate, unit=_unit_behind(tokens, last))
+
+
+def _unit_behind(tokens: Tokens, last: int) -> str:
+    """The unit of _SCALES that follows word `last`, or "". The capital in "kW" begins a second word."""
+    at = last + 1
+    if at >= len(tokens):
+        return ""
+    unit = tokens.stems[at]
+    if at + 1 < len(tokens) and tokens.starts[at + 1] == tokens.ends[at]:
+        unit = f"{tokens.words[at]}{tokens.words[at + 1]}".lower()
+    return unit if unit in _SCALES else ""
 
 
 def _round_to(value: float, digits: int) -> float:
@@ -127,12 +165,16 @@ class NumberIndex:
         self.times: set[float | str] = set()
         self._rounded: set[tuple[int, float]] = set()
         self._hours: set[float | str] = set()
+        self._measured: dict[str, list[tuple[float, int]]] = {}
         clock: list[Number] = []
         for number in numbers:
             if number.clock:
                 clock.append(number)
-            elif number.value not in self.exact:
+                continue
+            if number.value not in self.exact:
                 self._add(number)
+            if number.unit and isinstance(number.value, float):
+                self._add_measured(number.unit, number.value, number.digits)
         if clock:
             self._add_times(clock)
         years = [value for value in self.values if 1000 <= value <= 2100 and value.is_integer()]
@@ -145,8 +187,15 @@ class NumberIndex:
             for digits in range(1, min(number.digits, 5)):
                 self._rounded.add((digits, _round_to(number.value, digits)))
 
+    def _add_measured(self, unit: str, value: float, digits: int) -> None:
+        """A number with a unit, in the smallest unit of its quantity; bounded, so that a look-up is short."""
+        quantity, size = _SCALES[unit]
+        amounts = self._measured.setdefault(quantity, [])
+        if len(amounts) < _MAX_COMPARED:
+            amounts.append((value * size, digits))
+
     def _add_times(self, clock: list[Number]) -> None:
-        """Times, and their hours as plain numbers ("open till 10"). One hour past 12 says that the clock has 24."""
+        """Times, and full hours as plain numbers ("open till 10"). One hour past 12 says that the clock has 24."""
         minutes = [float(number.value) for number in clock]
         has_24 = any(value >= 13 * 60 for number, value in zip(clock, minutes, strict=True) if not number.approximate)
         self.times.update(minutes)
@@ -154,8 +203,9 @@ class NumberIndex:
             self.times.update(
                 other_half(int(value)) for number, value in zip(clock, minutes, strict=True) if number.approximate
             )
-        self._hours.update(value // 60 for value in self.times if isinstance(value, float))
-        self._hours.update(other_half(int(value)) // 60 for value in self.times if isinstance(value, float))
+        for value in self.times:
+            if isinstance(value, float | int) and value % 60 == 0:
+                self._hours.update((value // 60, other_half(int(value)) // 60))
 
     def bears_converted(self, claimed: Number, tokens: Tokens) -> bool:
         """True when the context has the number in another unit, within 3 % or one degree: "26 °C" for "79 °F"."""
@@ -168,6 +218,20 @@ class NumberIndex:
         target = claimed.value * factor + offset
         tolerance = 1.0 if offset else 0.03 * abs(target)
         return any(abs(value - target) <= tolerance for value in islice(self.values, _MAX_COMPARED))
+
+    def bears_scaled(self, claimed: Number) -> bool:
+        """True when the context has the amount in another unit of the quantity, as precisely or more: "1.5 kW"."""
+        if claimed.unit not in _SCALES or isinstance(claimed.value, str):
+            return False
+        quantity, size = _SCALES[claimed.unit]
+        rounds = claimed.digits > 1 or claimed.approximate
+        for amount, digits in self._measured.get(quantity, ()):
+            known = amount / size
+            if isclose(known, claimed.value) or (
+                rounds and digits > claimed.digits and _round_to(known, claimed.digits) == claimed.value
+            ):
+                return True
+        return False
 
     def bears_elapsed(self, claimed: Number, tokens: Tokens) -> bool:
         """True for an age or a number of years that lies between two years of the context, birthday passed or not."""
@@ -220,7 +284,11 @@ def _is_list_marker(text: str, start: int, end: int) -> bool:
 
 
 def _is_inside_name(text: str, start: int, end: int) -> bool:
-    return text[start - 1 : start].isalpha() or (text[end : end + 1].isalpha() and text[end : end + 2] not in _ORDINALS)
+    """Whether letters make one word with the digits ("A320", "4K"): no ordinal, no unit, no script without spaces."""
+    if start and _SPELLED_ON.match(text, start - 1):
+        return True
+    after = _SPELLED_ON.match(text, end)
+    return after is not None and text[end : end + 2] not in _ORDINALS and not _GLUED_UNIT.match(text, end)
 
 
 def missing_numbers(numbers: Sequence[Number], tokens: Tokens, index: NumberIndex) -> list[Number]:
@@ -232,4 +300,6 @@ def is_borne(number: Number, tokens: Tokens, index: NumberIndex) -> bool:
     """Whether a context bears a stated number."""
     if index.bears(number):
         return True
-    return not number.clock and (index.bears_converted(number, tokens) or index.bears_elapsed(number, tokens))
+    return not number.clock and (
+        index.bears_scaled(number) or index.bears_converted(number, tokens) or index.bears_elapsed(number, tokens)
+    )

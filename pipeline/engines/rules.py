@@ -1,8 +1,9 @@
 """The extractor `rules`: claims are the clauses of a response that say something checkable.
 
 In: a sample. Out: one claim per clause with content words, with its exact characters; the claim's text is the clause as
-it stands. Left out: greetings and closings, refusals, questions, lines that only introduce a list, and statements that
-the passages lack something, from the clause that says so to the end of its sentence. Hedged advice ("it is important
+it stands. Left out: greetings and closings, refusals, questions, lines that only
+introduce a list, headings, the names of a table's columns, fenced code, and statements that the passages lack
+something, from the clause that says so to the end of its sentence. Hedged advice ("it is important
 to note that results may vary") stays in: people mark it when the context does not bear it.
 """
 
@@ -10,18 +11,26 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from itertools import pairwise
+from operator import attrgetter
 
 from pipeline.engines.clauses import LIST_MARKER, Clause, ResponseAnalysis, analyse_response
 from pipeline.engines.words import CONTENT, NEGATION, NUMBER, stem, word_set
 from schemas.records import EXACT, Claim, Sample, Span
 
+_REGRET = r"^\W*(?:(?:I(?: am|['\u2019]m) (?:\w+ )?)?(?:sorry|afraid|unfortunately)\W+(?:but |that )?)?"
 _COURTESY = re.compile(
     r"(?i)hope (?:this|that) (?:helps|answers)|let me know|feel free|any (?:other|further|more) questions|happy to help"
-    r"|^\W*(?:sure|certainly|of course|great question|thank you|thanks|you're welcome|hello|hi there)\b"
+    r"|^\W*(?:sure|certainly|of course|great question|thank you|thanks|you're welcome|hello|hi|hey)\b"
     r"|\bI apologi[sz]e|\bas an ai\b"
-    r"|^\W*(?:(?:sorry|unfortunately)\W+)?I(?: do not|(?: ca| do)n['\u2019]t| cannot|(?: am|['\u2019]m) (?:not|un)) ?"
+    rf"|{_REGRET}I(?: do not|(?: ca| do)n['\u2019]t| cannot|(?: am|['\u2019]m) (?:not|un)) ?"
     r"(?:\w+ ){0,2}(?:know|sure|certain|able|aware|answer|say|tell|find)\b"
+    rf"|{_REGRET}I(?: cannot| can['\u2019]t) (?:\w+ )?"
+    r"(?:give|provide|offer|help|assist|share|discuss|comply|recommend|advise)\b"
 )
+# Markdown that states nothing.
+_HEADING = re.compile(r"#{1,6}\s")
+_FENCED = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)
 # What a context lacks, in the words of responses: the verb or participle, negated ...
 _TOLD = (
     "mention|state|provide|explain|specif|describ|discuss|giv|cover|address|includ|defin|clarif|contain|offer|answer"
@@ -43,8 +52,9 @@ _COURTEOUS_WORDS = {"question", "answer"} | set(
     map(
         stem,
         word_set(
-            "hope free questions happy certainly course thank thanks welcome hello hi apologize apologise ai sure know "
-            "certain able unable aware answer say tell find"
+            "hope free questions happy certainly course thank thanks welcome hello hi hey apologize apologise ai sure "
+            "know certain able unable aware answer say tell find give provide offer help assist share discuss comply "
+            "recommend advise"
         ),
     )
 )
@@ -56,7 +66,7 @@ _MAX_OPENING_CHARS = 400
 class RulesExtractor:
     """Extracts claims without a model. Stateless: `setup` and `teardown` have nothing to open or close."""
 
-    name = "rules/3"
+    name = "rules/4"
     prompt_version = ""
 
     def setup(self) -> None:
@@ -85,17 +95,40 @@ def _claim(claim_id: str, analysis: ResponseAnalysis, clause: Clause, extractor:
 def checkable_clauses(analysis: ResponseAnalysis) -> list[Clause]:
     """The clauses that state something about the world, in order."""
     kinds = analysis.tokens.kinds
+    silent = _silent_lines(analysis)
     kept: list[Clause] = []
     sentence, skip, in_lacking_list, may_lack = -1, False, False, False
     for clause in analysis.clauses:
         if clause.sentence != sentence:
             sentence = clause.sentence
             skip, in_lacking_list, may_lack = _judge_sentence(analysis, clause, in_lacking_list)
+            skip = skip or sentence in silent
         if may_lack and _LACKING.search(analysis.text, clause.start, clause.end):
             skip = in_lacking_list = True  # and what follows in the sentence says what is lacking
         if not skip and _states_something(analysis, clause, kinds[clause.first : clause.last]):
             kept.append(clause)
     return kept
+
+
+def _silent_lines(analysis: ResponseAnalysis) -> set[int]:
+    """The sentences that are Markdown's and state nothing: headings, the names of a table's columns, fenced code."""
+    text, sentences = analysis.text, analysis.sentences
+    silent: set[int] = set()
+    if "#" in text:
+        silent.update(at for at, span in enumerate(sentences) if _HEADING.match(text, span.start))
+    if "|" in text:
+        silent.update(at for at, (_, below) in enumerate(pairwise(sentences)) if _is_ruled(text, below))
+    if "```" in text or "~~~" in text:
+        for block in _FENCED.finditer(text):
+            first = bisect_left(sentences, block.start(), key=attrgetter("end"))
+            silent.update(range(first, bisect_left(sentences, block.end(), first, key=attrgetter("start"))))
+    return silent
+
+
+def _is_ruled(text: str, line: Span) -> bool:
+    """Whether a sentence is the line between a table's column names and its rows: "|---|:--:|"."""
+    marks = text[line.start : line.end]
+    return "|" in marks and "--" in marks and not marks.strip("|:- \t")
 
 
 def _states_something(analysis: ResponseAnalysis, clause: Clause, kinds: list[int]) -> bool:

@@ -20,6 +20,8 @@ NEGATION: Final = 1
 CONTENT: Final = 2
 NUMBER: Final = 3  # digits or a number word
 
+# Letters of scripts that set no space between a number and what follows, as a character class.
+UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _IDEOGRAPH = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _UPPER, _LOWER = "A-Z\u00c0-\u00d6\u00d8-\u00de", "a-z\u00df-\u00f6\u00f8-\u024f"
 # Latin words first: the common case, and cheaper than \w. A word ends before a capital inside it ("OutdoorSeating" of a

@@ -212,4 +212,4 @@ def _cell(name: str, value: Any) -> str:
 def _number(value: float) -> str:
     if value.is_integer() and abs(value) >= 10:
         return f"{value:,.0f}"
-    return f"{value:,.3g}" if 0 < abs(value) < 0.1 else f"{value:,.2f}"
+    return f"{value:,.2g}" if 0 < abs(value) < 0.005 else f"{value:,.2f}"

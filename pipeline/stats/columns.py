@@ -11,6 +11,7 @@ from schemas.errors import ConfigError
 
 META = "meta."
 _GROUPABLE = (pl.String, pl.Int64, pl.Int32)
+_MAX_NAMED = 30  # columns in a message: all of a shard's and some keys of the meta
 _LOOK_ROWS = 10_000  # rows in which a meta key is looked for before all of them are
 
 
@@ -55,6 +56,7 @@ def _check_meta_key(labels: pl.LazyFrame, name: str, option: str) -> None:
 
 def _unknown(name: str, usable: Sequence[str], option: str) -> ConfigError:
     near = difflib.get_close_matches(name, usable, n=3, cutoff=0.4)
-    known = f"there are {', '.join(usable[:6])}" if usable else "no record has any meta"
+    more = ", ..." if len(usable) > _MAX_NAMED else ""
+    known = f"there are {', '.join(usable[:_MAX_NAMED])}{more}" if usable else "no record has any meta"
     hint = f"near: {', '.join(near)}" if near else known
     return ConfigError(f"{option} {name}: no such column; {hint}")

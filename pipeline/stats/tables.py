@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from enum import Enum
 
 import polars as pl
 
@@ -15,16 +16,26 @@ from pipeline.stats.scan import scan_labels
 from pipeline.stats.shares import BRIEF
 from schemas.errors import ConfigError
 
-_BY_ON_A_TERMINAL = ("overview", "conflicts")  # figures by `--by` that are shown unasked: the rest would fill pages
 AGREEMENT = "agreement of label sets"
+# What a terminal shows: at first what one looks at first, then all but most of the figures by `--by`.
+_AT_FIRST = ("label sets", "rejected", "language model", "overview", "claims without label", "prompt groups", AGREEMENT)
+_BY_ON_A_TERMINAL = ("overview", "conflicts")
+
+
+class Extent(Enum):
+    """How many tables are given when none is asked for by its title."""
+
+    OVERVIEW = 0
+    TERMINAL = 1
+    ALL = 2
 
 
 def stats_tables(
-    folders: Sequence[str], by: Sequence[str] = (), only: Sequence[str] = (), brief: bool = False
+    folders: Sequence[str], by: Sequence[str] = (), only: Sequence[str] = (), extent: Extent = Extent.ALL
 ) -> dict[str, pl.DataFrame]:
     """Title -> table: what the manifests say, every figure over all rows, and every figure by the columns `by`.
 
-    only: titles to give, all when empty.   brief: what fits a terminal; a title in `only` is given in any case.
+    only: titles to give; when empty, `extent` says which.   Empty tables are left out unless asked for or of ALL.
     Raises ConfigError for an unknown column or title, ShardError when the sums are not those of the manifests.
     """
     labels = scan_labels(folders)
@@ -32,15 +43,20 @@ def stats_tables(
     wanted = _wanted(by)
     titles = [*told, *wanted, AGREEMENT]
     _check_titles(only, titles)
-    shown = only or [title for title in titles if not brief or _fits(title, by)]
+    shown = only or [title for title in titles if _is_within(extent, title, by)]
     counted = tables_of(labels, {title: wanted[title] for title in wanted if title in {*shown, "overview"}})
     check_sums(folders, counted["overview"].row(0, named=True))
     agreed = {AGREEMENT: pairwise_agreement(folders)} if AGREEMENT in shown else {}
     tables = {title: table for title, table in (told | counted | agreed).items() if title in shown}
-    if brief and not only and by:
+    if extent is not Extent.ALL and not only and by:
         table = tables[_by_title("overview", by)]
         tables[_by_title("overview", by)] = table.select(*table.columns[: len(by)], *BRIEF)
-    return {title: table for title, table in tables.items() if len(table) or title in only or not brief}
+    return {title: table for title, table in tables.items() if len(table) or title in only or extent is Extent.ALL}
+
+
+def further_titles() -> list[str]:
+    """The titles over all rows that `Extent.OVERVIEW` leaves out."""
+    return [title for title in FIGURES if title not in _AT_FIRST]
 
 
 def _wanted(by: Sequence[str]) -> dict[str, tuple[Figure, Sequence[str]]]:
@@ -56,8 +72,12 @@ def _by_title(name: str, by: Sequence[str]) -> str:
     return f"by {', '.join(by)}" if name == "overview" else f"{name} by {', '.join(by)}"
 
 
-def _fits(title: str, by: Sequence[str]) -> bool:
-    return " by " not in f" {title}" or title in {_by_title(name, by) for name in _BY_ON_A_TERMINAL}
+def _is_within(extent: Extent, title: str, by: Sequence[str]) -> bool:
+    if extent is Extent.OVERVIEW:
+        return title in _AT_FIRST or title == _by_title("overview", by)
+    if extent is Extent.TERMINAL:
+        return " by " not in f" {title}" or title in {_by_title(name, by) for name in _BY_ON_A_TERMINAL}
+    return True
 
 
 def _check_titles(only: Sequence[str], titles: Sequence[str]) -> None:

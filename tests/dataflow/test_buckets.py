@@ -213,7 +213,7 @@ def command(*args: str) -> tuple[int, str]:
 def test_commands_that_read_here_say_how_to_copy_a_label_set(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, text = command(*words)
-    assert (code, text.count("\n")) == (1, 1)
+    assert (code, text.count("\n")) == (2, 1)
     assert "copy it here first: balto copy gs://bucket/labels FOLDER" in text
     assert not any(tmp_path.iterdir())
 

@@ -68,7 +68,10 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
         ),
         (b"5\n", "(record 1: not an object but the number 5)"),
         (b"\x1f\x8bxx", "damaged gzip data"),
-        (b'[{"prompt": "Who?"}, {]', "not a readable JSON array: element 2 cannot be parsed"),
+        (
+            b'[{"prompt": "Who?"}, {]',
+            "element 2 cannot be parsed: Expecting property name enclosed in double quotes at its character 2",
+        ),
         (b'[{"prompt": "Who?"}] x', "not a readable JSON array: more text after its 1 elements"),
         (b'[{"prompt": "Who?"} 3]', "not a readable JSON array: no comma or ] after element 1"),
         (b'[{"prompt": "\xff"}]', "not a readable JSON array: not UTF-8"),
@@ -172,7 +175,7 @@ def test_bad_lines_are_rejected_and_reading_goes_on(tmp_path: Path):
     )
     items = read_all(path)
     assert [type(item).__name__ for item in items] == ["Sample", *["Rejected"] * 5, "Sample"]
-    assert rejections(items)[0][1].startswith("not valid JSON: ")
+    assert rejections(items)[0][1].startswith("not valid JSON at character ")  # and no line: the place has it
     assert rejections(items)[1] == (3, "not UTF-8: byte 0xE9 at byte 27 of the line")
     assert items[3] == Rejected(
         id="r4",

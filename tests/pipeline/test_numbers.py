@@ -100,3 +100,41 @@ def test_an_age_is_borne_by_two_years_that_lie_so_far_apart():
     assert missing("She lived 13 years.", life) == []  # 13 until the birthday in 1940
     assert missing("She was 15 years old.", life) == ["15"]
     assert missing("She had 14 boats.", life) == ["14"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "context", "expected"),
+    [
+        ("Take 400mg with water.", "200 mg tablets", ["400"]),
+        ("A 200mg tablet, 30 °C, 4GB.", "tablets of 200 mg, 30 °C, 4 GB", []),
+        ("An Airbus A320 with 4K screens, Q3, in the 1990s, earning 5M", "", []),
+        ("高さは634メートルで、1964年に完成", "高さは333メートル、1958年に完成", ["634", "1964"]),
+        ("高さは333メートル", "333 m", []),
+        ("2021년에 개장", "2019년에 개장", ["2021"]),
+        ("7м", "5 м", []),  # a letter that may spell one word with the digits
+    ],
+)
+def test_a_number_is_stated_with_a_unit_right_behind_it_or_in_a_script_without_spaces(claim, context, expected):
+    assert missing(claim, context) == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "context", "expected"),
+    [
+        ("It draws 1.5 kW.", "a rated power of 1,500 W", []),
+        ("It takes 90 minutes.", "It takes 1.5 hours.", []),
+        ("two weeks", "14 days", []),
+        ("1.2 kg", "1,234 g", []),
+        ("1 hour", "61 minutes", ["1"]),  # one digit is not taken for a rounding
+        ("100 minutes", "2 hours", ["100"]),
+        ("1.5 kW", "1,500 people and 3 W", ["1.5"]),
+        ("2 km", "2,000 g", ["2"]),
+    ],
+)
+def test_an_amount_in_another_unit_of_the_same_quantity_is_borne(claim, context, expected):
+    assert missing(claim, context) == expected
+
+
+def test_only_a_full_hour_of_the_context_is_a_plain_number():
+    assert missing("open till 10", "open till 22:00") == []
+    assert missing("Twelve people and 19 dogs", "It struck at 12:19 local time.") == ["Twelve", "19"]

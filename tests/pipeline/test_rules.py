@@ -27,7 +27,7 @@ def test_each_sentence_with_content_is_a_claim_with_its_exact_characters():
     assert [claim.sentence_ids for claim in found] == [(0,), (1,)]
     for claim in found:
         assert response[claim.spans[0].start : claim.spans[0].end] == claim.text == claim.quotes[0]
-        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/3", None)
+        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/4", None)
         assert claim.status == NOT_VERIFIED_YET
 
 
@@ -146,3 +146,34 @@ def test_an_answer_that_abstains_makes_no_claim(answer):
 @pytest.mark.parametrize("answer", ["I cannot swim in the lake.", "I do not recommend the 5 mm drill."])
 def test_a_negated_statement_in_the_first_person_is_a_claim(answer):
     assert [claim.text for claim in RulesExtractor().extract(Sample("s", "g", "Who?", (), answer))] == [answer]
+
+
+def test_headings_column_names_and_code_of_markdown_are_no_claims():
+    response = (
+        "## The ferry\n\n| Day | Fare |\n|---|---:|\n| Monday | 84 kronor |\n\n"
+        "```python\nfare(day, adults=5)\n```\n\nThe ferry is #1 in the sound."
+    )
+    assert texts(response) == ["| Monday | 84 kronor |", "The ferry is #1 in the sound."]
+
+
+def test_code_that_was_cut_off_is_no_claim():
+    assert texts("Call it so:\n~~~\nfare(day, adults=5)\nprint(ferry)") == []
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "Hi!",
+        "Hey there,",
+        "I'm sorry, but I can't give medical advice.",
+        "I am afraid I cannot help with that request.",
+        "Unfortunately, I'm unable to provide a diagnosis.",
+    ],
+)
+def test_a_greeting_or_a_refusal_of_help_makes_no_claim(response):
+    assert texts(response) == []
+
+
+def test_an_apology_with_a_statement_is_a_claim():
+    response = "I'm sorry, but the ferry does not sail on Sundays."
+    assert texts(response) == [response]

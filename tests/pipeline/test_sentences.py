@@ -26,6 +26,22 @@ def test_abbreviation_may_end_a_sentence_when_a_new_one_starts():
     assert pieces("He left at 5 p.m. The shop was closed.") == ["He left at 5 p.m.", "The shop was closed."]
 
 
+def test_a_time_of_day_ends_a_sentence_unless_its_day_or_zone_follows():
+    assert pieces("Open till 2 p.m. Students pay 5 euros.") == ["Open till 2 p.m.", "Students pay 5 euros."]
+    whole = "It opens at 9 a.m. Monday, at 5 p.m. EST and at 3 p.m. Pacific time."
+    assert pieces(whole) == [whole]
+
+
+def test_an_abbreviation_before_a_number_or_between_parties_ends_nothing():
+    for whole in (
+        "Ada Berg (b. 1902 in Graz) painted.",
+        "See Nr. 5, sec. 4 and p. 12 of it.",
+        "In Roe v. Wade it was decided.",
+    ):
+        assert pieces(whole) == [whole]
+    assert pieces("It rose (slowly) in 2001. 5 people left.") == ["It rose (slowly) in 2001.", "5 people left."]
+
+
 def test_list_items_keep_their_markers():
     text = "Steps:\n1. Open the lid. Wait.\n2. Close it\n* Done\n- Over"
     assert pieces(text) == ["Steps:", "1. Open the lid.", "Wait.", "2. Close it", "* Done", "- Over"]

@@ -91,7 +91,7 @@ def test_stages_are_commands_and_each_starts_from_the_last_model(tmp_path):
 
 def test_a_failing_stage_ends_the_round_with_its_name_and_another_question_does_not_resume_it(tmp_path):
     config = RoundConfig((SAMPLE,), str(tmp_path / "no-model"))
-    with pytest.raises(BaltoError, match="start: answer ended with exit code 2"):
+    with pytest.raises(ConfigError, match="start: answer ended with exit code 2"):
         run_round(config, tmp_path / "out")
     with pytest.raises(ConfigError, match="holds a round with seed 0, not 1"):
         run_round(dataclasses.replace(config, seed=1), tmp_path / "out")

@@ -123,7 +123,7 @@ def test_dry_run_with_a_cached_reference_writes_nothing_either(parts, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (700, "12 min"), (12600, "3.5 h")])
+@pytest.mark.parametrize(("seconds", "text"), [(0.38, "0.4 s"), (45, "45 s"), (700, "12 min"), (12600, "3.5 h")])
 def test_duration_is_said_in_a_unit_that_fits(seconds, text):
     assert duration(seconds) == text
 

@@ -209,3 +209,10 @@ def test_scores_are_held_against_people_only_where_people_looked(page, tmp_path)
     build_report([str(unseen)], tmp_path / "unseen.html", records=1, max_bytes=100_000)
     assert "reliability" not in tables_in(tmp_path / "unseen.html")
     assert "Scores against people" not in (tmp_path / "unseen.html").read_text(encoding="utf-8")
+
+
+def test_numbers_of_a_column_have_two_decimals_unless_they_would_vanish():
+    frame = pl.DataFrame({"gap": [0.0999, 0.0205, 0.25, 0.00041, 0.0, 1204.0]})
+    assert [row[0] for row in page_table("reliability of ours", frame).rows] == [
+        "0.10", "0.02", "0.25", "0.00041", "0.00", "1,204",
+    ]  # fmt: skip

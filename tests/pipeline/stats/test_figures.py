@@ -20,7 +20,7 @@ from pipeline.stats import (
     token_labels,
 )
 from pipeline.stats import figure as counting
-from pipeline.stats.tables import stats_tables
+from pipeline.stats.tables import Extent, stats_tables
 from schemas.errors import ConfigError
 from schemas.records import Span
 from tests.pipeline.label_sets import row, write_label_set
@@ -165,7 +165,7 @@ def test_by_column_that_the_figure_has_itself(labels):
 
 def test_terminal_tables_by_a_column_of_the_overview(tmp_path):
     folder = write_label_set(tmp_path / "labels", *ROWS)
-    table = stats_tables([folder], ["n_supported"], brief=True)["by n_supported"]
+    table = stats_tables([folder], ["n_supported"], extent=Extent.TERMINAL)["by n_supported"]
     assert table.columns[:3] == ["by n_supported", "records", "n_supported"]
 
 
