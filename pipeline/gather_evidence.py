@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from pipeline.engines.fields import Field, read_fields
 from pipeline.engines.numbers import Number, NumberIndex, find_numbers
+from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, NEGATION, STOP, Tokens, tokenize
 from pipeline.sentences import split_sentences
 from schemas.records import Evidence, Passage, Span
@@ -63,7 +64,7 @@ class ContextIndex:
 
     idf: stem -> log(1 + sentences / sentences with it).   postings: stem -> sentences with it, in order.
     pairs: neighbouring words as stems.   familiarity: see `Familiarity`.   words: how many words the context has.
-    fields: yes/no fields, when the context is a data record.   near: of a sentence and those beside it.
+    fields: yes/no fields, when the context is a data record.   places: of content words, made when asked for.
     """
 
     passages: tuple[Passage, ...]
@@ -75,7 +76,7 @@ class ContextIndex:
     numbers: NumberIndex
     words: int
     fields: tuple[Field, ...]
-    near: dict[int, Familiarity]
+    places: WordPlaces | None = None
 
 
 @lru_cache(maxsize=32)
@@ -106,7 +107,7 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     idf = {stem: log(1 + len(sentences) / len(where)) for stem, where in postings.items()}
     fields = read_fields(passages)
     return ContextIndex(
-        passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers), words, fields, {}
+        passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers), words, fields
     )
 
 
@@ -162,10 +163,3 @@ def evidence_of(index: ContextIndex, sentence: int) -> Evidence:
     """A sentence of the index as evidence."""
     found = index.sentences[sentence]
     return Evidence(index.passages[found.passage].passage_id, found.start, found.end)
-
-
-def neighbourhood(index: ContextIndex, sentence: int) -> frozenset[str]:
-    """The stems of a context sentence and of the ones beside it in the same passage."""
-    passage = index.sentences[sentence].passage
-    near = [at for at in (sentence - 1, sentence, sentence + 1) if 0 <= at < len(index.sentences)]
-    return frozenset().union(*(index.sentences[at].stems for at in near if index.sentences[at].passage == passage))

@@ -13,8 +13,9 @@ from typing import Final
 
 from pipeline.engines.features import read_signals, word_means, word_sums
 from pipeline.engines.numbers import Number, claimed_numbers, missing_numbers
+from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, Tokens, tokenize
-from pipeline.gather_evidence import ContextIndex, Familiarity, neighbourhood, rank_sentences
+from pipeline.gather_evidence import ContextIndex, Familiarity, rank_sentences
 from schemas.records import Sample
 
 TEXT_FEATURES: Final = (
@@ -22,13 +23,13 @@ TEXT_FEATURES: Final = (
     "familiar_rare",  # familiar, each word weighted by its IDF: the claim's topic counts little
     "familiar_beyond_topic",  # familiar, without the words of the question
     "covered",  # share of the claim's IDF mass in the best context sentence
-    "close_beyond_topic",  # the same, IDF-weighted, to one context sentence and those beside it
+    "together_beyond_topic",  # share of the IDF mass beyond the question that stands in one stretch of the context
     "rarest_uncovered",  # the highest IDF among the words that the best sentence lacks, 0 to 1
     "new_names",  # capitalised content words that the context lacks (0, 1, 2)
     "number_elsewhere",  # a number that is not near the best sentence
     "missing_number",  # a number that the context does not bear
 )  # fmt: skip
-_COMPARED = 3  # context sentences that are looked at closely
+STRETCH: Final = 16  # content words; 12 to 20 score the same
 _MAX_TOPIC_WORDS = 60  # a longer prompt is instructions or holds the context: its words say nothing of the topic
 
 
@@ -62,7 +63,7 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
     stems, kinds, idf = tokens.stems, tokens.kinds, index.idf
     highest = log(1 + max(1, len(index.sentences)))
     weights = {stem: idf.get(stem, highest) for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT}
-    ranked = rank_sentences(index, weights, _COMPARED)
+    ranked = rank_sentences(index, weights, 1)
     best = ranked[0][0] if ranked else None
     here = index.sentences[best].stems if best is not None else frozenset()
     content = [at for at, kind in enumerate(kinds) if kind == CONTENT]
@@ -77,7 +78,7 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
         _familiar(index.familiarity, {stems[at]: weights[stems[at]] for at in content}),
         _familiar(index.familiarity, dict.fromkeys(beyond, 1.0)),
         ranked[0][1] / (fsum(weights.values()) or 1.0) if ranked else 0.0,
-        max((_familiar(_near(index, sentence), beyond) for sentence, _ in ranked), default=0.0),
+        _together(index, {stem: weight for stem, weight in weights.items() if stem not in topic}),
         max((weight for stem, weight in weights.items() if stem not in here), default=0.0) / highest,
         float(min(2, sum(at > 0 and tokens.words[at][0].isupper() for at in new_words))),
         float(any(number not in missing and not _stands_near(number, index, best) for number in numbers)),
@@ -92,11 +93,14 @@ def _familiar(familiarity: Familiarity, weights: Mapping[str, float]) -> float:
     return fsum(weight * familiarity[stem] for stem, weight in weights.items()) / mass if mass else 1.0
 
 
-def _near(index: ContextIndex, sentence: int) -> Familiarity:
-    """What is familiar to a context sentence and the ones beside it; worked out once per sentence."""
-    if sentence not in index.near:
-        index.near[sentence] = Familiarity(sorted(neighbourhood(index, sentence)))
-    return index.near[sentence]
+def _together(index: ContextIndex, weights: Mapping[str, float]) -> float:
+    """The share of the stems' weight that stands in one stretch of the context; 1 when there are none."""
+    mass = fsum(weights.values())
+    if not mass:
+        return 1.0
+    if index.places is None:
+        index.places = WordPlaces(index.passages, STRETCH)
+    return index.places.gathered(weights) / mass
 
 
 def _stands_near(number: Number, index: ContextIndex, best: int | None) -> bool:

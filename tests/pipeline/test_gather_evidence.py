@@ -1,6 +1,6 @@
 """Which passages and sentences speak about a claim."""
 
-from pipeline.gather_evidence import best_sentence, gather_evidence, index_context, neighbourhood, rank_sentences
+from pipeline.gather_evidence import best_sentence, gather_evidence, index_context, rank_sentences
 from schemas.records import Passage
 
 PASSAGES = (
@@ -47,22 +47,3 @@ def test_rare_words_weigh_more_than_frequent_ones():
 
 def test_the_index_of_a_context_is_built_once():
     assert index_context(PASSAGES) is index_context(tuple(Passage(p.passage_id, p.text) for p in PASSAGES))
-
-
-def test_neighbourhood_stays_inside_the_passage():
-    assert "tweez" in neighbourhood(index_context(PASSAGES), 0)
-    assert "dog" not in neighbourhood(index_context(PASSAGES), 1)
-
-
-def test_familiarity_tells_derivations_from_strangers():
-    familiarity = index_context((Passage("a", "Fertilizing the lawn."),)).familiarity
-    assert familiarity["fertiliz"] == 1.0
-    assert 0.4 < familiarity["fertilis"] < 1.0
-    assert familiarity["violin"] == 0.0
-
-
-def test_empty_and_cjk_passages():
-    assert gather_evidence((), "Anything") == ()
-    assert gather_evidence((Passage("a", ""),), "Anything") == ()
-    (found,) = gather_evidence((Passage("a", "猫吃鱼。狗跑。"),), "狗跑", 1)
-    assert (found.start, found.end) == (4, 7)
