@@ -1,8 +1,9 @@
 """Numbers of a text as values (digits, number words, scales), and whether a context bears a claimed number.
 
 "1.2 million" is borne by "1,234,567" (equal after rounding to the claim's two significant digits), "fifteen" by "15".
-"15" is not borne by "14", and a claim that is more precise than the context is not borne either. "26 °C" is borne by
-"79 °F", "1.5 kW" by "1,500 W", "5 PM" by "17:00", and "at the age of 14" by two years that lie 14 apart.
+"15" is not borne by "14", "15 minutes" not by "15 litres", and a claim that is more precise than the context is not
+borne either. "26 °C" is borne by "79 °F", "1.5 kW" by "1,500 W", "5 PM" by "17:00", and "at the age of 14" by two years
+that lie 14 apart.
 """
 
 from __future__ import annotations
@@ -166,6 +167,7 @@ class NumberIndex:
         self._rounded: set[tuple[int, float]] = set()
         self._hours: set[float | str] = set()
         self._measured: dict[str, list[tuple[float, int]]] = {}
+        self._units: dict[float | str, set[str]] = {}  # behind each number, "" where no known one is
         clock: list[Number] = []
         for number in numbers:
             if number.clock:
@@ -173,6 +175,7 @@ class NumberIndex:
                 continue
             if number.value not in self.exact:
                 self._add(number)
+            self._units.setdefault(number.value, set()).add(number.unit)
             if number.unit and isinstance(number.value, float):
                 self._add_measured(number.unit, number.value, number.digits)
         if clock:
@@ -254,11 +257,16 @@ class NumberIndex:
         """True when the context has the number itself, or a more precise one that rounds to it."""
         if claimed.clock:
             return self.bears_time(claimed)
-        if claimed.value in self.exact or claimed.value in self._hours:
+        if claimed.value in self._hours or (claimed.value in self.exact and not self._measures_else(claimed)):
             return True
         if isinstance(claimed.value, str) or (claimed.digits < 2 and not claimed.approximate):
             return False
         return (claimed.digits, claimed.value) in self._rounded
+
+    def _measures_else(self, claimed: Number) -> bool:
+        """True when wherever the context has the number it counts another known unit: "15 minutes" for "15 litres"."""
+        found = self._units[claimed.value]
+        return bool(claimed.unit) and "" not in found and _SCALES[claimed.unit] not in map(_SCALES.get, found)
 
 
 def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:

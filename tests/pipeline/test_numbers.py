@@ -138,3 +138,21 @@ def test_an_amount_in_another_unit_of_the_same_quantity_is_borne(claim, context,
 def test_only_a_full_hour_of_the_context_is_a_plain_number():
     assert missing("open till 10", "open till 22:00") == []
     assert missing("Twelve people and 19 dogs", "It struck at 12:19 local time.") == ["Twelve", "19"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "context", "expected"),
+    [
+        ("It takes 15 minutes.", "The tank holds 15 litres.", ["15"]),
+        ("It takes 15 hours.", "It takes 15 min.", ["15"]),
+        ("Store it for 7 years.", "Store it for seven weeks.", ["7"]),
+        ("It takes 15 minutes.", "It takes 15 min and holds 15 litres.", []),
+        ("It takes 15 minutes.", "Time: 15", []),  # of what, a column's name may say
+        ("It takes 15 minutes.", "The 15 passengers wait.", []),
+        ("It has 15 seats.", "It holds 15 litres.", []),
+        ("It takes 15 minutes.", "It takes 14.9 minutes and holds 15 litres.", []),
+        ("It weighs 2 kg.", "It weighs 2000 g and has 2 litres.", []),
+    ],
+)
+def test_a_number_that_counts_another_unit_wherever_it_stands_is_missing(claim, context, expected):
+    assert missing(claim, context) == expected
