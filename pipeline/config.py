@@ -161,8 +161,10 @@ class LabelConfig:
         from pipeline.engines.nli.loading import prepare_nli
 
         nli = prepare_nli(self.nli, self.compute)
+        default = getattr(make_verifier(self.verifier, nli=nli), "neutral_band", None)  # a model of a hub is here now
         return dataclasses.replace(
             self,
+            neutral_band=str(read_band(self.neutral_band, default) or NONE),
             nli_fingerprint=nli.fingerprint,
             retriever_fingerprint=nli.retriever_fingerprint,
             precision=nli.precision,

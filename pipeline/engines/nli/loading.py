@@ -75,7 +75,11 @@ def prepare_nli(settings: NliSettings, compute: Compute) -> NliSettings:
     check_parts(settings, folder)
     retriever = fingerprint(_retriever_folder(settings.retriever)) if settings.retriever else ""
     settings = dataclasses.replace(
-        settings, fingerprint=fingerprint(folder), retriever_fingerprint=retriever, precision=precision
+        settings,
+        fingerprint=fingerprint(folder),
+        calibrated=(folder / VERIFIER_FILE).is_file(),
+        retriever_fingerprint=retriever,
+        precision=precision,
     )
     opened = open_model(settings, compute)
     if opened.scorer is not None and not np.isfinite(opened.scorer.score([_PROBE])).all():

@@ -19,6 +19,7 @@ class NliSettings:
     """What decides the scores.
 
     model: folder or hub id.   fingerprint: of the model's files; empty until `prepare_nli` has looked at them.
+    calibrated: `balto train-verifier` wrote the model, so its numbers are probabilities; known when it was looked at.
     outputs: what the model's outputs mean, in order, such as `unsupported,supported`; empty: as the model itself says.
     evidence_windows: at most so many texts of the model's length are read per claim.
     retriever, retriever_fingerprint: a sentence-transformers model that helps to find evidence; empty: words alone.
@@ -27,6 +28,7 @@ class NliSettings:
 
     model: str
     fingerprint: str = ""
+    calibrated: bool = False
     outputs: str = ""
     evidence_windows: int = 2
     retriever: str = ""

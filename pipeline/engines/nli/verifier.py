@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Final
 
 import numpy as np
@@ -26,7 +26,6 @@ from pipeline.engines.nli.decisions import (
 )
 from pipeline.engines.nli.gather import ClaimEvidence, Gatherer
 from pipeline.engines.nli.loading import OpenModel, open_model
-from pipeline.engines.nli.model_files import VERIFIER_FILE
 from pipeline.engines.nli.scoring import Pair
 from pipeline.engines.nli.settings import Compute, NliSettings
 from pipeline.engines.nli.tokens import TokenInput, score_responses, token_inputs
@@ -101,9 +100,9 @@ class NliVerifier:
 
     @property
     def neutral_band(self) -> tuple[float, float] | None:
-        """That of the lexical verifier for a folder that `balto train-verifier` wrote, whose probabilities are
+        """That of the lexical verifier for a model that `balto train-verifier` wrote, whose probabilities are
         calibrated too; None for a classifier as it came: what its numbers mean is not known."""
-        return NEUTRAL_BAND if Path(self.settings.model, VERIFIER_FILE).is_file() else None
+        return NEUTRAL_BAND if self.settings.calibrated else None
 
     def setup(self) -> None:
         """Load the model. Raises ConfigError when it is not the one that was prepared."""

@@ -1,5 +1,6 @@
 """`balto train-verifier` on the hand-marked sample corpus with a tiny encoder, and labelling with the result."""
 
+import dataclasses
 import fcntl
 import json
 import re
@@ -10,6 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 import balto
+from pipeline.config import LabelConfig
+from pipeline.engines.nli import loading
+from pipeline.engines.nli.settings import Compute
 from schemas.errors import ConfigError
 from tests.pipeline.nli.tiny_nli_models import make_encoder, make_model
 
@@ -65,6 +69,16 @@ def test_doubtful_claims_of_a_trained_verifier_label_no_token(verifier, tmp_path
     plain = make_model(tmp_path / "plain")
     label(tmp_path / "none", "--verifier", f"nli:{plain}")
     assert json.loads((tmp_path / "none" / "manifest.json").read_text())["config"]["neutral_band"] == "none"
+
+
+def test_a_trained_verifier_of_a_hub_has_a_band_as_well(verifier, monkeypatch):
+    """The hub gives the folder under another name than the one that was asked for."""
+    hub = {"someone/V": verifier}
+    monkeypatch.setattr(loading, "find_folder", lambda name: hub.get(name, Path(name)))
+    prepared = LabelConfig(num_shards=1, verifier="nli:someone/V", compute=Compute(device="cpu")).prepared()
+    assert (prepared.neutral_band, prepared.as_dict()["neutral_band"]) == ("0.45:0.7", "0.45:0.7")
+    unasked = dataclasses.replace(prepared, neutral_band="none").prepared()
+    assert unasked.band is None
 
 
 def test_verifier_labels_a_corpus(verifier, tmp_path):
