@@ -119,8 +119,8 @@ class StepGradient:
         waiting = self._aligned([piece])
         while waiting:
             part = waiting.pop(0)
-            batch = collate(part or _nothing(), "all", self.layout).to(self.ranks.device)
             try:
+                batch = collate(part or _nothing(), "all", self.layout).to(self.ranks.device)
                 with self.autocast():
                     scores = self.scorer(batch.rows, None)
             except torch.OutOfMemoryError as err:
