@@ -14,22 +14,12 @@ from typing import Any
 import numpy as np
 import pandas
 
+from schemas.shards import CLAIM_COUNTS, TOKEN_COUNTS
+
 pd: Any = pandas  # its stubs know scalars and frames apart only by hand
 Frame = Any
 
-COUNTS = [
-    *(
-        "n_claims",
-        "n_supported",
-        "n_contradicted",
-        "n_unsupported",
-        "n_unverified",
-        "n_unmatched",
-        "n_conflicts",
-        "n_doubtful",
-    ),
-    *("n_tokens", "n_tokens_supported", "n_tokens_unsupported"),
-]
+COUNTS = [*CLAIM_COUNTS, *TOKEN_COUNTS]
 COLUMNS = ["group_id", "policy", "status", "response", "label_spans", "claims", *COUNTS]
 KEYS: dict[str, list[str]] = {
     "by policy": ["policy"],

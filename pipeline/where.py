@@ -16,6 +16,7 @@ from polars.exceptions import PolarsError
 
 from pipeline.stats.columns import META, by_columns
 from schemas.errors import ConfigError
+from schemas.shards import CLAIM_COUNTS, TOKEN_COUNTS
 
 MAX_CONDITION_CHARS: Final = 2_000
 _QUERY: Final = re.compile(r"\b(select|from|values|table|with|into)\b|;", re.IGNORECASE)
@@ -30,19 +31,7 @@ _META_KEY: Final = re.compile(r"""('(?:[^']|'')*')|"meta\.([^"]+)"|\bmeta\.(\w+)
 # Columns of a shard that a condition names as they are ...
 PLAIN: Final = ("id", "group_id", "policy", "source", "source_row", "status", "response")
 # ... and its counts, which go with and without their `n_`.
-COUNTS: Final = (
-    "n_claims",
-    "n_supported",
-    "n_contradicted",
-    "n_unsupported",
-    "n_unverified",
-    "n_unmatched",
-    "n_conflicts",
-    "n_doubtful",
-    "n_tokens",
-    "n_tokens_supported",
-    "n_tokens_unsupported",
-)
+COUNTS: Final = (*CLAIM_COUNTS, *TOKEN_COUNTS)
 
 
 def wrong_claims() -> pl.Expr:

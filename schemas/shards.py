@@ -102,6 +102,9 @@ SHARD_SCHEMA: Final = pa.schema(
     [_field(*column) for column in _COLUMNS], metadata={"balto.schema_version": str(SCHEMA_VERSION)}
 )
 MEANING: Final = {name: meaning for name, _, _, meaning in _COLUMNS}
+# Columns that count something of a record: its claims, and its tokens.
+TOKEN_COUNTS: Final = tuple(name for name, *_ in _COLUMNS if name.startswith("n_tokens"))
+CLAIM_COUNTS: Final = tuple(name for name, *_ in _COLUMNS if name.startswith("n_") and name not in TOKEN_COUNTS)
 
 REJECTED_SCHEMA: Final = pa.schema(
     [

@@ -7,18 +7,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from pipeline.stats.figure import GROUP, Figure, sums, table_of, total
+from schemas.shards import CLAIM_COUNTS, TOKEN_COUNTS
 
-_CLAIMS = (
-    "n_claims",
-    "n_supported",
-    "n_contradicted",
-    "n_unsupported",
-    "n_unverified",
-    "n_unmatched",
-    "n_conflicts",
-    "n_doubtful",
-)
-TOKEN_COUNTS = ("n_tokens", "n_tokens_supported", "n_tokens_unsupported")
 # What of the overview fits a terminal's width.
 BRIEF = ("records", "n_supported", "n_contradicted", "n_unsupported", "n_unverified", "share_unsupported")
 
@@ -43,7 +33,7 @@ def share(part: str, whole: str) -> pl.Expr:
 
 
 def _count_overview(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    counts = (total(name) for name in (*_CLAIMS, *TOKEN_COUNTS))
+    counts = (total(name) for name in (*CLAIM_COUNTS, *TOKEN_COUNTS))
     groups = pl.col(GROUP).n_unique().cast(pl.Int64).alias("groups")
     return sums(batch, by, pl.len().cast(pl.Int64).alias("records"), groups, *counts)
 
@@ -76,6 +66,6 @@ def _finish_tokens(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 
 OVERVIEW = Figure(
-    {name: pl.col(name) for name in (*_CLAIMS, *TOKEN_COUNTS)}, _count_overview, _finish_overview, additive=False
+    {name: pl.col(name) for name in (*CLAIM_COUNTS, *TOKEN_COUNTS)}, _count_overview, _finish_overview, additive=False
 )
 TOKENS = Figure({name: pl.col(name) for name in TOKEN_COUNTS}, _count_tokens, _finish_tokens)
