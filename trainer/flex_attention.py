@@ -18,10 +18,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attention
+from torch.nn.functional import pad
 
 from trainer.packing import GroupSpan
 
 BLOCK: Final = 128  # tokens on a side of a block: the kernel's
+_LEAST_WIDTH: Final = 16  # of a head: the GPU kernel's; narrower ones get zeros
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,10 @@ def attend_in_one_call(
     softcap: scores become c tanh(score / c).   sinks: (H,) one more score per head, which takes weight and gives
     nothing: with the logarithm z of a query's summed weights the output shrinks by sigmoid(z - sink).
     """
+    width = query.shape[-1]
+    scale = width**-0.5 if scale is None else scale
+    if width < _LEAST_WIDTH:
+        query, key, value = (pad(tensor, (0, _LEAST_WIDTH - width)) for tensor in (query, key, value))
     options: dict[str, Any] = {
         "score_mod": None if softcap is None else _capped(softcap, query.device),
         "block_mask": mask,
@@ -117,10 +123,10 @@ def attend_in_one_call(
     }
     kernel = _kernel(query.device.type)
     if sinks is None:
-        return kernel(query, key, value, **options)
+        return kernel(query, key, value, **options)[..., :width]
     output, aux = kernel(query, key, value, **options, return_aux=AuxRequest(lse=True))
     share = torch.sigmoid(aux.lse - sinks.float()[None, :, None])
-    return output * share[..., None].to(output.dtype)
+    return output[..., :width] * share[..., None].to(output.dtype)
 
 
 @functools.cache
