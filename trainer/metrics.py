@@ -139,10 +139,14 @@ class ProgressLine:
     def __init__(self, total_steps: int):
         self._total = total_steps
         self._mean_seconds = 0.0
+        self._explained = False
         self._on_terminal = sys.stderr.isatty()
 
     def show(self, step: int, values: Mapping[str, float]) -> None:
-        """`step 40/200 | loss 0.613 | ...`"""
+        """`step 40/200 | loss 0.613 | ...`; what the columns are stands in front of the first."""
+        if not self._explained:
+            sys.stderr.write(_LEGEND)
+            self._explained = True
         parts = [f"step {step}/{self._total}"]
         for name, label, form in _SHOWN:
             if name in values:
@@ -165,6 +169,10 @@ class ProgressLine:
             sys.stderr.write("\n")
 
 
+_LEGEND: Final = (
+    "mass: how far the credit is followed; supported, unsupported: mean change of such tokens' log-probability; "
+    "clip: share of tokens that the clip holds\n"
+)
 _SHOWN: Final = (
     ("loss", "loss", ".4f"),
     ("mass_moved", "mass", "+.4f"),
