@@ -6,14 +6,16 @@ leave signals to it: on Ctrl-C or SIGTERM the trainer still needs its groups to 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from multiprocessing import resource_tracker
+from typing import Any, Final, TypeVar
 
 from schemas.errors import BaltoError
 from trainer.data.decode import RefusedGroup, decode_row_group
@@ -23,6 +25,7 @@ from trainer.data.label_sets import RowGroup
 from trainer.prompts import PromptRenderer
 
 Result = TypeVar("Result")
+_LEFT_TO_PARENT: Final = (signal.SIGINT, signal.SIGTERM)
 _renderer: PromptRenderer | None = None  # of this reader process
 
 
@@ -55,7 +58,8 @@ class ReaderPool:
     def _submit(self, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
         assert self._executor is not None
         try:
-            return self._executor.submit(work, *arguments)
+            with _signals_held():
+                return self._executor.submit(work, *arguments)
         except BrokenProcessPool as err:
             raise reader_died() from err
 
@@ -63,6 +67,17 @@ class ReaderPool:
         """Drop the work that has not begun and end the processes once they have finished theirs."""
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Inside, signals wait, in this thread and in readers that it starts, until these ignore them."""
+    resource_tracker.ensure_running()  # where it is not, starting a process starts it and lets signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_PARENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def reader_died() -> BaltoError:
@@ -91,8 +106,9 @@ def _start(renderer: PromptRenderer, threads: int) -> None:
     global _renderer
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # read when the tokenizer first encodes a batch
     _renderer = renderer
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _LEFT_TO_PARENT:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_TO_PARENT)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
