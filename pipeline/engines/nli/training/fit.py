@@ -20,7 +20,6 @@ from pipeline.engines.nli.heads import SUPPORT
 from pipeline.engines.nli.loading import OpenModel, choose_device, loading_errors, model_window, token_counter
 from pipeline.engines.nli.settings import AUTO
 from pipeline.engines.nli.tokens import TOKEN_LABELS, encode_inputs, token_inputs
-from pipeline.engines.nli.training.base_head import keep_head
 from pipeline.engines.nli.training.corruptions import corrupt, corrupted_response, names_in
 from pipeline.engines.nli.training.examples import UNKNOWN, Example
 from pipeline.engines.nli.training.options import TrainOptions
@@ -46,11 +45,11 @@ def fit_claims(examples: Sequence[Example], base: Path, out: Path, options: Trai
             device=choose_device(options.device),
             trust_remote_code=False,
             local_files_only=True,
-            # a base with another head, such as a three-way NLI model, gives its encoder; what its head knows follows
+            # a base with another head, such as a three-way NLI model, gives its encoder and gets a new head: one that
+            # started from the old one did worse (benchmarks/RESULTS.md)
             model_kwargs={"use_safetensors": True, "ignore_mismatched_sizes": True},
         )
     inner: Any = model.model
-    keep_head(inner, base, options.base)
     freeze_layers(inner, options.frozen_layers)
     inner.config.id2label, inner.config.label2id = {0: SUPPORT}, {SUPPORT: 0}
     window = min(options.window, model_window(inner.config, model.tokenizer))
