@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.runs import output_folder
-from pipeline.runs.orphans import leave_with_parent
 from schemas.errors import BaltoError, ConfigError
 from schemas.lock import only_run
+from schemas.parent import leave_with_parent
 from trainer.generation import write_corpus
 
 LOCK: Final = ".lock"  # of a training run, and of the rounds

@@ -97,6 +97,8 @@ class TrainConfig:
             raise ConfigError(f"--cap with --credit {self.credit}: only balanced credit has a cap")
         if self.credit == "response" and self.block == "response":
             raise ConfigError("--credit response compares the responses of a group: it needs --block group")
+        if self.attention == "flex" and self.layout == "padded":
+            raise ConfigError("--attention flex is for packed rows: it needs --layout packed")
         if self.reference == "adapter_off" and not self.lora_rank:
             raise ConfigError(
                 "--reference adapter_off needs --lora-rank: without adapters there is nothing to turn off"

@@ -1,11 +1,10 @@
-"""Worker processes whose parent was killed: they end at once, and nobody writes beside one that has not ended yet."""
+"""Worker processes whose parent was killed: nobody writes beside one that has not ended yet."""
 
 from __future__ import annotations
 
 import fcntl
 import multiprocessing
 import os
-import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -15,18 +14,6 @@ from schemas.errors import ConfigError
 WORKERS_FILE: Final = "workers"  # in the work folder: locked, shared, by every worker for as long as it lives
 WAIT_S: Final = 30.0  # for an orphan that is inside a library which lets no other thread run
 _LOOK_EVERY_S: Final = 0.02
-
-
-def leave_with_parent() -> None:
-    """From now on this process, started by `multiprocessing`, ends as if it was killed when its parent has ended."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def hold_while_alive(lock: Path) -> None:

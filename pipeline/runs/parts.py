@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 from pipeline import progress
 from pipeline.logs import configure_logging
-from pipeline.runs.orphans import hold_while_alive, leave_with_parent
+from pipeline.runs.orphans import hold_while_alive
 from schemas.errors import BaltoError
+from schemas.parent import leave_with_parent
 
 Part = TypeVar("Part")
 

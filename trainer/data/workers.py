@@ -10,7 +10,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +17,7 @@ from multiprocessing import resource_tracker
 from typing import Any, Final, TypeVar
 
 from schemas.errors import BaltoError
+from schemas.parent import leave_with_parent
 from trainer.data.decode import RefusedGroup, decode_row_group
 from trainer.data.groups import PromptGroup
 from trainer.data.index import Measured, measure_row_group
@@ -109,14 +109,7 @@ def _start(renderer: PromptRenderer, threads: int) -> None:
     for number in _LEFT_TO_PARENT:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_TO_PARENT)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def leave_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    leave_with_parent()
 
 
 def _decode(row_group: RowGroup, weight: float, first_rows: list[int]) -> list[PromptGroup | RefusedGroup]:
