@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from pipeline.engines.fields import Field, read_fields
-from pipeline.engines.numbers import Number, NumberIndex, find_numbers
+from pipeline.engines.numbers import Number, NumberIndex, find_numbers, implied_amounts
 from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, NEGATION, STOP, Tokens, tokenize
 from pipeline.sentences import split_sentences
@@ -86,11 +86,13 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     postings: dict[str, list[int]] = {}
     pairs: set[tuple[str, str]] = set()
     numbers: list[Number] = []
+    implied: list[Number] = []
     words = 0
     for position, passage in enumerate(passages):
         tokens = tokenize(passage.text)
         found = find_numbers(passage.text, tokens)
         numbers += found
+        implied += implied_amounts(tokens)
         at = 0
         words += len(tokens)
         pairs.update(zip(tokens.stems, tokens.stems[1:], strict=False))
@@ -107,7 +109,7 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     idf = {stem: log(1 + len(sentences) / len(where)) for stem, where in postings.items()}
     fields = read_fields(passages)
     return ContextIndex(
-        passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers), words, fields
+        passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers, implied), words, fields
     )
 
 

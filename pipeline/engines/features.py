@@ -23,6 +23,7 @@ from pipeline.engines.clauses import LIST_MARKER, analyse_response
 from pipeline.engines.numbers import Number, claimed_numbers, missing_numbers
 from pipeline.engines.words import CONTENT, NEGATION, Tokens, stem, word_set
 from pipeline.gather_evidence import ContextIndex
+from schemas.records import Span
 
 # The features of a clause of a response, in the order of the weights in lexical_model.py.
 CLAUSE_FEATURES: Final = (
@@ -35,6 +36,7 @@ CLAUSE_FEATURES: Final = (
     "concludes",  # its sentence opens with "Therefore", "Overall"
     "reports",  # it speaks about what a passage says: "Passage 2 describes"
     "negated",
+    "new_names",  # share of its content words that are capitalised inside a sentence and that the context lacks
 )  # fmt: skip
 
 # Function words stand as they are in the stems of a text, content words as their stem.
@@ -150,6 +152,7 @@ def clause_features(reading: Reading, start: int, first: int, last: int) -> tupl
         *reading.cues_of(clauses[number].sentence),  # in the order of CLAUSE_FEATURES
         float(reports_on_passages(tokens.stems[first : first + 4])),
         float(NEGATION in tokens.kinds[first:last]),
+        reading.new_names_between(first, last) / (own[0] or 1),
     )
 
 
@@ -160,7 +163,7 @@ _NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0)
 class Reading:
     """A response read against a context: what every claim of it shares."""
 
-    __slots__ = ("_cues", "analysis", "clause_starts", "clause_sums", "index", "missing", "signals")
+    __slots__ = ("_cues", "analysis", "clause_starts", "clause_sums", "index", "missing", "new_names", "signals")
 
     def __init__(self, response: str, index: ContextIndex) -> None:
         self.analysis = analyse_response(response)
@@ -171,7 +174,33 @@ class Reading:
         sums = [word_sums(self.signals, clause.first, clause.last) for clause in self.analysis.clauses]
         self.clause_starts = [clause.start for clause in self.analysis.clauses]
         self.clause_sums = [_NOTHING, *sums, _NOTHING]  # clause i is at i + 1: its neighbours always exist
+        self.new_names = self._new_names()
         self._cues: dict[int, SentenceCues] = {}
+
+    def _new_names(self) -> list[int]:
+        """Capitalised content words that the context lacks, without the first word of each sentence."""
+        tokens, known = self.analysis.tokens, self.index.idf
+        words, stems = tokens.words, tokens.stems
+        names = [
+            at
+            for at, kind in enumerate(tokens.kinds)
+            if kind == CONTENT and words[at][0].isupper() and stems[at] not in known
+        ]
+        if not names:
+            return names
+        starts = map(self._opening, self.analysis.sentences)
+        openings = {bisect_left(tokens.starts, start) for start in starts}
+        return [at for at in names if at not in openings]
+
+    def _opening(self, sentence: Span) -> int:
+        """The character behind a sentence's list marker, or its first."""
+        marker = LIST_MARKER.match(self.analysis.text, sentence.start, sentence.end)
+        return marker.end() if marker else sentence.start
+
+    def new_names_between(self, first: int, last: int) -> int:
+        """How many of `new_names` are among words [first, last)."""
+        names = self.new_names
+        return bisect_left(names, last) - bisect_left(names, first) if names else 0
 
     def cues_of(self, sentence: int) -> SentenceCues:
         """The cues of a sentence of the response, worked out once."""
@@ -182,9 +211,10 @@ class Reading:
 
     def _read_cues(self, sentence: int) -> SentenceCues:
         span, tokens = self.analysis.sentences[sentence], self.analysis.tokens
-        marker = LIST_MARKER.match(self.analysis.text, span.start, span.end)
-        first = bisect_left(tokens.starts, marker.end() if marker else span.start)
-        return sentence_cues(tokens.stems[first : bisect_left(tokens.starts, span.end, first)], marker is not None)
+        opening = self._opening(span)
+        first = bisect_left(tokens.starts, opening)
+        stems = tokens.stems[first : bisect_left(tokens.starts, span.end, first)]
+        return sentence_cues(stems, list_item=opening > span.start)
 
     def words_between(self, start: int, end: int) -> tuple[int, int]:
         """(first, last) of the words that start in characters [start, end)."""

@@ -1,4 +1,7 @@
-"""Yes/no fields of a data record in the context ("attributes Outdoor Seating: no"), and what a response makes of them.
+"""Yes/no fields of a data record in the context, and what a response makes of them.
+
+A record is a text of lines ("attributes Outdoor Seating: no"), or an object in JSON or as Python prints it
+({"attributes": {"OutdoorSeating": false}}).
 
 Words alone cannot tell "has outdoor seating" from the field's "no": both sides name the same things. A field is found
 in a text by the words of its key run together, so that "takeout", "take-out" and "take out" are one.
@@ -18,6 +21,13 @@ YES: Final = "yes"
 NO: Final = "no"
 UNKNOWN: Final = "not stated"
 _FIELD = re.compile(r"^([\w. ]{4,80}): (yes|no|not stated|true|false|null|none)$", re.MULTILINE)
+# What tells the shape of a printed object: a key with a yes/no value or an object behind it, and braces.
+_KEY = r"""["'](?P<key>[\w .-]{1,60})["']\s*+:\s*+"""
+_VALUE = r"""(?P<quote>["']?)(?P<value>(?i:yes|no|true|false|null|none))(?P=quote)(?=\s*+[,}\]])"""
+_OBJECT_PARTS = re.compile(rf"""{_KEY}(?:{_VALUE}|(?P<opens>\{{))|(?P<brace>[{{}}])""")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]{2})|[_.-]")
+_OPENS_OBJECT = re.compile(r"""\{\s*["'][\w .-]{1,60}["']\s*:""")
+_MOST_DEEP = 8
 _VALUES = {"true": YES, "false": NO, "null": UNKNOWN, "none": UNKNOWN}
 _LACKS = word_set("without lack lacks lacking neither nor unavailable isn't aren't doesn't don't")
 _PREDICATES = word_set("is are was were isn't aren't wasn't not unavailable")
@@ -55,7 +65,7 @@ class FieldMention(NamedTuple):
 
 def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
     """The yes/no fields of a context; () for prose."""
-    found = [match.groups() for passage in passages for match in _FIELD.finditer(passage.text)]
+    found = [pair for passage in passages for pair in _pairs_of(passage.text)]
     if not found:
         return ()
     keys = [tuple(tokenize(key).words) for key, _ in found]
@@ -68,6 +78,24 @@ def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
         if cut and len(name) >= _MIN_CHARS:  # a line on its own that ends in ": yes" may be prose
             fields.append(Field(name, key[cut - 1].lower() if is_inner else "", _VALUES.get(value, value)))
     return tuple(fields)
+
+
+def _pairs_of(text: str) -> Iterator[tuple[str, str]]:
+    """The names of yes/no fields, with those of the objects they are in before them, and their values."""
+    yield from ((match[1], match[2]) for match in _FIELD.finditer(text))
+    if _OPENS_OBJECT.search(text) is None:
+        return
+    path: list[str] = []
+    for part in _OBJECT_PARTS.finditer(text):
+        if part["brace"] == "}":
+            path = path[:-1]
+        elif part["brace"]:
+            path.append("")  # in a list, or the whole object: it has no name
+        elif part["opens"]:
+            path.append(_HUMP.sub(" ", part["key"]))
+        elif part["value"]:
+            names = [*path[:_MOST_DEEP], _HUMP.sub(" ", part["key"])]
+            yield " ".join(filter(None, names)), part["value"].lower()
 
 
 def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field, ...]) -> Iterator[FieldMention]:

@@ -3,11 +3,12 @@
 A claim in the response's own words (the extractor `rules` gives such claims) is judged by CLAUSE_MODEL, which also sees
 its place and its discourse cues. A reworded claim is judged by TEXT_MODEL from its text alone. Both then look at the
 claims beside it, because inventions come in runs: the same claim may fare differently among others (lexical_model.py
-has the constants, fitted by benchmarks/fit_lexical.py). Then four rules:
+has the constants, fitted by benchmarks/fit_lexical.py). Then rules:
   a number that the context does not bear makes a claim unsupported;
+  so does it when the context has none of its words, with a probability of one half;
   a claim that one context sentence has almost word for word, but with the opposite negation, is contradicted;
   a claim that says something else than a yes/no field of a data record is contradicted, or unsupported if the field is
-  empty, and the field's name in the claim is named as the error;
+  empty, and the field's name in the claim is named as the error; one that denies what a field denies is supported;
   a wrong number in a claim whose other words one context sentence has makes it contradicted, not unsupported.
 Numbers and names are named as the error where the rest of the claim is found; else the whole claim is the error.
 """
@@ -30,6 +31,9 @@ NO_CONTEXT = "unverified: no context"
 _SAME_STATEMENT = 0.6  # share of a claim's words in one context sentence from which a mismatch is a contradiction
 _WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
 _AGAINST_SCORE = 0.1  # P(supported) given to a claim that a context sentence or a field denies; our guess
+_AGREES_SCORE = 0.8  # the least for a claim that denies what a field denies: its "not" is in no context; our guess
+_NOTHING_KNOWN_SCORE = 0.5  # the most for a claim of whose words the context has none: people call half of them right
+_MIN_UNKNOWN = 3  # content words that such a claim has
 _MAX_NAMED_WORDS = 5
 
 
@@ -39,7 +43,7 @@ class LexicalVerifier:
     clause_model, text_model: other constants than the fitted ones; cross-validation passes those of a fold.
     """
 
-    name = "lexical/3"
+    name = "lexical/4"
     prompt_version = ""
     neutral_band = NEUTRAL_BAND
 
@@ -85,8 +89,9 @@ class Finding:
 
     logit: of the model, before the claims beside it are looked at.   best: the context sentence that has most of the
     claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context lacks.
-    against: fields of a data record that the claim gets wrong.   tokens: of the claim, or of the response; the claim is
-    words [first, last) of them.   placed: whether the words' places are places in the response.
+    against: fields of a data record that the claim gets wrong; denies_too: it denies some, all rightly.
+    tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the words'
+    places are places in the response.
     """
 
     model: ClaimModel
@@ -100,6 +105,13 @@ class Finding:
     placed: bool
     missing: list[Span] = field(default_factory=list)
     against: list[FieldMention] = field(default_factory=list)
+    denies_too: bool = False
+
+    def compare_fields(self, index: ContextIndex) -> None:
+        """Hold the claim against the yes/no fields of the context."""
+        mentions = list(mentioned_fields(self.tokens, self.first, self.last, index.fields))
+        self.against = [mention for mention in mentions if mention.is_wrong]
+        self.denies_too = not self.against and any(mention.denied for mention in mentions)
 
     def words_at(self, spans: list[Span]) -> list[str]:
         """The words of the claim at these places, one string for each."""
@@ -108,6 +120,10 @@ class Finding:
         return [
             " ".join(tokens.words[at] for at in within if span.start <= tokens.starts[at] < span.end) for span in spans
         ]
+
+    def knows_nothing(self) -> bool:
+        """Whether no sentence of the context has a word of the claim, although it has some content words."""
+        return not self.covered and self.tokens.kinds[self.first : self.last].count(CONTENT) >= _MIN_UNKNOWN
 
     def new_words(self, index: ContextIndex) -> list[int]:
         """Content words of the claim that the context lacks."""
@@ -137,7 +153,7 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
     for number in reading.missing_between(first, last):
         finding.missing.append(Span(tokens.starts[number.first], tokens.ends[number.last]))
     if index.fields:
-        finding.against = wrong_fields(tokens, first, last, index)
+        finding.compare_fields(index)
     return finding
 
 
@@ -148,7 +164,7 @@ def find_in_text(
     claim = read_claim(text, index, topic)
     tokens = claim.tokens
     covered = covered_share(index, claim.best, claim.asked)
-    return Finding(
+    finding = Finding(
         model=model,
         logit=model.linear.logit(claim.features),
         best=claim.best,
@@ -160,13 +176,10 @@ def find_in_text(
         last=len(tokens),
         placed=False,
         missing=[Span(tokens.starts[number.first], tokens.ends[number.last]) for number in claim.missing],
-        against=wrong_fields(tokens, 0, len(tokens), index),
     )
-
-
-def wrong_fields(tokens: Tokens, first: int, last: int, index: ContextIndex) -> list[FieldMention]:
-    """The yes/no fields of the context that words [first, last) get wrong."""
-    return [mention for mention in mentioned_fields(tokens, first, last, index.fields) if mention.is_wrong]
+    if index.fields:
+        finding.compare_fields(index)
+    return finding
 
 
 def name_spans(tokens: Tokens, first: int, new: list[int]) -> tuple[Span, ...]:
@@ -202,6 +215,10 @@ def says_opposite(index: ContextIndex, sentence: int | None, asked: int, negated
 
 def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, unsupported: float) -> Claim:
     """The verdict from a finding and the model's P(not supported): the model first, then the rules."""
+    if finding.denies_too:
+        unsupported = min(unsupported, 1 - _AGREES_SCORE)
+    if finding.knows_nothing():
+        unsupported = max(unsupported, 1 - _NOTHING_KNOWN_SCORE)
     otherwise_found = unsupported < finding.model.threshold
     if finding.missing:
         unsupported = max(unsupported, 1 - MISSING_NUMBER_SCORE)

@@ -66,3 +66,10 @@ def test_cues_of_place_and_discourse():
 )
 def test_reports_on_passages(text, expected):
     assert reports_on_passages(tokenize(text).stems) is expected
+
+
+def test_new_names_are_capitalised_words_inside_a_sentence_that_the_context_lacks():
+    reading = Reading("Kettles sing. Cold Water makes tea in Zurich for Anna Smith. 1. Boil it.", INDEX)
+    assert [reading.analysis.tokens.words[at] for at in reading.new_names] == ["Zurich", "Anna", "Smith"]
+    assert named(reading, 0)["new_names"] == 0  # the first word of a sentence is capitalised anyway
+    assert named(reading, 1)["new_names"] == 3 / 7

@@ -1,5 +1,8 @@
 """Yes/no fields of a data record, and what a text makes of them."""
 
+import json
+import time
+
 import pytest
 
 from pipeline.corpora.flatten_object import flatten_object
@@ -9,26 +12,22 @@ from pipeline.engines.rules import RulesExtractor
 from pipeline.engines.words import tokenize
 from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, Passage, Sample
 
-RECORD = Passage(
-    **next(
-        flatten_object(
-            {
-                "name": "Roma Grill",
-                "categories": "Italian, Restaurants",
-                "hours": {"Monday": "11:0-22:0"},
-                "attributes": {
-                    "OutdoorSeating": False,
-                    "WiFi": None,
-                    "RestaurantsTakeOut": True,
-                    "RestaurantsDelivery": False,
-                    "RestaurantsReservations": True,
-                    "BusinessParking": {"garage": False, "street": True, "lot": False},
-                    "TV": True,
-                },
-            }
-        )
-    )
-)
+OBJECT = {
+    "name": "Roma Grill",
+    "categories": "Italian, Restaurants",
+    "hours": {"Monday": "11:0-22:0"},
+    "attributes": {
+        "OutdoorSeating": False,
+        "WiFi": None,
+        "RestaurantsTakeOut": True,
+        "RestaurantsDelivery": False,
+        "RestaurantsReservations": True,
+        "BusinessParking": {"garage": False, "street": True, "lot": False},
+        "TV": True,
+    },
+    "reviews": [{"stars": 4, "text": "Good {pasta}, 'no': wine."}],
+}
+RECORD = Passage(**next(flatten_object(OBJECT)))
 
 
 def wrong(text: str) -> list[str]:
@@ -85,3 +84,34 @@ def test_the_wrong_field_is_named_as_the_error():
     assert verdicts("Roma Grill has free WiFi.") == [(UNSUPPORTED, ["WiFi"])]
     assert verdicts("Roma Grill is open on Monday from 11 AM to 10 PM.") == [(SUPPORTED, [])]
     assert verdicts("Roma Grill is open on Monday from 11 AM to 9 PM.") == [(UNSUPPORTED, ["9 PM"])]
+
+
+@pytest.mark.parametrize("text", [json.dumps(OBJECT), json.dumps(OBJECT, indent=2), str(OBJECT)])
+def test_a_printed_object_has_the_same_fields_as_its_lines(text):
+    assert read_fields((Passage("1", f"Data:\n{text}"),)) == read_fields((RECORD,))
+
+
+def test_prose_with_braces_has_no_fields():
+    assert read_fields((Passage("1", "Use {braces} and 'quotes': no problem. {'a': 1}"),)) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": ' * 50_000,
+        '{"a":"' + '\\"' * 100_000,
+        '{"a":true' + " " * 200_000,
+        ('{"a":true' + " " * 500) * 500,
+        "{'a':" + "{" * 500_000,
+    ],
+    ids=["nested", "quotes", "spaces", "many spaces", "braces"],
+)
+def test_an_object_that_never_ends_takes_time_by_its_length(text):
+    started = time.process_time()
+    assert read_fields((Passage("1", text),)) == ()
+    assert time.process_time() - started < 5  # minutes, if every quote or space was tried as a beginning
+
+
+def test_a_claim_that_denies_what_a_field_denies_is_supported():
+    [(verdict, errors)] = verdicts("The restaurant does not offer any delivery.")
+    assert (verdict, errors) == (SUPPORTED, [])

@@ -32,7 +32,7 @@ def verify_text(text: str, context=PASSAGES) -> Claim:
 
 def test_what_the_context_says_is_supported_with_its_sentence_as_evidence():
     (claim,) = verify("The Harbour Bridge opened on 19 March 1932 after eight years of work.")
-    assert (claim.verdict, claim.status, claim.verifier) == (SUPPORTED, OK, "lexical/3")
+    assert (claim.verdict, claim.status, claim.verifier) == (SUPPORTED, OK, "lexical/4")
     assert (claim.score or 0) > 0.8
     (evidence,) = claim.evidence
     assert PASSAGES[0].text[evidence.start : evidence.end].startswith("The Harbour Bridge opened")
@@ -159,3 +159,13 @@ def test_time_is_linear_in_the_length_of_the_response():
         assert least(4000) < 40 * least(400)  # a quadratic step would make it 100 times
     finally:
         gc.enable()
+
+
+def test_a_claim_of_which_the_context_has_no_word_is_not_called_supported_however_its_neighbours_fare():
+    context = "The Harbour Bridge opened on 19 March 1932. It took eight years of work. It is 503 metres long."
+    response = f"{context} Penguins juggle marmalade sandwiches. {context}"
+    sample = Sample("1", "1", "question", (Passage("1", context),), response)
+    claims = {claim.text: claim for claim in LexicalVerifier().verify(sample, tuple(RulesExtractor().extract(sample)))}
+    claim = claims["Penguins juggle marmalade sandwiches."]
+    assert claim.verdict == UNSUPPORTED
+    assert (claim.score or 0.0) <= 0.5

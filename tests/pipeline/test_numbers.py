@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.engines.numbers import NumberIndex, claimed_numbers, find_numbers, missing_numbers
+from pipeline.engines.numbers import NumberIndex, claimed_numbers, find_numbers, implied_amounts, missing_numbers
 from pipeline.engines.words import tokenize
 
 
@@ -11,10 +11,9 @@ def values(text: str) -> list[float | str]:
 
 
 def missing(claim: str, context: str) -> list[str]:
-    tokens = tokenize(claim)
-    lacking = missing_numbers(
-        claimed_numbers(claim, tokens), tokens, NumberIndex(find_numbers(context, tokenize(context)))
-    )
+    tokens, known = tokenize(claim), tokenize(context)
+    index = NumberIndex(find_numbers(context, known), implied_amounts(known))
+    lacking = missing_numbers(claimed_numbers(claim, tokens), tokens, index)
     return [claim[tokens.starts[number.first] : tokens.ends[number.last]] for number in lacking]
 
 
@@ -52,6 +51,66 @@ def test_converted_units_are_borne():
     assert missing("It is 26 °C.", "It is 79 °F.") == []
     assert missing("It is 10 miles away.", "It is 16 km away.") == []
     assert missing("It is 40 °C.", "It is 79 °F.") == ["40"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("It takes 60 to 120 minutes.", "It takes one to two hours."),
+        ("It takes one to two hours.", "It takes 60-120 minutes."),
+        ("Heat it to 150-175 °C.", "Heat it to 300\u2013350 °F."),
+        ("It weighs between 2000 and 3000 g.", "It weighs 2 or 3 kg."),
+        ("It lasts 60 minutes.", "It lasts an hour."),
+        ("It lasts 30 minutes.", "It lasts half an hour."),
+    ],
+)
+def test_both_ends_of_a_range_have_its_unit_and_an_hour_is_one(claim, context):
+    assert missing(claim, context) == []
+
+
+def test_the_ends_of_a_range_are_still_compared():
+    assert missing("It takes 15-20 minutes.", "It takes 15 to 20 hours.") == ["15", "20"]
+    assert missing("It takes 90 to 120 minutes.", "It takes one to two hours.") == ["90"]
+    assert missing("1 of them is red.", "An hour later, one of them was red.") == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("More than 300 people came.", "370 people came."),
+        ("At least 300 people came.", "370 people came."),
+        ("Nearly two thousand people died.", "At least 1,805 people died."),
+        ("Fewer than 400 people came.", "370 people came."),
+        ("It is less than 2 km away.", "It is 1,500 metres away."),
+        ("It cost more than $5 million.", "It cost $5.4 million."),
+        ("Approximately 300 people came.", "312 people came."),
+    ],
+)
+def test_a_bound_is_borne_by_a_number_of_the_same_things_that_it_holds_of(claim, context):
+    assert missing(claim, context) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("More than 20 singles came out.", "He has 25 children."),
+        ("More than 300 people came.", "290 people came."),
+        ("More than 300 people came.", "900 people came."),
+        ("Fewer than 300 people came.", "370 people came."),
+        ("Nearly two thousand people died.", "1,205 people died."),
+        ("It is less than 2 km away.", "It is 2,500 metres away."),
+        ("It is more than 2 km away.", "It weighs 2.5 kg."),
+        ("Children under 6 travel free.", "Children under 5 travel free."),
+        ("It lasts less than 60 minutes.", "It lasts under 50 minutes."),
+    ],
+)
+def test_a_bound_is_not_borne_by_other_things_or_by_numbers_that_it_does_not_hold_of(claim, context):
+    assert len(missing(claim, context)) == 1
+
+
+def test_an_age_in_front_of_when_is_borne_by_two_years():
+    assert missing("She was 36 when she won.", "She was born in 1867. She won in 1903.") == []
+    assert missing("She was 46 when she won.", "She was born in 1867. She won in 1903.") == ["46"]
 
 
 def test_markers_and_references_state_no_number():
