@@ -17,7 +17,9 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from pipeline.engines.fields import Field, read_fields
-from pipeline.engines.numbers import Number, NumberIndex, find_numbers, implied_amounts
+from pipeline.engines.implied_numbers import ImpliedNumbers
+from pipeline.engines.number_index import NumberIndex
+from pipeline.engines.numbers import Number, find_numbers
 from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, NEGATION, STOP, Tokens, tokenize
 from pipeline.sentences import split_sentences
@@ -86,13 +88,13 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     postings: dict[str, list[int]] = {}
     pairs: set[tuple[str, str]] = set()
     numbers: list[Number] = []
-    implied: list[Number] = []
+    implied = ImpliedNumbers()
     words = 0
     for position, passage in enumerate(passages):
         tokens = tokenize(passage.text)
         found = find_numbers(passage.text, tokens)
         numbers += found
-        implied += implied_amounts(tokens)
+        implied.add(tokens)
         at = 0
         words += len(tokens)
         pairs.update(zip(tokens.stems, tokens.stems[1:], strict=False))

@@ -12,7 +12,8 @@ from math import fsum, log
 from typing import Final
 
 from pipeline.engines.features import read_signals, word_means, word_sums
-from pipeline.engines.numbers import Number, claimed_numbers, missing_numbers
+from pipeline.engines.number_index import missing_numbers
+from pipeline.engines.numbers import Number, claimed_numbers
 from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, Tokens, tokenize
 from pipeline.gather_evidence import ContextIndex, Familiarity, rank_sentences

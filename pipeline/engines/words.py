@@ -67,7 +67,7 @@ NUMBER_WORDS: Final[dict[str, int]] = {
     **{word: value for value, word in enumerate(_UP_TO_NINETEEN.split()) if word != "one"},  # "one" is mostly a pronoun
     **{word: 20 + 10 * step for step, word in enumerate(_TENS.split())},
 }
-SCALE_WORDS: Final = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+SCALE_WORDS: Final = {"dozen": 12.0, "hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
 _KINDS: dict[str, int] = {
     **dict.fromkeys(_FUNCTION_WORDS.split() + _DISCOURSE_WORDS.split(), STOP),
     **dict.fromkeys(_NEGATIONS.split(), NEGATION),

@@ -2,7 +2,9 @@
 
 import pytest
 
-from pipeline.engines.numbers import NumberIndex, claimed_numbers, find_numbers, implied_amounts, missing_numbers
+from pipeline.engines.implied_numbers import ImpliedNumbers
+from pipeline.engines.number_index import NumberIndex, missing_numbers
+from pipeline.engines.numbers import claimed_numbers, find_numbers
 from pipeline.engines.words import tokenize
 
 
@@ -12,7 +14,9 @@ def values(text: str) -> list[float | str]:
 
 def missing(claim: str, context: str) -> list[str]:
     tokens, known = tokenize(claim), tokenize(context)
-    index = NumberIndex(find_numbers(context, known), implied_amounts(known))
+    implied = ImpliedNumbers()
+    implied.add(known)
+    index = NumberIndex(find_numbers(context, known), implied)
     lacking = missing_numbers(claimed_numbers(claim, tokens), tokens, index)
     return [claim[tokens.starts[number.first] : tokens.ends[number.last]] for number in lacking]
 
@@ -106,6 +110,32 @@ def test_a_bound_is_borne_by_a_number_of_the_same_things_that_it_holds_of(claim,
 )
 def test_a_bound_is_not_borne_by_other_things_or_by_numbers_that_it_does_not_hold_of(claim, context):
     assert len(missing(claim, context)) == 1
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("the 10th hike", "the tenth increase"),
+        ("0.25 percentage points", "a quarter of a percentage point"),
+        ("25 basis points", "a quarter of a percentage point"),
+        ("67% of them", "two thirds of them"),
+        ("50 percent of them", "half of them"),
+        ("a 50-year low", "a five-decade low"),
+        ("twelve eggs", "a dozen eggs"),
+        ("24 eggs", "two dozen eggs"),
+    ],
+)
+def test_numbers_that_the_context_says_in_words_are_borne(claim, context):
+    assert missing(claim, context) == []
+
+
+def test_words_bear_only_what_they_say():
+    assert missing("the 10th hike", "a tenth of it, the ninth time") == []  # "tenth" is one of the two, we cannot tell
+    assert missing("the 11th hike", "the tenth increase") == ["11"]
+    assert missing("33% of them", "the third of them") == ["33"]
+    assert missing("30% of them", "a quarter of them") == ["30"]
+    assert missing("3 of them", "the third of them") == ["3"]
+    assert missing("25 of them", "a quarter of them") == ["25"]
 
 
 def test_an_age_in_front_of_when_is_borne_by_two_years():
