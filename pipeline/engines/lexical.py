@@ -6,7 +6,7 @@ claims beside it, because inventions come in runs: the same claim may fare diffe
 has the constants, fitted by benchmarks/fit_lexical.py). Then rules:
   a number that the context does not bear makes a claim unsupported;
   so does it when the context has none of its words, with a probability of one half;
-  a claim that one context sentence has almost word for word, but with the opposite negation, is contradicted;
+  a claim whose words nearly all stand in one context sentence, but with the opposite negation, is contradicted;
   a claim that says something else than a yes/no field of a data record is contradicted, or unsupported if the field is
   empty, and the field's name in the claim is named as the error; one that denies what a field denies is supported;
   a wrong number in a claim whose other words one context sentence has makes it contradicted, not unsupported.
@@ -23,7 +23,8 @@ from pipeline.engines.features import Reading, clause_features
 from pipeline.engines.fields import UNKNOWN, FieldMention, mentioned_fields
 from pipeline.engines.lexical_model import CLAUSE_MODEL, MISSING_NUMBER_SCORE, NEUTRAL_BAND, TEXT_MODEL
 from pipeline.engines.linear import ClaimModel
-from pipeline.engines.words import CONTENT, NEGATION, Tokens
+from pipeline.engines.negation import says_opposite
+from pipeline.engines.words import CONTENT, Tokens
 from pipeline.gather_evidence import ContextIndex, best_sentence, evidence_of, index_context
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
 
@@ -144,7 +145,7 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
         logit=model.linear.logit(clause_features(reading, span.start, first, last)),
         best=best,
         covered=covered,
-        negates=covered >= _WORD_FOR_WORD and says_opposite(index, best, len(asked), NEGATION in kinds),
+        negates=covered >= _WORD_FOR_WORD and says_opposite(index, best, tokens, first, last),
         tokens=tokens,
         first=first,
         last=last,
@@ -169,8 +170,7 @@ def find_in_text(
         logit=model.linear.logit(claim.features),
         best=claim.best,
         covered=covered,
-        negates=covered >= _WORD_FOR_WORD
-        and says_opposite(index, claim.best, len(claim.asked), NEGATION in tokens.kinds),
+        negates=covered >= _WORD_FOR_WORD and says_opposite(index, claim.best, tokens, 0, len(tokens)),
         tokens=tokens,
         first=0,
         last=len(tokens),
@@ -200,17 +200,6 @@ def covered_share(index: ContextIndex, sentence: int | None, asked: Mapping[str,
     if sentence is None or not asked:
         return 0.0
     return len(index.sentences[sentence].stems.intersection(asked)) / len(asked)
-
-
-def says_opposite(index: ContextIndex, sentence: int | None, asked: int, negated: bool) -> bool:
-    """Whether a context sentence about as long as the claim is negated and the claim is not, or the other way round.
-
-    In a longer sentence the negation may belong to something that the claim does not speak of.
-    """
-    if sentence is None:
-        return False
-    found = index.sentences[sentence]
-    return found.negated != negated and asked >= _WORD_FOR_WORD * len(found.stems)
 
 
 def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, unsupported: float) -> Claim:

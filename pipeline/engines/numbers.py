@@ -30,6 +30,7 @@ _LESS = key_set("less fewer lower shorter smaller younger lighter")
 _FURTHEST, _SHORTEST = 1.5, 0.85  # a bound is borne by a number that is so many times as large, or so much short of it
 _REFERENCES = word_set("passage passages step steps method methods option options part figure table section example")
 _AT_MOST = (("at", "most"), ("up", "to"))
+_AND_A_HALF = ["and", "a", stem("half")]
 _JOINERS = ("and", "or", "to")
 _DASHES = frozenset("-\u2010\u2011\u2012\u2013\u2014")
 _ORDINALS = ("st", "nd", "rd", "th")
@@ -145,6 +146,8 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
         else:
             break
         last += 1
+    if tokens.stems[last + 1 : last + 4] == _AND_A_HALF and isinstance(value, float):
+        value, digits, last = value + 0.5, digits + 1, last + 3
     approximate = first > 0 and tokens.stems[first - 1] in _APPROXIMATE
     return Number(
         first, last, value, digits, approximate,

@@ -28,6 +28,7 @@ def missing(claim: str, context: str) -> list[str]:
         ("1.2 million", [1200000.0]),
         ("twenty-five of ninety", [25.0, 90.0]),
         ("two hundred", [200.0]),
+        ("three and a half days", [3.5]),
         ("10-14 minutes", [10.0, 14.0]),
         ("version 1.2.3", ["1.2.3"]),
         ("no number", []),

@@ -1,0 +1,54 @@
+"""Whether a sentence of the context says the opposite of a claim: one of the two is negated. By words alone.
+
+Asked only of a claim whose words nearly all stand in the sentence. "The code is not available" against "Code is
+available at our site"; "the code is available" against "The code is not available yet".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pipeline.engines.words import CONTENT, NEGATION, Tokens, stem, tokenize, word_set
+from pipeline.gather_evidence import ContextIndex
+
+_ABOUT_AS_LONG: Final = 0.9  # share of the sentence's words that a claim has when the two say one thing
+_REACH: Final = 3  # words behind a negation in which the first content word is what it denies
+# With one of these a negation, or the lack of one, may mean something else: "not allowed without", "rather than".
+_CONDITIONS: Final = word_set("without unless until except only rather instead but if than hardly barely") | frozenset(
+    map(stem, word_set("prohibited forbidden unable lacks fails refuses avoids stops prevents denies unlikely"))
+)
+
+
+def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, first: int, last: int) -> bool:
+    """Whether a context sentence denies the claim in words [first, last), or the claim the sentence.
+
+    In a sentence much longer than the claim a negation may belong to something that the claim does not speak of: there
+    the denied word itself has to be one that both have.
+    """
+    if sentence is None:
+        return False
+    found = index.sentences[sentence]
+    kinds, stems = tokens.kinds[first:last], tokens.stems[first:last]
+    negated = NEGATION in kinds
+    if found.negated == negated:
+        return False
+    asked = {word for word, kind in zip(stems, kinds, strict=True) if kind >= CONTENT}
+    if len(asked) >= _ABOUT_AS_LONG * len(found.stems):
+        return True
+    theirs = tokenize(index.passages[found.passage].text[found.start : found.end])
+    if not _CONDITIONS.isdisjoint(theirs.stems):
+        return False
+    if negated:
+        return not found.stems.isdisjoint(_denied(stems, kinds))
+    return any(word in asked and theirs.stems.count(word) == 1 for word in _denied(theirs.stems, theirs.kinds))
+
+
+def _denied(stems: Sequence[str], kinds: Sequence[int]) -> list[str]:
+    """The first content word behind each negation."""
+    denied = []
+    for at, kind in enumerate(kinds):
+        if kind == NEGATION:
+            behind = zip(stems[at + 1 : at + 1 + _REACH], kinds[at + 1 : at + 1 + _REACH], strict=True)
+            denied += [word for word, other in behind if other == CONTENT][:1]
+    return denied
