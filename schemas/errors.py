@@ -24,6 +24,12 @@ class CorpusError(ConfigError):
     exit_code = 1
 
 
+class ModelError(ConfigError):
+    """A model, tokenizer or verifier that is there and does not hold what it should: damaged, or of another version."""
+
+    exit_code = 1
+
+
 class ShardError(BaltoError):
     """A label set, shard or manifest that is unfinished, damaged or of another version."""
 

@@ -18,7 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.decoders import DecodeStream
 
-from schemas.errors import ConfigError, RecordError
+from schemas.errors import ConfigError, ModelError, RecordError
 from schemas.hub import refuse_unreachable
 from schemas.records import NEGATIVE, POSITIVE, LabelSpan, TokenLabels
 
@@ -133,7 +133,7 @@ def fingerprint(tokenizer: Tokenizer) -> str:
 def load_tokenizer(name: str) -> ResponseTokenizer:
     """`bytes`, a tokenizer.json, a folder that holds one, or a model id of the Hugging Face hub.
 
-    Raises ConfigError when there is none, or when it gives no character offsets.
+    Raises ConfigError when there is none, or when it gives no character offsets; ModelError when it is damaged.
     """
     if name == BYTES:
         return ByteTokenizer()
@@ -145,7 +145,7 @@ def tokenizer_from_json(name: str, data: bytes) -> ResponseTokenizer:
     try:
         loaded = Tokenizer.from_buffer(data)
     except Exception as err:  # tokenizers raises bare Exception
-        raise ConfigError(f"tokenizer {name}: not a readable tokenizer.json ({_first_line(err)})") from err
+        raise ModelError(f"tokenizer {name}: not a readable tokenizer.json ({_first_line(err)})") from err
     return _checked(name, loaded)
 
 
@@ -154,7 +154,7 @@ def _checked(name: str, loaded: Tokenizer) -> ResponseTokenizer:
     try:
         offsets = tokenizer.tokenizer.encode(_PROBE, add_special_tokens=False).offsets
     except Exception as err:  # tokenizers raises bare Exception
-        raise ConfigError(f"tokenizer {name}: it cannot read a plain sentence ({_first_line(err)})") from err
+        raise ModelError(f"tokenizer {name}: it cannot read a plain sentence ({_first_line(err)})") from err
     covered = sum(end - start for start, end in offsets)
     if covered < len(_PROBE.replace(" ", "")):
         raise ConfigError(f"tokenizer {name}: it gives no character offsets for its tokens; spans cannot be projected")
@@ -173,7 +173,7 @@ def _read_tokenizer(name: str) -> Tokenizer:
         try:
             return Tokenizer.from_file(str(file))
         except Exception as err:  # tokenizers raises bare Exception for an unreadable file
-            raise ConfigError(f"tokenizer {file}: not a readable tokenizer.json ({_first_line(err)})") from err
+            raise ModelError(f"tokenizer {file}: not a readable tokenizer.json ({_first_line(err)})") from err
     if path.is_absolute() or name.startswith((".", "~")) or path.suffix == ".json" or name.count("/") > 1:
         raise ConfigError(f"tokenizer {name}: no such file or folder")
     refuse_unreachable(name, f"tokenizer {name}")

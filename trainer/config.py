@@ -198,7 +198,9 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
 
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as err:
+    except OSError as err:
+        raise ConfigError(f"--config {path}: {err.strerror or err}") from err
+    except (ValueError, yaml.YAMLError) as err:
         reason = " ".join(str(err).split())[:200]
         raise ConfigError(f"{path}: not a readable YAML file ({reason})") from err
     if not isinstance(values, dict):

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, ModelError
 from schemas.hub import refuse_unreachable
 from trainer.logprobs import TokenLogprobs
 
@@ -93,7 +93,7 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrained
             model, dtype=dtype, use_safetensors=True, trust_remote_code=False
         ).eval()
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as err:
-        raise ConfigError(f"--model {model}: {_reason(err)}") from err
+        raise _loading_error(model)(f"--model {model}: {_reason(err)}") from err
 
 
 def load_tokenizer(name: str) -> Any:
@@ -102,7 +102,12 @@ def load_tokenizer(name: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as err:
-        raise ConfigError(f"tokenizer of {name}: {_reason(err)}; name another with --tokenizer") from err
+        raise _loading_error(name)(f"tokenizer of {name}: {_reason(err)}; name another with --tokenizer") from err
+
+
+def _loading_error(name: str) -> type[ConfigError]:
+    """A folder that is there does not hold what it should; another name was no good."""
+    return ModelError if Path(name).is_dir() else ConfigError
 
 
 def add_adapters(model: PreTrainedModel, rank: int, alpha: float) -> PeftModel:

@@ -26,7 +26,7 @@ from pipeline.engines.nli.settings import AUTO, Compute, NliSettings
 from pipeline.engines.nli.tokens import TOKEN_LABELS, TokenScorer
 from pipeline.engines.nli.trained import CLAIMS, TOKENS, Calibration, TrainedVerifier, read_trained
 from pipeline.engines.nli.units import CountTokens
-from schemas.errors import BaltoError, ConfigError
+from schemas.errors import BaltoError, ConfigError, ModelError
 
 _PROBE: Final = Pair("The bridge was opened in 1932.", "The bridge was opened in 1932.", 20)
 LEAST_WINDOW: Final = 64  # tokens; with less there is no room for evidence beside a claim
@@ -287,14 +287,14 @@ def _load_retriever(settings: NliSettings, compute: Compute) -> Any:
 
 @contextlib.contextmanager
 def loading_errors(name: str) -> Iterator[None]:
-    """Turn whatever loading a model raises into a ConfigError: the libraries have no class of their own for it."""
+    """Turn whatever loading a model raises into a ModelError: the libraries have no class of their own for it."""
     try:
         yield
     except (BaltoError, ModuleNotFoundError):
         raise
     except Exception as err:
         reason = " ".join(str(err).split())[:200]
-        raise ConfigError(f"model {name}: cannot be loaded ({type(err).__name__}: {reason})") from err
+        raise ModelError(f"model {name}: cannot be loaded ({type(err).__name__}: {reason})") from err
 
 
 def quiet_transformers() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, ModelError
 from schemas.hub import refuse_unreachable
 
 CONFIG: Final = "config.json"
@@ -84,9 +84,9 @@ def read_json(name: str, file: Path) -> dict[str, Any]:
     except OSError as err:
         raise ConfigError(f"model {name}: {file.name} cannot be read in {file.parent} ({err.strerror})") from err
     except ValueError as err:
-        raise ConfigError(f"model {name}: {file} is not JSON ({err})") from err
+        raise ModelError(f"model {name}: {file} is not JSON ({err})") from err
     if not isinstance(value, dict):
-        raise ConfigError(f"model {name}: {file} is not a JSON object")
+        raise ModelError(f"model {name}: {file} is not a JSON object")
     return value
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.engines.nli.model_files import VERIFIER_FILE, read_json
-from schemas.errors import ConfigError
+from schemas.errors import ModelError
 from schemas.records import Span
 
 FORMAT: Final = 1
@@ -122,12 +122,10 @@ def write_trained(folder: Path, verifier: TrainedVerifier) -> None:
 
 
 def read_trained(name: str, folder: Path) -> TrainedVerifier:
-    """What verifier.json in `folder` says. Raises ConfigError when it is damaged or of another version."""
+    """What verifier.json in `folder` says. Raises ModelError when it is damaged or of another version."""
     value = read_json(name, folder / VERIFIER_FILE)
     if value.get("format") != FORMAT:
-        raise ConfigError(
-            f"model {name}: {VERIFIER_FILE} is of format {value.get('format')}, this balto reads {FORMAT}"
-        )
+        raise ModelError(f"model {name}: {VERIFIER_FILE} is of format {value.get('format')}, this balto reads {FORMAT}")
     try:
         calibrations = tuple(
             Calibration(
@@ -140,9 +138,9 @@ def read_trained(name: str, folder: Path) -> TrainedVerifier:
             str(value["lexical"]), dict(value["notes"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as err:
-        raise ConfigError(f"model {name}: {VERIFIER_FILE} is damaged ({type(err).__name__}: {err})") from err
+        raise ModelError(f"model {name}: {VERIFIER_FILE} is damaged ({type(err).__name__}: {err})") from err
     numbers = [n for one in calibrations for n in (*one.weights, one.bias, one.threshold)] + [verifier.token_threshold]
     known = all(set(one.features) <= set(FEATURES) and len(one.features) == len(one.weights) for one in calibrations)
     if not calibrations or not known or not all(map(isfinite, numbers)) or not set(verifier.parts) <= {CLAIMS, TOKENS}:
-        raise ConfigError(f"model {name}: {VERIFIER_FILE} is damaged: parts, features or numbers that cannot be")
+        raise ModelError(f"model {name}: {VERIFIER_FILE} is damaged: parts, features or numbers that cannot be")
     return verifier
