@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.engines.numbers import UNITS, Number
-from pipeline.engines.words import NUMBER, NUMBER_WORDS, Tokens, stem
+from pipeline.engines.words import NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, stem
 
 _ONE: Final = ("one", "a", "an")
 _PARTS: Final = {
@@ -24,16 +24,21 @@ _PLACES: Final = """
 first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth
 sixteenth seventeenth eighteenth nineteenth twentieth
 """
+_SCALES: Final = {stem(f"{word}s"): SCALE_WORDS[word] for word in ("thousand", "million", "billion")}
 _ORDINALS: Final = {stem(word): float(value) for value, word in enumerate(_PLACES.split(), start=1)}
 
 
 @dataclass(slots=True)
 class ImpliedNumbers:
-    """amounts: of a unit.   ordinals: "tenth" is 10.   shares: "two thirds" is 2 / 3."""
+    """amounts: of a unit.   ordinals: "tenth" is 10.   shares: "two thirds" is 2 / 3.
+
+    scales: of tables whose heads say "in millions".
+    """
 
     amounts: list[Number] = field(default_factory=list)
     ordinals: set[float] = field(default_factory=set)
     shares: set[float] = field(default_factory=set)
+    scales: set[float] = field(default_factory=set)
 
     def add(self, tokens: Tokens) -> None:
         """Those of a text."""
@@ -41,6 +46,8 @@ class ImpliedNumbers:
         for at, word in enumerate(tokens.stems):
             if word in _ORDINALS:
                 self.ordinals.add(_ORDINALS[word])
+            if word in _SCALES and tokens.words[at].endswith("s"):
+                self.scales.add(_SCALES[word])
             if word in _PARTS:
                 count = _count_of_parts(tokens.stems[at - 1] if at else "", word)
                 if count:

@@ -171,9 +171,12 @@ class NumberIndex:
         )
 
     def bears_in_words(self, claimed: Number) -> bool:
-        """True for "10th" where the context says "tenth", and for "25 %" or "0.25" where it says "a quarter"."""
+        """True for "10th" where the context says "tenth", for "25 %" or "0.25" where it says "a quarter", and for "5.5
+        million" where it says 5.5 and, somewhere, "millions"."""
         if isinstance(claimed.value, str):
             return False
+        if any(claimed.value / scale in self.exact for scale in self._implied.scales):
+            return True
         if claimed.ordinal:
             return claimed.value in self._implied.ordinals
         if not claimed.percent and claimed.value >= 1:

@@ -70,8 +70,8 @@ class Number(NamedTuple):
     bound: (lowest, highest) factor of its value that "more than 300" or "almost 300" also holds of; (1, 1) else.
     counted: the content word right behind it, as a stem: "people" in "300 people", "young" in "300 young people".
     unit: the word behind it, as a stem, when it is a unit of UNITS.   unit_at: that word's place.
-    Both numbers of a range, "15 to 20 minutes", have the unit of the last.
-    ordinal: "10th".   percent: a percentage or basis points.
+    Both numbers of a range, "15 to 20 minutes", have the unit and the scale of the last.
+    ordinal: "10th".   percent: a percentage or basis points.   scale: of its scale words, 1e6 in "5 million".
     clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
     """
 
@@ -86,6 +86,7 @@ class Number(NamedTuple):
     bound: tuple[float, float] = EXACTLY
     counted: str = ""
     ordinal: bool = False
+    scale: float = 1.0
     percent: bool = False
 
 
@@ -114,7 +115,7 @@ def find_numbers(text: str, tokens: Tokens) -> list[Number]:
             return found
         number = _read_number(text, tokens, at)
         if found and _is_range(text, tokens, found[-1], number):
-            found[-1] = found[-1]._replace(unit=number.unit, unit_at=number.unit_at)
+            found[-1] = _like_the_end(found[-1], number)
         found.append(number)
         at = number.last + 1
 
@@ -129,13 +130,14 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
     else:
         stem = tokens.stems[first]
         value, digits = float(NUMBER_WORDS.get(stem, SCALE_WORDS.get(stem, 0))), 1
-    last = first
+    last, scale = first, 1.0
     while last + 1 < len(tokens) and tokens.kinds[last + 1] == NUMBER and isinstance(value, float) and last < first + 4:
         stem = tokens.stems[last + 1]
         if tokens.starts[last + 1] - tokens.ends[last] > 1:
             break
         if stem in SCALE_WORDS:
             value *= SCALE_WORDS[stem]
+            scale *= SCALE_WORDS[stem]
         elif (
             stem in NUMBER_WORDS
             and not word[0].isdigit()
@@ -154,6 +156,7 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
         unit=_unit_behind(tokens, last), unit_at=last + 1, bound=_bound_before(tokens, first),
         counted=_counted_behind(tokens, last),
         ordinal=text[tokens.ends[last] : tokens.ends[last] + 2] in _ORDINALS,
+        scale=scale,
         percent=_PERCENT.match(text, tokens.ends[last]) is not None,
     )  # fmt: skip
 
@@ -184,6 +187,14 @@ def _is_range(text: str, tokens: Tokens, low: Number, high: Number) -> bool:
         return text[tokens.ends[low.last] : tokens.starts[high.first]].strip() in _DASHES
     joiner = tokens.stems[low.last + 1]
     return joiner in ("to", "or") or (joiner == "and" and tokens.stems[max(0, low.first - 1)] == "between")
+
+
+def _like_the_end(low: Number, high: Number) -> Number:
+    """The first number of a range with the unit, and the scale, that only the last one has."""
+    value, scale = low.value, low.scale
+    if scale == 1.0 and isinstance(value, float) and isinstance(high.value, float) and value <= high.value / high.scale:
+        value, scale = value * high.scale, high.scale
+    return low._replace(value=value, scale=scale, unit=high.unit, unit_at=high.unit_at)
 
 
 def _unit_behind(tokens: Tokens, last: int) -> str:

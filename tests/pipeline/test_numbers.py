@@ -65,6 +65,8 @@ def test_converted_units_are_borne():
         ("It takes one to two hours.", "It takes 60-120 minutes."),
         ("Heat it to 150-175 °C.", "Heat it to 300\u2013350 °F."),
         ("It weighs between 2000 and 3000 g.", "It weighs 2 or 3 kg."),
+        ("Sales of $19.5-20 billion.", "Sales of $19.5 billion to $20.0 billion."),
+        ("19.5 to 20 billion", "19,500 million to 20,000 million"),
         ("It lasts 60 minutes.", "It lasts an hour."),
         ("It lasts 30 minutes.", "It lasts half an hour."),
     ],
@@ -124,6 +126,8 @@ def test_a_bound_is_not_borne_by_other_things_or_by_numbers_that_it_does_not_hol
         ("a 50-year low", "a five-decade low"),
         ("twelve eggs", "a dozen eggs"),
         ("24 eggs", "two dozen eggs"),
+        ("5.5 million people", "Country,Population (millions)\nNorway,5.5"),
+        ("5,500,000 people", "Country,Population (in millions)\nNorway,5.5"),
     ],
 )
 def test_numbers_that_the_context_says_in_words_are_borne(claim, context):
@@ -137,6 +141,7 @@ def test_words_bear_only_what_they_say():
     assert missing("30% of them", "a quarter of them") == ["30"]
     assert missing("3 of them", "the third of them") == ["3"]
     assert missing("25 of them", "a quarter of them") == ["25"]
+    assert missing("5.5 million people", "5.5 people for each of a million rooms") == ["5.5 million"]
 
 
 def test_an_age_in_front_of_when_is_borne_by_two_years():
