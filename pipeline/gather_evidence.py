@@ -94,7 +94,7 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
         tokens = tokenize(passage.text)
         found = find_numbers(passage.text, tokens)
         numbers += found
-        implied.add(tokens)
+        implied.add(passage.text, tokens)
         at = 0
         words += len(tokens)
         pairs.update(zip(tokens.stems, tokens.stems[1:], strict=False))

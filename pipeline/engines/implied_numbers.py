@@ -1,4 +1,4 @@
-"""Numbers that a context says without a number: "an hour", "half an hour", "tenth", "a quarter of", "two thirds".
+"""Numbers that a context says without a number: "an hour", "tenth", "a quarter of", "two thirds", "1½", "June".
 
 Nobody claims them as numbers: "one" is mostly a pronoun, "second" a unit, and "third" may be a share or a place. The
 digits of a claim are only held against them.
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pipeline.engines.numbers import UNITS, Number
+from pipeline.engines.numbers import UNITS, Number, find_fractions
 from pipeline.engines.words import NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, stem
 
 _ONE: Final = ("one", "a", "an")
@@ -25,6 +25,13 @@ first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelft
 sixteenth seventeenth eighteenth nineteenth twentieth
 """
 _SCALES: Final = {stem(f"{word}s"): SCALE_WORDS[word] for word in ("thousand", "million", "billion")}
+_MONTHS: Final = {
+    key: float(value)
+    for value, name in enumerate(
+        ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+         "december"), start=1)
+    for key in (name, stem(name), name[:3])
+}  # fmt: skip
 _ORDINALS: Final = {stem(word): float(value) for value, word in enumerate(_PLACES.split(), start=1)}
 
 
@@ -32,20 +39,28 @@ _ORDINALS: Final = {stem(word): float(value) for value, word in enumerate(_PLACE
 class ImpliedNumbers:
     """amounts: of a unit.   ordinals: "tenth" is 10.   shares: "two thirds" is 2 / 3.
 
-    scales: of tables whose heads say "in millions".
+    fractions: "1/2", "1½", "one and a half".   scales: of tables whose heads say "in millions".   months: numbers of
+    those that are named.
     """
 
     amounts: list[Number] = field(default_factory=list)
     ordinals: set[float] = field(default_factory=set)
     shares: set[float] = field(default_factory=set)
+    fractions: set[float] = field(default_factory=set)
     scales: set[float] = field(default_factory=set)
+    months: set[float] = field(default_factory=set)
 
-    def add(self, tokens: Tokens) -> None:
+    def add(self, text: str, tokens: Tokens) -> None:
         """Those of a text."""
+        self.fractions.update(value for _, _, value in find_fractions(text))
         self.amounts += _amounts(tokens)
         for at, word in enumerate(tokens.stems):
             if word in _ORDINALS:
                 self.ordinals.add(_ORDINALS[word])
+            if word in _MONTHS:
+                self.months.add(_MONTHS[word])
+            if word == "one" and tokens.stems[at + 1 : at + 4] == ["and", "a", "half"]:
+                self.fractions.add(1.5)
             if word in _SCALES and tokens.words[at].endswith("s"):
                 self.scales.add(_SCALES[word])
             if word in _PARTS:

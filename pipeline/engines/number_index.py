@@ -171,17 +171,29 @@ class NumberIndex:
         )
 
     def bears_in_words(self, claimed: Number) -> bool:
-        """True for "10th" where the context says "tenth", for "25 %" or "0.25" where it says "a quarter", and for "5.5
-        million" where it says 5.5 and, somewhere, "millions"."""
-        if isinstance(claimed.value, str):
+        """True for a number that the context says in words, or in a form of its own: see `ImpliedNumbers`.
+
+        "10th" and "tenth", "25 %" and "a quarter", "5.5 million" and a table in millions, "1.5" and "1½",
+        the 06 of a date and "June".
+        """
+        implied, value = self._implied, claimed.value
+        if isinstance(value, str):
             return False
-        if any(claimed.value / scale in self.exact for scale in self._implied.scales):
+        if value in implied.fractions or (claimed.in_date and value in implied.months):
+            return True
+        if any(value / scale in self.exact for scale in implied.scales):
             return True
         if claimed.ordinal:
-            return claimed.value in self._implied.ordinals
-        if not claimed.percent and claimed.value >= 1:
-            return False
-        share = claimed.value if claimed.value < 1 else claimed.value / 100
+            return value in implied.ordinals
+        if claimed.fraction is not None:
+            return (
+                claimed.fraction in self.exact
+                or claimed.fraction in implied.fractions
+                or self._bears_share(claimed.fraction)
+            )
+        return (claimed.percent or value < 1) and self._bears_share(value if value < 1 else value / 100)
+
+    def _bears_share(self, share: float) -> bool:
         return any(abs(share - known) <= _SHARE_TOLERANCE for known in self._implied.shares)
 
     def bears_time(self, claimed: Number) -> bool:

@@ -7,6 +7,8 @@ ends of "15 to 20 minutes" have one.
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -58,6 +60,13 @@ _GLUED_UNIT = re.compile(
     r"|[CF]|lbs?|oz|ft|mph|kmh|rpm|ppm|kcal|k?Pa|mmHg|IU)(?![^\W_])"
 )
 _PERCENT = re.compile(r"\s?%|[\s-]per\s?cent|[\s-]basis points?\b")
+_SIGNS = "\u00bc-\u00be\u2150-\u215e"  # of fractions, a half and others
+_SLASHED = re.compile(r"/(?<=\d/)\d")
+_FRACTION = re.compile(
+    rf"(?<![\d/.,])(?:(?:(\d{{1,3}})[ -])?(\d{{1,2}})/(\d{{1,2}})(?![\d/]|[.,]\d)|(\d{{0,3}}) ?([{_SIGNS}]))"
+)
+_DATED = re.compile(r"[/-](?<=\d.)\d\d?[/-]\d")
+_DIGIT_DATE = re.compile(r"(?<![\d/-])(?:\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/(?:\d{4}|\d{2}))(?![\d/-])")
 _SPELLED_ON = re.compile(rf"[^\W\d_{UNSPACED}]")  # a letter that belongs to one word with its neighbours
 _CENTURY = stem("century")
 _MAX_DIGITS = 30  # longer digit strings are identifiers: compared as text
@@ -72,6 +81,7 @@ class Number(NamedTuple):
     unit: the word behind it, as a stem, when it is a unit of UNITS.   unit_at: that word's place.
     Both numbers of a range, "15 to 20 minutes", have the unit and the scale of the last.
     ordinal: "10th".   percent: a percentage or basis points.   scale: of its scale words, 1e6 in "5 million".
+    in_date: a claimed number in a date of digits, "2024-06-01".   fraction: that a claimed number is a part of, "1/2".
     clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
     """
 
@@ -87,6 +97,8 @@ class Number(NamedTuple):
     counted: str = ""
     ordinal: bool = False
     scale: float = 1.0
+    in_date: bool = False
+    fraction: float | None = None
     percent: bool = False
 
 
@@ -161,6 +173,18 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
     )  # fmt: skip
 
 
+def find_fractions(text: str) -> Iterator[tuple[int, int, float]]:
+    """(start, end, value) of "1/2", "1 1/2", "½" and "1½"; not of dates, nor of "24/7"."""
+    if text.isascii() and not _SLASHED.search(text):  # told in less time than the pattern takes
+        return
+    for match in _FRACTION.finditer(text):
+        units, part, whole, units_of_sign, sign = match.groups()
+        if sign:
+            yield match.start(), match.end(), int(units_of_sign or 0) + unicodedata.numeric(sign)
+        elif int(part) < int(whole):
+            yield match.start(), match.end(), int(units or 0) + int(part) / int(whole)
+
+
 def _counted_behind(tokens: Tokens, last: int) -> str:
     ahead = last + 1
     return tokens.stems[ahead] if ahead < len(tokens) and tokens.kinds[ahead] == CONTENT else ""
@@ -211,6 +235,8 @@ def _unit_behind(tokens: Tokens, last: int) -> str:
 def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:
     """The numbers a text states: not list markers, "passages 1 and 3", "20th century", or digits inside names."""
     stated: list[Number] = []
+    dates = [match.span() for match in _DIGIT_DATE.finditer(text)] if _DATED.search(text) else []
+    fractions = list(find_fractions(text))
     referring = -9  # the last word of a reference such as "passages 1, 2 and 3"
     for number in find_numbers(text, tokens):
         start, end = tokens.starts[number.first], tokens.ends[number.last]
@@ -220,6 +246,10 @@ def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:
         if before in _REFERENCES or gap == 1 or (gap == 2 and before in _JOINERS):
             referring = number.last
         elif not (_is_list_marker(text, start, end) or _is_inside_name(text, start, end) or _CENTURY in after):
+            if dates or fractions:
+                in_date = any(left <= start < right for left, right in dates)
+                fraction = next((value for left, right, value in fractions if left <= start < right), None)
+                number = number._replace(in_date=in_date, fraction=fraction)  # noqa: PLW2901
             stated.append(number)
     return stated
 

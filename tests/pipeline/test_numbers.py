@@ -15,7 +15,7 @@ def values(text: str) -> list[float | str]:
 def missing(claim: str, context: str) -> list[str]:
     tokens, known = tokenize(claim), tokenize(context)
     implied = ImpliedNumbers()
-    implied.add(known)
+    implied.add(context, known)
     index = NumberIndex(find_numbers(context, known), implied)
     lacking = missing_numbers(claimed_numbers(claim, tokens), tokens, index)
     return [claim[tokens.starts[number.first] : tokens.ends[number.last]] for number in lacking]
@@ -126,6 +126,15 @@ def test_a_bound_is_not_borne_by_other_things_or_by_numbers_that_it_does_not_hol
         ("a 50-year low", "a five-decade low"),
         ("twelve eggs", "a dozen eggs"),
         ("24 eggs", "two dozen eggs"),
+        ("1/2 cup", "half a cup"),
+        ("It got 4/5 stars.", "It got 4 out of 5 stars."),
+        ("It got 4 out of 5 stars.", "It got 4/5 stars."),
+        ("0.5 cups", "1/2 cup"),
+        ("1.5 cups", "1 1/2 cups"),
+        ("1 1/2 cups", "1\u00bd cups"),
+        ("1.5 cups", "one and a half cups"),
+        ("It starts on 2024-06-01.", "It starts on June 1, 2024."),
+        ("It starts on 06/01/2024.", "It starts on 1 June 2024."),
         ("5.5 million people", "Country,Population (millions)\nNorway,5.5"),
         ("5,500,000 people", "Country,Population (in millions)\nNorway,5.5"),
     ],
@@ -141,6 +150,11 @@ def test_words_bear_only_what_they_say():
     assert missing("30% of them", "a quarter of them") == ["30"]
     assert missing("3 of them", "the third of them") == ["3"]
     assert missing("25 of them", "a quarter of them") == ["25"]
+    assert missing("1/2 cup", "1/3 cup and 2 eggs") == []  # both numbers stand there
+    assert missing("3/4 cup", "1/3 cup and 2 eggs") == ["4"]
+    assert missing("24/7 support", "7 days") == ["24"]
+    assert missing("It starts on 2024-07-01.", "It starts on June 1, 2024.") == ["07"]
+    assert missing("6 of them", "in June") == ["6"]
     assert missing("5.5 million people", "5.5 people for each of a million rooms") == ["5.5 million"]
 
 
