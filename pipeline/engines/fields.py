@@ -68,21 +68,26 @@ def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
     found = [pair for passage in passages for pair in _pairs_of(passage.text)]
     if not found:
         return ()
-    keys = [tuple(tokenize(key).words) for key, _ in found]
+    keys = [tuple(tokenize(key).words) for key, _, _ in found]
     openings = Counter(key[:length] for key in keys for length in range(1, len(key)))
     fields: list[Field] = []
-    for key, (_, value) in zip(keys, found, strict=True):
+    for key, (_, value, of_object) in zip(keys, found, strict=True):
         cut = max((n for n in range(1, len(key)) if openings[key[:n]] >= _SHARED_BY), default=0)
         name = "".join(key[cut:]).lower().removesuffix("s")
         is_inner = cut > 1 and key[cut][0].islower() and key[cut - 1][0].isupper()  # "Business Parking garage"
-        if cut and len(name) >= _MIN_CHARS:  # a line on its own that ends in ": yes" may be prose
+        if (cut or of_object) and len(name) >= _MIN_CHARS:  # a line on its own that ends in ": yes" may be prose
             fields.append(Field(name, key[cut - 1].lower() if is_inner else "", _VALUES.get(value, value)))
-    return tuple(fields)
+    values: dict[tuple[str, str], set[str]] = {}
+    for field in fields:
+        values.setdefault((field.name, field.group), set()).add(field.value)
+    # of several objects with different values a text may mean any
+    return tuple(field for field in fields if len(values[field.name, field.group]) == 1)
 
 
-def _pairs_of(text: str) -> Iterator[tuple[str, str]]:
-    """The names of yes/no fields, with those of the objects they are in before them, and their values."""
-    yield from ((match[1], match[2]) for match in _FIELD.finditer(text))
+def _pairs_of(text: str) -> Iterator[tuple[str, str, bool]]:
+    """The names of yes/no fields, with those of the objects they are in before them, their values, and whether they
+    stand in a printed object."""
+    yield from ((match[1], match[2], False) for match in _FIELD.finditer(text))
     if _OPENS_OBJECT.search(text) is None:
         return
     path: list[str] = []
@@ -95,7 +100,7 @@ def _pairs_of(text: str) -> Iterator[tuple[str, str]]:
             path.append(_HUMP.sub(" ", part["key"]))
         elif part["value"]:
             names = [*path[:_MOST_DEEP], _HUMP.sub(" ", part["key"])]
-            yield " ".join(filter(None, names)), part["value"].lower()
+            yield " ".join(filter(None, names)), part["value"].lower(), True
 
 
 def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field, ...]) -> Iterator[FieldMention]:

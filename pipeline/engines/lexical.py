@@ -8,7 +8,7 @@ has the constants, fitted by benchmarks/fit_lexical.py). Then rules:
   so does it when the context has none of its words, with a probability of one half;
   a claim whose words nearly all stand in one context sentence, but with the opposite negation, is contradicted;
   a claim that says something else than a yes/no field of a data record is contradicted, or unsupported if the field is
-  empty, and the field's name in the claim is named as the error; one that denies what a field denies is supported;
+  empty, and the field's name in the claim is named as the error; one that says what fields say is supported;
   a wrong number in a claim whose other words one context sentence has makes it contradicted, not unsupported.
 Numbers and names are named as the error where the rest of the claim is found; else the whole claim is the error.
 """
@@ -32,7 +32,8 @@ NO_CONTEXT = "unverified: no context"
 _SAME_STATEMENT = 0.6  # share of a claim's words in one context sentence from which a mismatch is a contradiction
 _WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
 _AGAINST_SCORE = 0.1  # P(supported) given to a claim that a context sentence or a field denies; our guess
-_AGREES_SCORE = 0.8  # the least for a claim that denies what a field denies: its "not" is in no context; our guess
+_AGREES_SCORE = 0.8  # the least for a claim that says what fields say ("no" as "not", "wifi" as "WiFi"); our guess
+_OTHER_NEW_WORDS = 1  # besides the fields' names: "accept" in "does not accept reservations"
 _NOTHING_KNOWN_SCORE = 0.5  # the most for a claim of whose words the context has none: people call half of them right
 _MIN_UNKNOWN = 3  # content words that such a claim has
 _MAX_NAMED_WORDS = 5
@@ -90,7 +91,7 @@ class Finding:
 
     logit: of the model, before the claims beside it are looked at.   best: the context sentence that has most of the
     claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context lacks.
-    against: fields of a data record that the claim gets wrong; denies_too: it denies some, all rightly.
+    against: fields of a data record that the claim gets wrong; agrees: it names some, all rightly, and nothing new.
     tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the words'
     places are places in the response.
     """
@@ -106,13 +107,15 @@ class Finding:
     placed: bool
     missing: list[Span] = field(default_factory=list)
     against: list[FieldMention] = field(default_factory=list)
-    denies_too: bool = False
+    agrees: bool = False
 
     def compare_fields(self, index: ContextIndex) -> None:
         """Hold the claim against the yes/no fields of the context."""
         mentions = list(mentioned_fields(self.tokens, self.first, self.last, index.fields))
         self.against = [mention for mention in mentions if mention.is_wrong]
-        self.denies_too = not self.against and any(mention.denied for mention in mentions)
+        named = {at for mention in mentions for at in range(mention.first, mention.last)}
+        others = [at for at in self.new_words(index) if at not in named]
+        self.agrees = bool(mentions) and not self.against and len(others) <= _OTHER_NEW_WORDS
 
     def words_at(self, spans: list[Span]) -> list[str]:
         """The words of the claim at these places, one string for each."""
@@ -204,9 +207,9 @@ def covered_share(index: ContextIndex, sentence: int | None, asked: Mapping[str,
 
 def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, unsupported: float) -> Claim:
     """The verdict from a finding and the model's P(not supported): the model first, then the rules."""
-    if finding.denies_too:
+    if finding.agrees:
         unsupported = min(unsupported, 1 - _AGREES_SCORE)
-    if finding.knows_nothing():
+    elif finding.knows_nothing():
         unsupported = max(unsupported, 1 - _NOTHING_KNOWN_SCORE)
     otherwise_found = unsupported < finding.model.threshold
     if finding.missing:

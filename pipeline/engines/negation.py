@@ -14,10 +14,15 @@ from pipeline.gather_evidence import ContextIndex
 
 _ABOUT_AS_LONG: Final = 0.9  # share of the sentence's words that a claim has when the two say one thing
 _REACH: Final = 3  # words behind a negation in which the first content word is what it denies
-# With one of these a negation, or the lack of one, may mean something else: "not allowed without", "rather than".
-_CONDITIONS: Final = word_set("without unless until except only rather instead but if than hardly barely") | frozenset(
+# With one of these a negation, or the lack of one, may mean something else: "not allowed without", "no more than",
+# "nothing but"; and what a data record denies it does not deny by a word: "waterproof: false".
+_CONDITIONS: Final = word_set(
+    "without unless until except only rather instead but if than hardly barely though yes true false null none"
+) | frozenset(
     map(stem, word_set("prohibited forbidden unable lacks fails refuses avoids stops prevents denies unlikely"))
 )
+_OTHER_PARTS: Final = ";:{"  # behind or in front of which a negation may belong to something else
+_OF_NOUNS: Final = word_set("no none nothing nobody neither nowhere")  # "no fee for members" denies more than the fee
 
 
 def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, first: int, last: int) -> bool:
@@ -34,21 +39,24 @@ def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, fir
     if found.negated == negated:
         return False
     asked = {word for word, kind in zip(stems, kinds, strict=True) if kind >= CONTENT}
+    text = index.passages[found.passage].text[found.start : found.end]
+    theirs = tokenize(text)
+    if not _CONDITIONS.isdisjoint(theirs.stems) or not _CONDITIONS.isdisjoint(stems):
+        return False
+    if any(mark in text for mark in _OTHER_PARTS):
+        return False
     if len(asked) >= _ABOUT_AS_LONG * len(found.stems):
         return True
-    theirs = tokenize(index.passages[found.passage].text[found.start : found.end])
-    if not _CONDITIONS.isdisjoint(theirs.stems):
-        return False
     if negated:
         return not found.stems.isdisjoint(_denied(stems, kinds))
     return any(word in asked and theirs.stems.count(word) == 1 for word in _denied(theirs.stems, theirs.kinds))
 
 
 def _denied(stems: Sequence[str], kinds: Sequence[int]) -> list[str]:
-    """The first content word behind each negation."""
+    """The first content word behind each negation of a verb."""
     denied = []
     for at, kind in enumerate(kinds):
-        if kind == NEGATION:
+        if kind == NEGATION and stems[at] not in _OF_NOUNS:
             behind = zip(stems[at + 1 : at + 1 + _REACH], kinds[at + 1 : at + 1 + _REACH], strict=True)
             denied += [word for word, other in behind if other == CONTENT][:1]
     return denied

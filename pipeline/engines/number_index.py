@@ -149,7 +149,9 @@ class NumberIndex:
             return False
         if not (after == [_YEARS] or _AGES & set(before) or (after == ["when"] and _BEFORE_AGE & set(before[-1:]))):
             return False
-        return any(late - early - asked in (0, 1) for late in self._years for early in self._years)
+        # "two and a half years" lie between the middle of 2019 and the end of 2021
+        most_short = 0.0 if asked % 1 == 0 else 0.5
+        return any(-most_short <= late - early - asked <= 1 for late in self._years for early in self._years)
 
     def bears_bound(self, claimed: Number) -> bool:
         """True for "more than 300 people", "almost 300 m" when the context has such a number of people or a length.

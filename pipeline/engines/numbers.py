@@ -30,7 +30,10 @@ _SHORT_OF = key_set("nearly almost")
 _MORE = key_set("more greater higher longer larger bigger older taller heavier")
 _LESS = key_set("less fewer lower shorter smaller younger lighter")
 _FURTHEST, _SHORTEST = 1.5, 0.85  # a bound is borne by a number that is so many times as large, or so much short of it
-_REFERENCES = word_set("passage passages step steps method methods option options part figure table section example")
+_REFERENCES = key_set(
+    "passage passages step steps method methods option options part figure table section example source sources page"
+    " pages chapter document documents p pp"
+)
 _AT_MOST = (("at", "most"), ("up", "to"))
 _AND_A_HALF = ["and", "a", stem("half")]
 _JOINERS = ("and", "or", "to")
@@ -61,12 +64,17 @@ _GLUED_UNIT = re.compile(
 )
 _PERCENT = re.compile(r"\s?%|[\s-]per\s?cent|[\s-]basis points?\b")
 _SIGNS = "\u00bc-\u00be\u2150-\u215e"  # of fractions, a half and others
+_CITED_BEFORE, _CITED_BEHIND = re.compile(r"\[[\d,; \u2013-]*\Z"), re.compile(r"[\d,; \u2013-]*\]")
+_CITED_CHARS = 40
 _SLASHED = re.compile(r"/(?<=\d/)\d")
 _FRACTION = re.compile(
     rf"(?<![\d/.,])(?:(?:(\d{{1,3}})[ -])?(\d{{1,2}})/(\d{{1,2}})(?![\d/]|[.,]\d)|(\d{{0,3}}) ?([{_SIGNS}]))"
 )
 _DATED = re.compile(r"[/-](?<=\d.)\d\d?[/-]\d")
 _DIGIT_DATE = re.compile(r"(?<![\d/-])(?:\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/(?:\d{4}|\d{2}))(?![\d/-])")
+_GLUED_SCALES = {"k": 1e3, "m": 1e6, "bn": 1e9}
+_GLUED_SCALE = re.compile(r"(?:bn|[kKmM])(?![^\W_])")
+_CURRENCIES = ("$", "\u20ac", "\u00a3", "\u00a5")
 _SPELLED_ON = re.compile(rf"[^\W\d_{UNSPACED}]")  # a letter that belongs to one word with its neighbours
 _CENTURY = stem("century")
 _MAX_DIGITS = 30  # longer digit strings are identifiers: compared as text
@@ -162,6 +170,14 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
         last += 1
     if tokens.stems[last + 1 : last + 4] == _AND_A_HALF and isinstance(value, float):
         value, digits, last = value + 0.5, digits + 1, last + 3
+    glued = _GLUED_SCALE.match(text, tokens.ends[last])
+    if (
+        glued
+        and isinstance(value, float)
+        and (glued[0] == "bn" or text[tokens.starts[first] - 1 : tokens.starts[first]] in _CURRENCIES)
+    ):
+        scale = _GLUED_SCALES[glued[0].lower()]
+        value *= scale
     approximate = first > 0 and tokens.stems[first - 1] in _APPROXIMATE
     return Number(
         first, last, value, digits, approximate,
@@ -245,13 +261,25 @@ def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:
         gap = number.first - referring
         if before in _REFERENCES or gap == 1 or (gap == 2 and before in _JOINERS):
             referring = number.last
-        elif not (_is_list_marker(text, start, end) or _is_inside_name(text, start, end) or _CENTURY in after):
+        elif not (
+            _is_citation(text, start, end)
+            or _is_list_marker(text, start, end)
+            or _is_inside_name(text, start, end)
+            or _CENTURY in after
+        ):
             if dates or fractions:
                 in_date = any(left <= start < right for left, right in dates)
                 fraction = next((value for left, right, value in fractions if left <= start < right), None)
                 number = number._replace(in_date=in_date, fraction=fraction)  # noqa: PLW2901
             stated.append(number)
     return stated
+
+
+def _is_citation(text: str, start: int, end: int) -> bool:
+    """ "[1]", and each number of "[1, 3-5]"."""
+    return _CITED_BEFORE.search(text, max(0, start - _CITED_CHARS), start) is not None and bool(
+        _CITED_BEHIND.match(text, end, end + _CITED_CHARS)
+    )
 
 
 def _is_list_marker(text: str, start: int, end: int) -> bool:

@@ -91,6 +91,15 @@ def test_a_printed_object_has_the_same_fields_as_its_lines(text):
     assert read_fields((Passage("1", f"Data:\n{text}"),)) == read_fields((RECORD,))
 
 
+def test_a_small_printed_object_has_fields_and_several_that_disagree_have_none():
+    assert read_fields((Passage("1", '{"title": "Backpack", "waterproof": false, "rain_cover": "yes"}'),)) == (
+        Field("waterproof", "", "no"),
+        Field("raincover", "", "yes"),
+    )
+    dishes = '[{"dish": "Toast", "vegan": false, "spicy": true}, {"dish": "Soup", "vegan": true, "spicy": true}]'
+    assert {field.name for field in read_fields((Passage("1", dishes),))} == {"spicy"}
+
+
 def test_prose_with_braces_has_no_fields():
     assert read_fields((Passage("1", "Use {braces} and 'quotes': no problem. {'a': 1}"),)) == ()
 
@@ -112,6 +121,10 @@ def test_an_object_that_never_ends_takes_time_by_its_length(text):
     assert time.process_time() - started < 5  # minutes, if every quote or space was tried as a beginning
 
 
-def test_a_claim_that_denies_what_a_field_denies_is_supported():
-    [(verdict, errors)] = verdicts("The restaurant does not offer any delivery.")
-    assert (verdict, errors) == (SUPPORTED, [])
+def test_a_claim_that_says_what_a_field_says_is_supported():
+    assert verdicts("The restaurant does not offer any delivery.") == [(SUPPORTED, [])]
+    record = Sample(
+        "1", "1", "", (Passage("1", '{"title": "Tent", "wifi": true, "pool": false}'),), "It comes with WiFi."
+    )
+    (claim,) = LexicalVerifier().verify(record, RulesExtractor().extract(record))
+    assert claim.verdict == SUPPORTED

@@ -126,6 +126,9 @@ def test_a_bound_is_not_borne_by_other_things_or_by_numbers_that_it_does_not_hol
         ("a 50-year low", "a five-decade low"),
         ("twelve eggs", "a dozen eggs"),
         ("24 eggs", "two dozen eggs"),
+        ("$2.3 billion", "$2.3bn"),
+        ("2,300 million dollars", "$2.3bn"),
+        ("$1,200", "$1.2k"),
         ("1/2 cup", "half a cup"),
         ("It got 4/5 stars.", "It got 4 out of 5 stars."),
         ("It got 4 out of 5 stars.", "It got 4/5 stars."),
@@ -160,7 +163,16 @@ def test_words_bear_only_what_they_say():
 
 def test_an_age_in_front_of_when_is_borne_by_two_years():
     assert missing("She was 36 when she won.", "She was born in 1867. She won in 1903.") == []
+    assert missing("After two and a half years it opened.", "It closed in June 2019 and opened in December 2021.") == []
     assert missing("She was 46 when she won.", "She was born in 1867. She won in 1903.") == ["46"]
+
+
+def test_citation_marks_state_no_number():
+    assert (
+        missing("It takes 35 minutes [1]. It costs 84 kronor (source 1, p. 2).[1, 3-5][2]", "35 minutes, 84 kronor")
+        == []
+    )
+    assert missing("It takes [about 36] minutes.", "35 minutes") == ["36"]
 
 
 def test_markers_and_references_state_no_number():
