@@ -30,9 +30,8 @@ _SHORT_OF = key_set("nearly almost")
 _MORE = key_set("more greater higher longer larger bigger older taller heavier")
 _LESS = key_set("less fewer lower shorter smaller younger lighter")
 _FURTHEST, _SHORTEST = 1.5, 0.85  # a bound is borne by a number that is so many times as large, or so much short of it
-_REFERENCES = key_set(
-    "passage passages step steps method methods option options part figure table section example source sources page"
-    " pages chapter document documents p pp"
+_REFERENCES = word_set("passage passages step steps method methods option options part figure table example") | key_set(
+    "source sources page pages document documents p pp"  # not a law's section or a book's chapter: those are facts
 )
 _AT_MOST = (("at", "most"), ("up", "to"))
 _AND_A_HALF = ["and", "a", stem("half")]
