@@ -20,6 +20,7 @@ from pipeline.engines.fields import Field, read_fields
 from pipeline.engines.implied_numbers import ImpliedNumbers
 from pipeline.engines.number_index import NumberIndex
 from pipeline.engines.numbers import Number, find_numbers
+from pipeline.engines.tables import Tables, read_tables
 from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, NEGATION, STOP, Tokens, tokenize
 from pipeline.sentences import split_sentences
@@ -66,7 +67,8 @@ class ContextIndex:
 
     idf: stem -> log(1 + sentences / sentences with it).   postings: stem -> sentences with it, in order.
     pairs: neighbouring words as stems.   familiarity: see `Familiarity`.   words: how many words the context has.
-    fields: yes/no fields, when the context is a data record.   places: of content words, made when asked for.
+    fields: yes/no fields, when the context is a data record.   tables: when it has any.
+    places: of content words, made when asked for.
     """
 
     passages: tuple[Passage, ...]
@@ -78,6 +80,7 @@ class ContextIndex:
     numbers: NumberIndex
     words: int
     fields: tuple[Field, ...]
+    tables: Tables | None
     places: WordPlaces | None = None
 
 
@@ -109,10 +112,10 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
                 ContextSentence(position, span.start, span.end, frozenset(stems), NEGATION in kinds, values)
             )
     idf = {stem: log(1 + len(sentences) / len(where)) for stem, where in postings.items()}
-    fields = read_fields(passages)
     return ContextIndex(
-        passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers, implied), words, fields
-    )
+        passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers, implied), words,
+        read_fields(passages), read_tables(passages),
+    )  # fmt: skip
 
 
 def sentence_words(text: str, tokens: Tokens) -> Iterator[tuple[Span, int, int]]:

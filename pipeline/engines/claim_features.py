@@ -39,6 +39,7 @@ class ClaimReading:
     """A claim's text read against a context. best: the context sentence that shares most with it, or None.
 
     asked: its content stems and numbers with their IDF.   new_words: tokens.   missing: numbers the context lacks.
+    numbers: all that it states.
     """
 
     tokens: Tokens
@@ -47,6 +48,7 @@ class ClaimReading:
     asked: dict[str, float]
     new_words: list[int]
     missing: list[Number]
+    numbers: list[Number]
 
 
 def topic_of(sample: Sample) -> frozenset[str]:
@@ -85,7 +87,7 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
         float(any(number not in missing and not _stands_near(number, index, best) for number in numbers)),
         float(bool(missing)),
     )
-    return ClaimReading(tokens, features, best, weights, new_words, missing)
+    return ClaimReading(tokens, features, best, weights, new_words, missing, numbers)
 
 
 def _familiar(familiarity: Familiarity, weights: Mapping[str, float]) -> float:

@@ -28,7 +28,7 @@ def read_time(text: str, tokens: Tokens, first: int) -> Time | None:
         return None
     last, minute = first, None
     if _is_joined(text, tokens, first, ":") and tokens.kinds[first + 1] == NUMBER:
-        minute = _two_digits(tokens.words[first + 1], 59)
+        minute = _minutes(tokens.words[first + 1])
         last = first if minute is None else first + 1
     marker, end = _read_marker(text, tokens, last)
     if marker and 1 <= hour <= 12:
@@ -36,6 +36,11 @@ def read_time(text: str, tokens: Tokens, first: int) -> Time | None:
     if minute is None:
         return None
     return Time(last, (hour * 60 + minute) % _DAY, 1 <= hour <= 12)
+
+
+def _minutes(word: str) -> int | None:
+    """Minutes are two digits, or the "0" of a data record: "3:1" is a ratio."""
+    return _two_digits(word, 59) if len(word) == 2 or word == "0" else None
 
 
 def _two_digits(word: str, highest: int) -> int | None:

@@ -164,14 +164,17 @@ _NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0)
 class Reading:
     """A response read against a context: what every claim of it shares."""
 
-    __slots__ = ("_cues", "analysis", "clause_starts", "clause_sums", "index", "missing", "new_names", "signals")
+    __slots__ = (
+        "_cues", "analysis", "clause_starts", "clause_sums", "index", "missing", "new_names", "numbers", "signals"
+    )  # fmt: skip
 
     def __init__(self, response: str, index: ContextIndex) -> None:
         self.analysis = analyse_response(response)
         self.index = index
         tokens = self.analysis.tokens
         self.signals = read_signals(tokens, index)
-        self.missing = missing_numbers(claimed_numbers(response, tokens), tokens, index.numbers)
+        self.numbers = claimed_numbers(response, tokens)
+        self.missing = missing_numbers(self.numbers, tokens, index.numbers)
         sums = [word_sums(self.signals, clause.first, clause.last) for clause in self.analysis.clauses]
         self.clause_starts = [clause.start for clause in self.analysis.clauses]
         self.clause_sums = [_NOTHING, *sums, _NOTHING]  # clause i is at i + 1: its neighbours always exist
@@ -225,7 +228,14 @@ class Reading:
 
     def missing_between(self, first: int, last: int) -> list[Number]:
         """The numbers among words [first, last) that the context does not bear."""
-        if not self.missing:
-            return []
-        left = bisect_left(self.missing, first, key=_first_word)
-        return self.missing[left : bisect_left(self.missing, last, left, key=_first_word)]
+        return _between(self.missing, first, last) if self.missing else []
+
+    def numbers_between(self, first: int, last: int) -> list[Number]:
+        """The numbers that words [first, last) state."""
+        return _between(self.numbers, first, last)
+
+
+def _between(numbers: list[Number], first: int, last: int) -> list[Number]:
+    """Those that begin among words [first, last)."""
+    left = bisect_left(numbers, first, key=_first_word)
+    return numbers[left : bisect_left(numbers, last, left, key=_first_word)]

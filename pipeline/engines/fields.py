@@ -1,10 +1,8 @@
-"""Yes/no fields of a data record in the context, and what a response makes of them.
+"""Yes/no fields of a data record in the context: keys whose value is yes, no or not stated.
 
 A record is a text of lines ("attributes Outdoor Seating: no"), or an object in JSON or as Python prints it
-({"attributes": {"OutdoorSeating": false}}).
-
-Words alone cannot tell "has outdoor seating" from the field's "no": both sides name the same things. A field is found
-in a text by the words of its key run together, so that "takeout", "take-out" and "take out" are one.
+({"attributes": {"OutdoorSeating": false}, "breakfast": "not included"}). What a response makes of the fields:
+field_mentions.py.
 """
 
 from __future__ import annotations
@@ -14,53 +12,53 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pipeline.engines.words import NEGATION, Tokens, tokenize, word_set
+from pipeline.engines.words import CONTENT, tokenize, word_set
 from schemas.records import Passage
 
 YES: Final = "yes"
 NO: Final = "no"
 UNKNOWN: Final = "not stated"
-_FIELD = re.compile(r"^([\w. ]{4,80}): (yes|no|not stated|true|false|null|none)$", re.MULTILINE)
+_OFFERED = "included|available|allowed|permitted|accepted|provided|offered"
+# What a key says beside the thing: "breakfast_included", "has_pool".
+_QUALIFIERS = frozenset((*_OFFERED.split("|"), *word_set("is has have are allows accepts includes offers")))
+_WORDS = rf"not[ ](?:{_OFFERED})|(?:{_OFFERED})|unavailable|prohibited|forbidden|free|paid"
+_FIELD = re.compile(
+    rf"^[ \t]*(?:[-*][ \t]+)?([\w. ]{{3,80}}): ((?i:yes|no|not stated|true|false|null|none|{_WORDS}))$", re.MULTILINE
+)
 # What tells the shape of a printed object: a key with a yes/no value or an object behind it, and braces.
 _KEY = r"""["'](?P<key>[\w .-]{1,60})["']\s*+:\s*+"""
-_VALUE = r"""(?P<quote>["']?)(?P<value>(?i:yes|no|true|false|null|none))(?P=quote)(?=\s*+[,}\]])"""
+_VALUE = rf"""(?P<quote>["']?)(?P<value>(?i:yes|no|true|false|null|none|{_WORDS}))(?P=quote)(?=\s*+[,}}\]])"""
 _OBJECT_PARTS = re.compile(rf"""{_KEY}(?:{_VALUE}|(?P<opens>\{{))|(?P<brace>[{{}}])""")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]{2})|[_.-]")
 _OPENS_OBJECT = re.compile(r"""\{\s*["'][\w .-]{1,60}["']\s*:""")
 _MOST_DEEP = 8
-_VALUES = {"true": YES, "false": NO, "null": UNKNOWN, "none": UNKNOWN}
-_LACKS = word_set("without lack lacks lacking neither nor unavailable isn't aren't doesn't don't")
-_PREDICATES = word_set("is are was were isn't aren't wasn't not unavailable")
+_VALUES = {
+    **dict.fromkeys(("true", "free", "paid", *_OFFERED.split("|")), YES),
+    **dict.fromkeys(
+        ("false", "unavailable", "prohibited", "forbidden", *(f"not {it}" for it in _OFFERED.split("|"))), NO
+    ),
+    "null": UNKNOWN,
+    "none": NO,  # "Alcohol": "none"; but see `_value`
+}
 _SHARED_BY = 3  # so many keys that begin alike do not mean it: "Restaurants Delivery", "Restaurants Take Out", ...
-_MIN_CHARS = 4
-_REACH = 6  # words before the field's name in which a negation is about it
-_REACH_AFTER = 4
+_MIN_CHARS = 3
+_MIN_LINES = 2  # fewer may be prose that ends in ": yes"
+_MOST_WORDS = 4  # of the key of such a line
 
 
 class Field(NamedTuple):
     """A key with the value yes, no or not stated.
 
     name: its words run together.   group: the last word of the object it is in, if a text must name that as well: a
-    garage is not parking, a "parking garage" is.
+    garage is not parking, a "parking garage" is.   words: the stems of its content words.
+    label: its words, for people.
     """
 
     name: str
     group: str
     value: str
-
-
-class FieldMention(NamedTuple):
-    """Words [first, last) of a text that name a field, and whether the text denies it."""
-
-    field: Field
-    first: int
-    last: int
-    denied: bool
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether the text says something else than the field."""
-        return self.field.value != (NO if self.denied else YES)
+    words: tuple[str, ...]
+    label: str
 
 
 def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
@@ -71,12 +69,10 @@ def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
     keys = [tuple(tokenize(key).words) for key, _, _ in found]
     openings = Counter(key[:length] for key in keys for length in range(1, len(key)))
     fields: list[Field] = []
-    for key, (_, value, of_object) in zip(keys, found, strict=True):
+    for key, (_, value, is_record) in zip(keys, found, strict=True):
         cut = max((n for n in range(1, len(key)) if openings[key[:n]] >= _SHARED_BY), default=0)
-        name = "".join(key[cut:]).lower().removesuffix("s")
-        is_inner = cut > 1 and key[cut][0].islower() and key[cut - 1][0].isupper()  # "Business Parking garage"
-        if (cut or of_object) and len(name) >= _MIN_CHARS:  # a line on its own that ends in ": yes" may be prose
-            fields.append(Field(name, key[cut - 1].lower() if is_inner else "", _VALUES.get(value, value)))
+        if cut or is_record:
+            fields += _field(key, cut, value)
     values: dict[tuple[str, str], set[str]] = {}
     for field in fields:
         values.setdefault((field.name, field.group), set()).add(field.value)
@@ -84,10 +80,23 @@ def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
     return tuple(field for field in fields if len(values[field.name, field.group]) == 1)
 
 
+def _field(key: tuple[str, ...], cut: int, value: str) -> Iterator[Field]:
+    """The field of a key whose first `cut` words say where it stands; none when its name is too short."""
+    named = [word for word in key[cut:] if word.lower() not in _QUALIFIERS] or key[cut:]
+    name = "".join(named).lower().removesuffix("s")
+    if len(name) >= _MIN_CHARS:
+        is_inner = cut > 1 and key[cut][0].islower() and key[cut - 1][0].isupper()  # "Business Parking garage"
+        tokens = tokenize(" ".join(named))
+        words = tuple(stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind == CONTENT)
+        yield Field(name, key[cut - 1].lower() if is_inner else "", value, words, " ".join(named))
+
+
 def _pairs_of(text: str) -> Iterator[tuple[str, str, bool]]:
     """The names of yes/no fields, with those of the objects they are in before them, their values, and whether they
-    stand in a printed object."""
-    yield from ((match[1], match[2], False) for match in _FIELD.finditer(text))
+    stand in a record for certain."""
+    lines = [(match[1], _value(match[2])) for match in _FIELD.finditer(text)]
+    are_many = len(lines) >= _MIN_LINES
+    yield from ((key, value, are_many and len(key.split()) <= _MOST_WORDS) for key, value in lines)
     if _OPENS_OBJECT.search(text) is None:
         return
     path: list[str] = []
@@ -100,44 +109,11 @@ def _pairs_of(text: str) -> Iterator[tuple[str, str, bool]]:
             path.append(_HUMP.sub(" ", part["key"]))
         elif part["value"]:
             names = [*path[:_MOST_DEEP], _HUMP.sub(" ", part["key"])]
-            yield " ".join(filter(None, names)), part["value"].lower(), True
+            yield " ".join(filter(None, names)), _value(part["value"], is_text=bool(part["quote"])), True
 
 
-def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field, ...]) -> Iterator[FieldMention]:
-    """The fields that words [first, last) of a text name, in the order of the fields."""
-    words = [word.lower() for word in tokens.words[first:last]]
-    joined = "".join(words)
-    for field in fields:
-        at = joined.find(field.name)
-        if at < 0 or (field.group and field.group not in joined):
-            continue
-        begin, end = _words_at(words, at, at + len(field.name))
-        if begin >= 0:
-            denied = _is_denied(tokens, words, first, begin, end)
-            yield FieldMention(field, first + begin, first + end, denied)
-
-
-def _words_at(words: list[str], start: int, end: int) -> tuple[int, int]:
-    """[begin, end) of the words that hold characters [start, end) of the joined words; begin -1 if not from a word's
-    beginning, as "rage" in "garage"."""
-    begin, at = -1, 0
-    for number, word in enumerate(words):
-        if at == start:
-            begin = number
-        at += len(word)
-        if at >= end:
-            return begin, number + 1
-    return -1, -1
-
-
-def _is_denied(tokens: Tokens, words: list[str], first: int, begin: int, end: int) -> bool:
-    """Whether a negation stands shortly before the field's name, with no "but" between, or right after it."""
-    for at in range(begin - 1, max(-1, begin - 1 - _REACH), -1):
-        if words[at] in ("but", "and", "with") and at < begin - 1:
-            break
-        if tokens.kinds[first + at] == NEGATION or words[at] in _LACKS:
-            return True
-    if end == len(words) or words[end] not in _PREDICATES:
-        return False
-    after = range(end, min(len(words), end + _REACH_AFTER))
-    return any(tokens.kinds[first + at] == NEGATION or words[at] in _LACKS for at in after)
+def _value(written: str, *, is_text: bool = False) -> str:
+    """yes, no or not stated. Python's None states nothing, the text "none" says no."""
+    if written == "None" and not is_text:
+        return UNKNOWN
+    return _VALUES.get(written.lower(), written.lower())

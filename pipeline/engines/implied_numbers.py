@@ -1,4 +1,4 @@
-"""Numbers that a context says without a number: "an hour", "tenth", "a quarter of", "two thirds", "1½", "June".
+"""Numbers that a context says without a number: "an hour", "tenth", "a quarter of", "two thirds", "twice", "June".
 
 Nobody claims them as numbers: "one" is mostly a pronoun, "second" a unit, and "third" may be a share or a place. The
 digits of a claim are only held against them.
@@ -6,11 +6,16 @@ digits of a claim are only held against them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final
 
-from pipeline.engines.numbers import UNITS, Number, find_fractions
+from pipeline.engines.digits import parse_digits, parts_of_row
+from pipeline.engines.heads import scale_of_head, words_of_heads
+from pipeline.engines.numbers import UNITS, Number
+from pipeline.engines.shares import find_fractions, find_ratios
 from pipeline.engines.words import NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, stem
 
 _ONE: Final = ("one", "a", "an")
@@ -33,14 +38,26 @@ _MONTHS: Final = {
     for key in (name, stem(name), name[:3])
 }  # fmt: skip
 _ORDINALS: Final = {stem(word): float(value) for value, word in enumerate(_PLACES.split(), start=1)}
+_TIMES: Final = stem("times")
+_MULTIPLES: Final = {
+    stem(word): float(value)
+    for value, words in ((1, "once"), (2, "twice double doubled"), (3, "thrice triple tripled"), (4, "quadruple"))
+    for word in words.split()
+}  # fmt: skip
+_COUNTED: Final = {"both": 2.0, stem("couple"): 2.0, stem("pair"): 2.0, stem("single"): 1.0, stem("trio"): 3.0}
+_SAY_NUMBERS: Final = frozenset(("one", *_ORDINALS, *_MONTHS, *_MULTIPLES, *_COUNTED, *_SCALES, *_PARTS))
+_MARKED: Final = re.compile(r"\s*(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,2}[.)])\s+\S")
+_LONGEST_LIST: Final = 20
 
 
 @dataclass(slots=True)
 class ImpliedNumbers:
-    """amounts: of a unit.   ordinals: "tenth" is 10.   shares: "two thirds" is 2 / 3.
+    """amounts: of a unit.   ordinals: "tenth" is 10.   shares: "two thirds", "two in three" are 2 / 3.
 
-    fractions: "1/2", "1½", "one and a half".   scales: of tables whose heads say "in millions".   months: numbers of
-    those that are named.
+    fractions: "1/2", "1½", "one and a half".   counts: (2, word) of "both hands", (2, "times") of "twice".
+    lists: how many items each has.
+    in_row: those of "2019,3.1,4", which read as one.   months: numbers of those that are named.
+    scales, units: of tables and keys whose heads say "in millions", "(kg)".
     """
 
     amounts: list[Number] = field(default_factory=list)
@@ -49,24 +66,66 @@ class ImpliedNumbers:
     fractions: set[float] = field(default_factory=set)
     scales: set[float] = field(default_factory=set)
     months: set[float] = field(default_factory=set)
+    counts: set[tuple[float, str]] = field(default_factory=set)
+    lists: set[float] = field(default_factory=set)
+    units: set[str] = field(default_factory=set)
+    in_row: set[float | str] = field(default_factory=set)
 
     def add(self, text: str, tokens: Tokens) -> None:
         """Those of a text."""
         self.fractions.update(value for _, _, value in find_fractions(text))
+        self.shares.update(share for _, _, share in find_ratios(tokens))
+        self.lists.update(_list_lengths(text))
         self.amounts += _amounts(tokens)
-        for at, word in enumerate(tokens.stems):
-            if word in _ORDINALS:
-                self.ordinals.add(_ORDINALS[word])
-            if word in _MONTHS:
-                self.months.add(_MONTHS[word])
-            if word == "one" and tokens.stems[at + 1 : at + 4] == ["and", "a", "half"]:
-                self.fractions.add(1.5)
-            if word in _SCALES and tokens.words[at].endswith("s"):
-                self.scales.add(_SCALES[word])
-            if word in _PARTS:
-                count = _count_of_parts(tokens.stems[at - 1] if at else "", word)
-                if count:
-                    self.shares.add(count / _PARTS[word])
+        for head in words_of_heads(text):
+            self._add_head(head)
+        for word in tokens.words:
+            if "," in word:
+                self.in_row.update(parse_digits(part)[0] for part in parts_of_row(word))
+        for at in compress(range(len(tokens)), map(_SAY_NUMBERS.__contains__, tokens.stems)):
+            self._add_word(tokens, at, tokens.stems[at])
+
+    def _add_head(self, head: str) -> None:
+        scale = scale_of_head(head)
+        if scale is not None:
+            self.scales.add(scale)
+        if stem(head) in UNITS:
+            self.units.add(stem(head))
+
+    def _add_word(self, tokens: Tokens, at: int, word: str) -> None:
+        """The word at a place, one of _SAY_NUMBERS."""
+        behind = tokens.stems[at + 1 : at + 4]
+        if word in _ORDINALS:
+            self.ordinals.add(_ORDINALS[word])
+        if word in _MONTHS:
+            self.months.add(_MONTHS[word])
+        if word in _MULTIPLES:
+            self.counts.add((_MULTIPLES[word], _TIMES))
+        if word in _COUNTED:
+            self.counts.update((_COUNTED[word], counted) for counted in behind[1 if behind[:1] == ["of"] else 0 :][:1])
+        if word == "one" and behind == ["and", "a", "half"]:
+            self.fractions.add(1.5)
+        if word in _SCALES and tokens.words[at].endswith("s"):
+            self.scales.add(_SCALES[word])
+        count = _count_of_parts(tokens.stems[at - 1] if at else "", word) if word in _PARTS else 0
+        if count:
+            self.shares.add(count / _PARTS[word])
+
+
+def _list_lengths(text: str) -> Iterator[float]:
+    """How many items each list of the text has: lines with a mark, one after the other."""
+    if "\n" not in text:
+        return
+    items = 0
+    for line in text.split("\n"):
+        if _MARKED.match(line):
+            items += 1
+        elif line.strip():  # an empty line does not end a list
+            if 1 < items <= _LONGEST_LIST:
+                yield float(items)
+            items = 0
+    if 1 < items <= _LONGEST_LIST:
+        yield float(items)
 
 
 def _count_of_parts(before: str, part: str) -> int:

@@ -9,6 +9,7 @@ has the constants, fitted by benchmarks/fit_lexical.py). Then rules:
   a claim whose words nearly all stand in one context sentence, but with the opposite negation, is contradicted;
   a claim that says something else than a yes/no field of a data record is contradicted, or unsupported if the field is
   empty, and the field's name in the claim is named as the error; one that says what fields say is supported;
+  a number that stands in another row of a table than the one that the claim names makes it contradicted;
   a wrong number in a claim whose other words one context sentence has makes it contradicted, not unsupported.
 Numbers and names are named as the error where the rest of the claim is found; else the whole claim is the error.
 """
@@ -20,10 +21,13 @@ from dataclasses import dataclass, field
 
 from pipeline.engines.claim_features import read_claim, topic_of
 from pipeline.engines.features import Reading, clause_features
-from pipeline.engines.fields import UNKNOWN, FieldMention, mentioned_fields
+from pipeline.engines.field_mentions import FieldMention, mentioned_fields
+from pipeline.engines.fields import UNKNOWN
 from pipeline.engines.lexical_model import CLAUSE_MODEL, MISSING_NUMBER_SCORE, NEUTRAL_BAND, TEXT_MODEL
 from pipeline.engines.linear import ClaimModel
 from pipeline.engines.negation import says_opposite
+from pipeline.engines.numbers import Number
+from pipeline.engines.tables import Row, Tables
 from pipeline.engines.words import CONTENT, Tokens
 from pipeline.gather_evidence import ContextIndex, best_sentence, evidence_of, index_context
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
@@ -37,6 +41,7 @@ _OTHER_NEW_WORDS = 1  # besides the fields' names: "accept" in "does not accept 
 _NOTHING_KNOWN_SCORE = 0.5  # the most for a claim of whose words the context has none: people call half of them right
 _MIN_UNKNOWN = 3  # content words that such a claim has
 _MAX_NAMED_WORDS = 5
+_MAX_LABEL = 40  # characters
 
 
 class LexicalVerifier:
@@ -90,8 +95,10 @@ class Finding:
     """What was found about a claim before the rules speak.
 
     logit: of the model, before the claims beside it are looked at.   best: the context sentence that has most of the
-    claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context lacks.
-    against: fields of a data record that the claim gets wrong; agrees: it names some, all rightly, and nothing new.
+    claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context lacks;
+    swapped: that stand in another row of a table than the one that the claim names.
+    against: fields of a data record that the claim gets wrong; agrees: it names some, or rows of a table, all rightly,
+    and next to nothing new.
     tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the words'
     places are places in the response.
     """
@@ -106,6 +113,7 @@ class Finding:
     last: int
     placed: bool
     missing: list[Span] = field(default_factory=list)
+    swapped: list[tuple[Span, Row]] = field(default_factory=list)
     against: list[FieldMention] = field(default_factory=list)
     agrees: bool = False
 
@@ -116,6 +124,15 @@ class Finding:
         named = {at for mention in mentions for at in range(mention.first, mention.last)}
         others = [at for at in self.new_words(index) if at not in named]
         self.agrees = bool(mentions) and not self.against and len(others) <= _OTHER_NEW_WORDS
+
+    def compare_rows(self, index: ContextIndex, tables: Tables, numbers: list[Number]) -> None:
+        """Hold the claim's numbers against the rows of tables that it names."""
+        said = tables.compare(self.tokens.stems[self.first : self.last], numbers, self.tokens)
+        self.swapped = [(number_span(self.tokens, number), row) for number, row in said.wrong]
+        if said.agrees and not self.against:
+            counted = {at for number in numbers for at in range(number.first, number.last + 1)}
+            others = [at for at in self.new_words(index) if at not in counted]
+            self.agrees = self.agrees or len(others) <= _OTHER_NEW_WORDS
 
     def words_at(self, spans: list[Span]) -> list[str]:
         """The words of the claim at these places, one string for each."""
@@ -155,7 +172,9 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
         placed=True,
     )
     for number in reading.missing_between(first, last):
-        finding.missing.append(Span(tokens.starts[number.first], tokens.ends[number.last]))
+        finding.missing.append(number_span(tokens, number))
+    if index.tables:
+        finding.compare_rows(index, index.tables, reading.numbers_between(first, last))
     if index.fields:
         finding.compare_fields(index)
     return finding
@@ -178,11 +197,18 @@ def find_in_text(
         first=0,
         last=len(tokens),
         placed=False,
-        missing=[Span(tokens.starts[number.first], tokens.ends[number.last]) for number in claim.missing],
+        missing=[number_span(tokens, number) for number in claim.missing],
     )
+    if index.tables:
+        finding.compare_rows(index, index.tables, claim.numbers)
     if index.fields:
         finding.compare_fields(index)
     return finding
+
+
+def number_span(tokens: Tokens, number: Number) -> Span:
+    """The characters of a number."""
+    return Span(tokens.starts[number.first], tokens.ends[number.last])
 
 
 def name_spans(tokens: Tokens, first: int, new: list[int]) -> tuple[Span, ...]:
@@ -214,12 +240,12 @@ def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, 
     otherwise_found = unsupported < finding.model.threshold
     if finding.missing:
         unsupported = max(unsupported, 1 - MISSING_NUMBER_SCORE)
-    if finding.negates or finding.against:
+    if finding.negates or finding.against or finding.swapped:
         unsupported = max(unsupported, 1 - _AGAINST_SCORE)
     denied = finding.negates or any(mention.field.value != UNKNOWN for mention in finding.against)
     if unsupported < finding.model.threshold:
         verdict = SUPPORTED
-    elif denied or (finding.missing and finding.covered >= _SAME_STATEMENT):
+    elif denied or finding.swapped or (finding.missing and finding.covered >= _SAME_STATEMENT):
         verdict = CONTRADICTED
     else:
         verdict = UNSUPPORTED
@@ -234,6 +260,7 @@ def _name_errors(finding: Finding, index: ContextIndex, otherwise_found: bool) -
     names; () when it is the whole claim."""
     starts, ends = finding.tokens.starts, finding.tokens.ends
     places = [Span(starts[at.first], ends[at.last - 1]) for at in finding.against]
+    places += [span for span, _ in finding.swapped]
     places += finding.missing if otherwise_found or places else []
     if places:
         return tuple(sorted(set(places), key=lambda span: (span.start, span.end)))
@@ -247,10 +274,15 @@ def _reason(finding: Finding, verdict: str, evidence: tuple[Evidence, ...], inde
     if finding.missing:
         return f"number {', '.join(finding.words_at(finding.missing[:_MAX_NAMED_WORDS]))} is not in the context"
     if finding.against:
-        named = dict.fromkeys(f"{at.field.name}: {at.field.value}" for at in finding.against[:_MAX_NAMED_WORDS])
+        named = dict.fromkeys(f"{at.field.label}: {at.field.value}" for at in finding.against[:_MAX_NAMED_WORDS])
         return f"the context says {', '.join(named)}"
+    if finding.swapped:
+        (number,), row = finding.words_at([finding.swapped[0][0]]), finding.swapped[0][1]
+        return f"the table gives {number} for {row.label[:_MAX_LABEL]}"
     if verdict == CONTRADICTED and finding.negates:
         return f"{evidence[0].passage_id} says the opposite: one of the two is negated"
+    if verdict == SUPPORTED and finding.agrees:
+        return "a record of the context says so"
     if verdict == SUPPORTED and evidence:
         return f"{finding.covered:.0%} of its words are in one sentence of {evidence[0].passage_id}"
     new = [finding.tokens.words[at] for at in finding.new_words(index)[:_MAX_NAMED_WORDS]]
@@ -258,7 +290,9 @@ def _reason(finding: Finding, verdict: str, evidence: tuple[Evidence, ...], inde
         return f"not in the context: {', '.join(dict.fromkeys(new))}"
     if not evidence:
         return "no word of it is in the context"
-    return f"only {finding.covered:.0%} of its words are in one sentence of the context"
+    if finding.covered < _SAME_STATEMENT:
+        return f"only {finding.covered:.0%} of its words are in one sentence of the context"
+    return f"{finding.covered:.0%} of its words are in one sentence; its form and the claims beside it speak against it"
 
 
 def _answered(

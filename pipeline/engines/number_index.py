@@ -36,6 +36,10 @@ _AGES = key_set("age aged")
 _BEFORE_AGE = key_set("was at turned")  # "when": "was 36 when"
 _MAX_YEARS = 12  # with more years in a context, some two of them lie any number apart
 _MAX_COMPARED = 500  # context numbers tried for a conversion: bounds the time per claim
+_JUST_ABOVE = 1 + 1e-12  # 6,650 is told as 6,600 and as 6,700
+_NO_UNIT = frozenset(("",))
+_EXACT_DIGITS = 4
+_FLOAT_DIGITS = 12  # that survive a change of unit
 _SHARE_TOLERANCE = 0.007  # "67 %" for two thirds
 
 
@@ -51,7 +55,7 @@ class NumberIndex:
 
     def __init__(self, numbers: Iterable[Number], implied: ImpliedNumbers) -> None:
         self._implied = implied
-        self.exact: set[float | str] = set()
+        self.exact: set[float | str] = set(implied.in_row)
         self.values: list[float] = []
         self.times: set[float | str] = set()
         self._rounded: set[tuple[int, float]] = set()
@@ -59,6 +63,7 @@ class NumberIndex:
         self._measured: dict[str, list[tuple[float, int, tuple[float, float]]]] = {}
         self._counts: dict[str, list[Number]] = {}  # by the word that they count
         self._units: dict[float | str, set[str]] = {}  # behind each number, "" where no known one is
+        self._percentages: list[float] = []
         clock: list[Number] = []
         for number in numbers:
             if number.clock:
@@ -66,11 +71,7 @@ class NumberIndex:
                 continue
             if number.value not in self.exact:
                 self._add(number)
-            self._units.setdefault(number.value, set()).add(number.unit)
-            if isinstance(number.value, float) and not number.unit:
-                self._counts.setdefault(number.counted, []).append(number)
-            if number.unit and isinstance(number.value, float):
-                self._add_measured(number.unit, number.value, number.digits, number.bound)
+            self._add_uses(number)
         for number in implied.amounts:
             if isinstance(number.value, float):
                 self._add_measured(number.unit, number.value, number.digits, number.bound)
@@ -81,10 +82,27 @@ class NumberIndex:
 
     def _add(self, number: Number) -> None:
         self.exact.add(number.value)
+        if number.other is not None:
+            self.exact.add(number.other)
         if isinstance(number.value, float):
             self.values.append(number.value)
             for digits in range(1, min(number.digits, 5)):
                 self._rounded.add((digits, _round_to(number.value, digits)))
+                self._rounded.add((digits, _round_to(number.value * _JUST_ABOVE, digits)))
+
+    def _add_uses(self, number: Number) -> None:
+        """What a number counts or measures; the same one may stand in several places."""
+        self._units.setdefault(number.value, set()).add(number.unit)
+        if isinstance(number.value, str):
+            return
+        if number.percent:
+            self._percentages.append(number.value)
+        if not number.unit:
+            self._counts.setdefault(number.counted, []).append(number)
+            return
+        self._add_measured(number.unit, number.value, number.digits, number.bound)
+        if number.whole is not None:
+            self._add_measured(number.unit, number.whole, _EXACT_DIGITS, EXACTLY)
 
     def _add_measured(self, unit: str, value: float, digits: int, bound: tuple[float, float]) -> None:
         """A number with a unit, in the smallest unit of its quantity; bounded, so that a look-up is short."""
@@ -138,7 +156,22 @@ class NumberIndex:
                 rounds and digits > claimed.digits and _round_to(known, claimed.digits) == claimed.value
             ):
                 return True
-        return False
+        return any(
+            self._has(claimed.value * size / UNITS[unit][1], claimed.digits if rounds else 0)
+            for unit in self._implied.units
+            if UNITS[unit][0] == quantity
+        )
+
+    def bears_whole(self, claimed: Number) -> bool:
+        """True for "2 hours and 30 minutes" where the context has 150 minutes or 2.5 hours."""
+        return claimed.whole is not None and self.bears_scaled(
+            claimed._replace(value=claimed.whole, digits=_EXACT_DIGITS, whole=None)
+        )
+
+    def _has(self, value: float, digits: int) -> bool:
+        """Whether the context has a value, or with `digits` one that rounds to it."""
+        value = _round_to(value, _FLOAT_DIGITS)
+        return value in self.exact or (digits, value) in self._rounded
 
     def bears_elapsed(self, claimed: Number, tokens: Tokens) -> bool:
         """True for an age or a number of years that lies between two years of the context, birthday passed or not."""
@@ -175,15 +208,17 @@ class NumberIndex:
     def bears_in_words(self, claimed: Number) -> bool:
         """True for a number that the context says in words, or in a form of its own: see `ImpliedNumbers`.
 
-        "10th" and "tenth", "25 %" and "a quarter", "5.5 million" and a table in millions, "1.5" and "1½",
-        the 06 of a date and "June".
+        "10th" and "tenth", "25 %" and "a quarter", "one in four" and "25 %", "5.5 million" and a table in millions,
+        "1.5" and "1½", "two times" and "twice", "four steps" and a list of four, the 06 of a date and "June".
         """
         implied, value = self._implied, claimed.value
         if isinstance(value, str):
             return False
+        if claimed.other is not None and claimed.other in self.exact:
+            return True
         if value in implied.fractions or (claimed.in_date and value in implied.months):
             return True
-        if any(value / scale in self.exact for scale in implied.scales):
+        if any(self._has(value / scale, 0) for scale in implied.scales):
             return True
         if claimed.ordinal:
             return value in implied.ordinals
@@ -192,7 +227,14 @@ class NumberIndex:
                 claimed.fraction in self.exact
                 or claimed.fraction in implied.fractions
                 or self._bears_share(claimed.fraction)
+                or any(abs(claimed.fraction - known / 100) <= _SHARE_TOLERANCE for known in self._percentages)
             )
+        if (
+            claimed.counted
+            and not claimed.unit
+            and ((value, claimed.counted) in implied.counts or value in implied.lists)
+        ):
+            return True
         return (claimed.percent or value < 1) and self._bears_share(value if value < 1 else value / 100)
 
     def _bears_share(self, share: float) -> bool:
@@ -218,13 +260,18 @@ class NumberIndex:
 
     def _measures_else(self, claimed: Number) -> bool:
         """True when wherever the context has the number it counts another known unit: "15 minutes" for "15 litres"."""
-        found = self._units[claimed.value]
+        found = self._units.get(claimed.value, _NO_UNIT)
         return bool(claimed.unit) and "" not in found and UNITS[claimed.unit] not in map(UNITS.get, found)
 
 
 def missing_numbers(numbers: Sequence[Number], tokens: Tokens, index: NumberIndex) -> list[Number]:
     """The stated numbers that the context bears neither as they stand, nor in another unit, nor as time elapsed."""
-    return [number for number in numbers if not is_borne(number, tokens, index)]
+    missing = [number for number in numbers if not is_borne(number, tokens, index)]
+    if missing and any(number.whole is not None for number in numbers):
+        borne = {at for at, number in enumerate(numbers) if index.bears_whole(number)}
+        borne |= {at - 1 for at in borne}
+        missing = [number for number in missing if numbers.index(number) not in borne]
+    return missing
 
 
 def is_borne(number: Number, tokens: Tokens, index: NumberIndex) -> bool:

@@ -7,12 +7,11 @@ ends of "15 to 20 minutes" have one.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.engines.clock import read_time
+from pipeline.engines.digits import if_grouped_by_stops, read_digits
+from pipeline.engines.shares import find_fractions, find_ratios
 from pipeline.engines.words import CONTENT, NUMBER, NUMBER_WORDS, SCALE_WORDS, UNSPACED, Tokens, stem, word_set
 
 
@@ -21,7 +20,6 @@ def key_set(words: str) -> frozenset[str]:
     return word_set(words) | frozenset(map(stem, words.split()))
 
 
-_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
 _APPROXIMATE = key_set("about around approximately roughly nearly almost over under some circa")
 # Words in front of a bound: "over 300", "almost 300", "fewer than 300".
 _ABOVE = key_set("over above exceeding exceeds exceeded beyond")
@@ -62,21 +60,18 @@ _GLUED_UNIT = re.compile(
     r"|[CF]|lbs?|oz|ft|mph|kmh|rpm|ppm|kcal|k?Pa|mmHg|IU)(?![^\W_])"
 )
 _PERCENT = re.compile(r"\s?%|[\s-]per\s?cent|[\s-]basis points?\b")
-_SIGNS = "\u00bc-\u00be\u2150-\u215e"  # of fractions, a half and others
 _CITED_BEFORE, _CITED_BEHIND = re.compile(r"\[[\d,; \u2013-]*\Z"), re.compile(r"[\d,; \u2013-]*\]")
 _CITED_CHARS = 40
-_SLASHED = re.compile(r"/(?<=\d/)\d")
-_FRACTION = re.compile(
-    rf"(?<![\d/.,])(?:(?:(\d{{1,3}})[ -])?(\d{{1,2}})/(\d{{1,2}})(?![\d/]|[.,]\d)|(\d{{0,3}}) ?([{_SIGNS}]))"
-)
 _DATED = re.compile(r"[/-](?<=\d.)\d\d?[/-]\d")
 _DIGIT_DATE = re.compile(r"(?<![\d/-])(?:\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/(?:\d{4}|\d{2}))(?![\d/-])")
 _GLUED_SCALES = {"k": 1e3, "m": 1e6, "bn": 1e9}
 _GLUED_SCALE = re.compile(r"(?:bn|[kKmM])(?![^\W_])")
 _CURRENCIES = ("$", "\u20ac", "\u00a3", "\u00a5")
+_NAME_BEFORE = re.compile(r"(?<![^\W_])([A-Z][A-Za-z]*)-\Z")
+_NAME_CHARS = 24
+_PREFIXES = word_set("under over top mid pre post early late sub non")
 _SPELLED_ON = re.compile(rf"[^\W\d_{UNSPACED}]")  # a letter that belongs to one word with its neighbours
 _CENTURY = stem("century")
-_MAX_DIGITS = 30  # longer digit strings are identifiers: compared as text
 EXACTLY = (1.0, 1.0)
 
 
@@ -89,6 +84,7 @@ class Number(NamedTuple):
     Both numbers of a range, "15 to 20 minutes", have the unit and the scale of the last.
     ordinal: "10th".   percent: a percentage or basis points.   scale: of its scale words, 1e6 in "5 million".
     in_date: a claimed number in a date of digits, "2024-06-01".   fraction: that a claimed number is a part of, "1/2".
+    other: its value if the stop in "1.500" groups thousands.   whole: 150 for the "30" of "2 h 30 min".
     clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
     """
 
@@ -107,18 +103,8 @@ class Number(NamedTuple):
     in_date: bool = False
     fraction: float | None = None
     percent: bool = False
-
-
-@lru_cache(maxsize=1 << 14)
-def _parse_digits(text: str) -> tuple[float | str, int]:
-    """(value, significant digits). Commas group thousands; anything else unusual ("1.2.3") stays text."""
-    plain = text.replace(",", "") if _GROUPED.match(text) else text
-    if len(plain) > _MAX_DIGITS or plain.count(".") > 1 or "," in plain or not plain.isascii():
-        return text, len(text)
-    significant = plain.replace(".", "").lstrip("0")
-    if "." not in plain:
-        significant = significant.rstrip("0")
-    return float(plain), max(1, len(significant))
+    other: float | None = None
+    whole: float | None = None
 
 
 def find_numbers(text: str, tokens: Tokens) -> list[Number]:
@@ -135,6 +121,8 @@ def find_numbers(text: str, tokens: Tokens) -> list[Number]:
         number = _read_number(text, tokens, at)
         if found and _is_range(text, tokens, found[-1], number):
             found[-1] = _like_the_end(found[-1], number)
+        elif found and number.unit and found[-1].unit:
+            number = _with_larger_unit(tokens, found[-1], number)
         found.append(number)
         at = number.last + 1
 
@@ -145,11 +133,11 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
         time = read_time(text, tokens, first)
         if time is not None:
             return Number(first, time.last, float(time.minutes), 4, time.ambiguous, clock=True)
-        value, digits = _parse_digits(word)
+        value, digits, last = read_digits(text, tokens, first)
     else:
         stem = tokens.stems[first]
-        value, digits = float(NUMBER_WORDS.get(stem, SCALE_WORDS.get(stem, 0))), 1
-    last, scale = first, 1.0
+        value, digits, last = float(NUMBER_WORDS.get(stem, SCALE_WORDS.get(stem, 0))), 1, first
+    scale = 1.0
     while last + 1 < len(tokens) and tokens.kinds[last + 1] == NUMBER and isinstance(value, float) and last < first + 4:
         stem = tokens.stems[last + 1]
         if tokens.starts[last + 1] - tokens.ends[last] > 1:
@@ -185,19 +173,8 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
         ordinal=text[tokens.ends[last] : tokens.ends[last] + 2] in _ORDINALS,
         scale=scale,
         percent=_PERCENT.match(text, tokens.ends[last]) is not None,
+        other=if_grouped_by_stops(word) if last == first else None,
     )  # fmt: skip
-
-
-def find_fractions(text: str) -> Iterator[tuple[int, int, float]]:
-    """(start, end, value) of "1/2", "1 1/2", "½" and "1½"; not of dates, nor of "24/7"."""
-    if text.isascii() and not _SLASHED.search(text):  # told in less time than the pattern takes
-        return
-    for match in _FRACTION.finditer(text):
-        units, part, whole, units_of_sign, sign = match.groups()
-        if sign:
-            yield match.start(), match.end(), int(units_of_sign or 0) + unicodedata.numeric(sign)
-        elif int(part) < int(whole):
-            yield match.start(), match.end(), int(units or 0) + int(part) / int(whole)
 
 
 def _counted_behind(tokens: Tokens, last: int) -> str:
@@ -236,6 +213,17 @@ def _like_the_end(low: Number, high: Number) -> Number:
     return low._replace(value=value, scale=scale, unit=high.unit, unit_at=high.unit_at)
 
 
+def _with_larger_unit(tokens: Tokens, larger: Number, number: Number) -> Number:
+    """The second number of "2 hours and 30 minutes" with what both make."""
+    (quantity, size), (other_quantity, other_size) = UNITS[number.unit], UNITS[larger.unit]
+    between = tokens.stems[larger.unit_at + 1 : number.first]
+    if quantity != other_quantity or size >= other_size or between not in ([], ["and"]):
+        return number
+    if isinstance(larger.value, str) or isinstance(number.value, str):
+        return number
+    return number._replace(whole=larger.value * other_size / size + number.value)
+
+
 def _unit_behind(tokens: Tokens, last: int) -> str:
     """The unit of UNITS that follows word `last`, or "". The capital in "kW" begins a second word."""
     at = last + 1
@@ -252,6 +240,7 @@ def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:
     stated: list[Number] = []
     dates = [match.span() for match in _DIGIT_DATE.finditer(text)] if _DATED.search(text) else []
     fractions = list(find_fractions(text))
+    fractions += [(tokens.starts[left], tokens.ends[right], share) for left, right, share in find_ratios(tokens)]
     referring = -9  # the last word of a reference such as "passages 1, 2 and 3"
     for number in find_numbers(text, tokens):
         start, end = tokens.starts[number.first], tokens.ends[number.last]
@@ -288,8 +277,15 @@ def _is_list_marker(text: str, start: int, end: int) -> bool:
 
 
 def _is_inside_name(text: str, start: int, end: int) -> bool:
-    """Whether letters make one word with the digits ("A320", "4K"): no ordinal, no unit, no script without spaces."""
-    if start and _SPELLED_ON.match(text, start - 1):
+    """Whether letters make one word with the digits ("A320", "4K", "COVID-19"): no ordinal, no unit, no script without
+    spaces."""
+    if start and (_SPELLED_ON.match(text, start - 1) or _is_numbered(text, start)):
         return True
     after = _SPELLED_ON.match(text, end)
     return after is not None and text[end : end + 2] not in _ORDINALS and not _GLUED_UNIT.match(text, end)
+
+
+def _is_numbered(text: str, start: int) -> bool:
+    """Whether a hyphen joins digits to a name in front of them: "COVID-19", not "mid-1990s" or "Top-10"."""
+    name = _NAME_BEFORE.search(text, max(0, start - _NAME_CHARS), start) if text[start - 1] == "-" else None
+    return name is not None and name[1].lower() not in _PREFIXES

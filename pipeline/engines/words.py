@@ -97,6 +97,7 @@ _SUFFIXES = {
     letter: tuple(suffix for suffix in _SUFFIX_LIST.split() if suffix[-1] == letter)
     for letter in "abcdefghijklmnopqrstuvwxyz"
 }
+_GROUPING = re.compile(r",(?=\d{3}(?!\d))")
 _MEMO_SIZE = 1 << 16
 
 
@@ -138,7 +139,7 @@ class _Memo(dict[str, tuple[str, int]]):
 def _classify(raw: str) -> tuple[str, int]:
     lower = raw.lower().replace("\u2019", "'")
     if raw[0].isdigit():
-        return lower.replace(",", ""), NUMBER
+        return _GROUPING.sub("", lower).replace(",", "."), NUMBER
     kind = _KINDS.get(lower)
     if kind is None and lower.endswith("'s"):
         kind = _KINDS.get(lower[:-2])

@@ -1,0 +1,114 @@
+"""What a response makes of the yes/no fields of a data record: "has outdoor seating" where the field says no.
+
+Words alone cannot tell: both sides name the same things. A field is found in a text by the words of its key run
+together, so that "takeout", "take-out" and "take out" are one, or by all of them with only function words between:
+"the hip belt is not removable" for `hip_belt_removable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from pipeline.engines.fields import NO, YES, Field
+from pipeline.engines.words import CONTENT, NEGATION, Tokens, word_set
+
+_LACKS: Final = word_set(
+    "without lack lacks lacking neither nor unavailable isn't aren't doesn't don't non prohibited forbidden banned"
+)
+_PREDICATES: Final = word_set("is are was were isn't aren't wasn't not unavailable prohibited forbidden")
+_ENDS: Final = ("", "s", "es")  # a word may have behind the name
+_REACH: Final = 6  # words before the field's name in which a negation is about it
+_REACH_AFTER: Final = 4
+_MOST_BETWEEN: Final = 4  # function words between those of a name
+
+
+class FieldMention(NamedTuple):
+    """Words [first, last) of a text that name a field, and whether the text denies it."""
+
+    field: Field
+    first: int
+    last: int
+    denied: bool
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the text says something else than the field."""
+        return self.field.value != (NO if self.denied else YES)
+
+
+def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field, ...]) -> Iterator[FieldMention]:
+    """The fields that words [first, last) of a text name, in the order of the fields."""
+    words = [word.lower() for word in tokens.words[first:last]]
+    joined = "".join(words)
+    for field in fields:
+        if field.group and field.group not in joined:
+            continue
+        begin, end = _find_together(field.name, words, joined)
+        if begin < 0 and len(field.words) > 1:
+            begin, end = _find_apart(frozenset(field.words), tokens, first, last)
+        if begin >= 0:
+            denied = _is_denied(tokens, words, first, begin, end)
+            yield FieldMention(field, first + begin, first + end, denied)
+
+
+def _find_together(name: str, words: list[str], joined: str) -> tuple[int, int]:
+    """[begin, end) of the first words that are the name run together; begin -1 when there are none."""
+    at = joined.find(name)
+    while at >= 0:
+        begin, end = _words_at(words, at, at + len(name))
+        if begin >= 0:
+            return begin, end
+        at = joined.find(name, at + 1)
+    return -1, -1
+
+
+def _words_at(words: list[str], start: int, end: int) -> tuple[int, int]:
+    """[begin, end) of the words that hold characters [start, end) of the joined words; begin -1 if not from a word's
+    beginning to a word's end or plural, as "rage" in "garage"."""
+    begin, at = -1, 0
+    for number, word in enumerate(words):
+        if at == start:
+            begin = number
+        at += len(word)
+        if at >= end:
+            return (begin, number + 1) if word[len(word) - (at - end) :] in _ENDS else (-1, -1)
+    return -1, -1
+
+
+def _find_apart(name: frozenset[str], tokens: Tokens, first: int, last: int) -> tuple[int, int]:
+    """[begin, end) of the first words among [first, last), counted from `first`, that have all stems of a name and
+    beside them only function words; begin -1 when there are none."""
+    stems, kinds = tokens.stems, tokens.kinds
+    if not name.issubset(stems[first:last]):
+        return -1, -1
+    for begin in range(first, last):
+        if stems[begin] not in name:
+            continue
+        wanted, between = set(name), 0
+        for at in range(begin, last):
+            if stems[at] in name:
+                wanted.discard(stems[at])
+            elif kinds[at] >= CONTENT or between == _MOST_BETWEEN:
+                break
+            else:
+                between += 1
+            if not wanted:
+                return begin - first, at + 1 - first
+    return -1, -1
+
+
+def _is_denied(tokens: Tokens, words: list[str], first: int, begin: int, end: int) -> bool:
+    """Whether a negation stands in the field's name, or shortly before it with no "but" between, or right after it."""
+
+    def denies(at: int) -> bool:
+        return tokens.kinds[first + at] == NEGATION or words[at] in _LACKS
+
+    for at in range(end - 1, max(-1, begin - 1 - _REACH), -1):
+        if words[at] in ("but", "and", "with") and at < begin - 1:
+            break
+        if denies(at):
+            return True
+    if end == len(words) or words[end] not in _PREDICATES:
+        return False
+    return any(denies(at) for at in range(end, min(len(words), end + _REACH_AFTER)))

@@ -1,0 +1,31 @@
+"""What the heads of tables and the keys of records say of the numbers under them: their unit, and their scale.
+
+"Weight (kg)", "Revenue ($bn)", "Population (millions)", `"weight_g": 950`. Which numbers a head is about is not looked
+at: a claim may take any number of the context for one that has the unit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_HEAD: Final = re.compile(
+    r"(?:[(\[](?:in\s)?(?:US)?[$\u20ac\u00a3\u00a5]?\s?|(?<=[a-z0-9])_)(?P<word>[A-Za-z]{1,11})(?=[)\]\"'])"
+)
+_SCALES: Final = {"k": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "mm": 1e6, "bn": 1e9, "b": 1e9}
+_NO_HEAD: Final = ("s",)  # "the child(s)"
+
+
+def words_of_heads(text: str) -> Iterator[str]:
+    """The words in brackets and at the ends of keys that may be units or scales, in lower case."""
+    if "(" in text or "[" in text or "_" in text:
+        for match in _HEAD.finditer(text):
+            word = match["word"].lower()
+            if word not in _NO_HEAD:
+                yield word
+
+
+def scale_of_head(word: str) -> float | None:
+    """1e9 of "bn"; None of other words."""
+    return _SCALES.get(word)

@@ -1,0 +1,108 @@
+"""Claims that take a number from the wrong row of a table."""
+
+import json
+
+import pytest
+
+from pipeline.engines.lexical import LexicalVerifier
+from pipeline.engines.rules import RulesExtractor
+from pipeline.engines.tables import read_tables
+from schemas.records import CONTRADICTED, SUPPORTED, Passage, Sample
+
+BARS = """
+Figures of 2023:
+
+| Country | Population (m) | Revenue ($bn) |
+|---------|---------------:|--------------:|
+| France  | 67.8 | 3.1 |
+| Spain   | 47.4 | 2.2 |
+| New Spain | 8 | 1.1 |
+
+Italy has 59 million people.
+"""
+COMMAS = "Country,Population (m),Revenue ($bn)\nFrance,67.8,3.1\nSpain,47.4,2.2\nNew Spain,8,1.1\n\nItaly: 59 million."
+TABS = COMMAS.replace(",", "\t")
+OBJECTS = json.dumps(
+    [
+        {"country": "France", "population_m": 67.8, "revenue_bn": 3.1},
+        {"country": "Spain", "population_m": 47.4, "revenue_bn": 2.2},
+        {"country": "New Spain", "population_m": 8, "revenue_bn": 1.1},
+        {"country": "Italy", "population_m": 59},
+    ]
+)
+FORMS = pytest.mark.parametrize("context", [BARS, TABS, COMMAS, OBJECTS], ids=["bars", "tabs", "commas", "objects"])
+
+
+def judged(claim: str, context: str):
+    sample = Sample("a", "a", "", (Passage("p", context),), claim)
+    return LexicalVerifier().verify(sample, tuple(RulesExtractor().extract(sample)))
+
+
+def wrong(claim: str, context: str) -> list[str]:
+    return [claim[error.start : error.end] for one in judged(claim, context) for error in one.error_spans]
+
+
+@FORMS
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        ("Spain has a population of 67.8 million.", ["67.8 million"]),
+        ("Spain has a population of 47.4 million.", []),
+        ("Spain has 47.4 million people and a revenue of $3.1 billion.", ["3.1 billion"]),
+        ("France and Spain have 67.8 and 47.4 million people.", []),
+        ("New Spain has a population of 8 million.", []),
+        ("New Spain has a population of 47.4 million.", ["47.4 million"]),
+        ("Spain has fewer people than the other country with 67.8 million.", []),
+        ("Spain lies beside a country with 59 million people.", None),
+    ],
+)
+def test_a_number_of_another_row_is_named_as_the_error(context, claim, expected):
+    if expected is None:  # prose about anything in three of the forms, a row in the fourth
+        expected = ["59 million"] if context == OBJECTS else []
+    assert wrong(claim, context) == expected
+
+
+@FORMS
+def test_the_verdict_says_whose_number_it_is_and_a_row_that_is_told_rightly_is_supported(context):
+    (claim,) = judged("Spain has a population of 67.8 million.", context)
+    assert (claim.verdict, claim.reason) == (CONTRADICTED, "the table gives 67.8 million for France")
+    (claim,) = judged("Spain made 2.2 billion in revenue, with 47.4 million.", context)
+    assert claim.verdict == SUPPORTED
+    assert claim.score == pytest.approx(max(0.8, claim.score or 0))
+
+
+def test_years_name_rows_and_plain_counts_do_not():
+    table = "Year,Sales,Staff\n2019,3.1,40\n2020,4.2,45"
+    assert wrong("In 2020 sales were 3.1 with a staff of 45.", table) == ["3.1"]
+    assert wrong("Sales grew from 3.1 in 2019 to 4.2 in 2020.", table) == []
+    (first, second) = read_tables((Passage("p", "No | Name | Goals\n1 | Anna Berg | 12\n2 | Lisa Holm | 9"),)).rows
+    assert (first.label, second.label) == ("Anna Berg", "Lisa Holm")
+
+
+HOURS = {"name": "Sol", "hours": {"Monday": "8:0-16:30", "Saturday": "9:0-21:0", "Sunday": "0:0-0:0"}}
+
+
+@pytest.mark.parametrize(
+    "context",
+    [json.dumps(HOURS), str(HOURS), "hours Monday: 8:00-16:30 (8 AM to 4:30 PM)\nhours Saturday: 9:00-21:00 (to 9 PM)"],
+)
+def test_the_hours_of_weekdays_are_rows(context):
+    assert wrong("On Monday it closes at 9 PM.", context) == ["9 PM"]
+    assert wrong("On Saturday it closes at 9 PM.", context) == []
+    assert wrong("It is open from 8 AM to 4:30 PM on Monday and until 9 PM on Saturday.", context) == []
+    assert wrong("On Monday it opens at 8, on other days at 9 AM.", context) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Plain prose, with a comma.\nAnd more of it, in 2019.\nAnd more, in 2020.",
+        "2 cups flour, sifted\n1 cup sugar, white\n3 eggs, beaten",
+        "a | b",
+        '{"a": [1, 2, 3], "b": [{"c": 1}]}',
+        "[{" * 5000,
+    ],
+)
+def test_other_texts_have_no_rows(text):
+    assert read_tables((Passage("p", text),)) is None
