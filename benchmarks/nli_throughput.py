@@ -1,6 +1,7 @@
 """The engine `nli` against a plain loop over CrossEncoder.predict per record: same scores, processor time.
 
-    python -m benchmarks.nli_throughput [--model FOLDER] [--ragtruth DIR] [--records 12] [--rounds 3] [--json]
+    python -m benchmarks.nli_throughput [--model FOLDER] [--ragtruth DIR] [--records 12] [--rounds 3]
+        [--precision bfloat16] [--json]
 
 Without --model: a BERT in the shape of MiniLM-L6 (6 layers, 384 wide) with random weights and a WordPiece tokenizer
 trained on the records; what is measured does not depend on the weights. Corpora: made-up texts with one response to
@@ -9,7 +10,9 @@ training, which share sentences; and with --ragtruth real responses of several m
 by record, about the very pairs that the engine makes. Both run in turns in one thread; the figures are medians of
 processor time, their ratio, and the largest difference between the scores (the engine keeps four digits). On one
 core both are bound by the same matrix products: what is left to gain there is pairs that are asked twice, padding,
-and the overhead per call. On a GPU small batches leave most of the device idle; that is not measured here.
+and the overhead per call; and with --precision bfloat16 products of half the width, against a loop that stays at
+float32, where the processor multiplies them natively. On a GPU small batches leave most of the device idle; that is
+not measured here.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +99,17 @@ def plain_loop(opened: OpenModel, pairs: Sequence[Sequence[Pair]]) -> list[np.nd
     assert opened.scorer is not None
     model: Any = opened.scorer.model
     return [
-        model.predict([(one.evidence, one.claim) for one in own], apply_softmax=True, show_progress_bar=False)
+        model.predict(
+            [text_pair(one, opened.scorer.head.claim_first) for one in own], apply_softmax=True, show_progress_bar=False
+        )
         for own in pairs
         if own
     ]
+
+
+def text_pair(pair: Pair, claim_first: bool) -> tuple[str, str]:
+    """The two texts in the model's order."""
+    return (pair.claim, pair.evidence) if claim_first else (pair.evidence, pair.claim)
 
 
 def timed(work: Any) -> tuple[float, Any]:
@@ -109,7 +120,11 @@ def timed(work: Any) -> tuple[float, Any]:
 
 
 def compare(verifier: NliVerifier, opened: OpenModel, asked: Asked, rounds: int) -> dict[str, float]:
-    """Medians of both, in turns; the engine's time includes finding the evidence and making the verdicts."""
+    """Medians of both, in turns; the engine's time includes finding the evidence and making the verdicts.
+
+    opened: the model that the loop asks.
+    """
+    assert opened.scorer is not None
     pairs = pairs_of(verifier, opened, asked)
     plain, engine, difference = [], [], 0.0
     for _ in range(rounds):
@@ -118,7 +133,7 @@ def compare(verifier: NliVerifier, opened: OpenModel, asked: Asked, rounds: int)
         seconds, answers = timed(lambda: verifier.verify_many(asked))
         engine.append(seconds)
         theirs = [row for own in outputs for row in own]
-        highest = iter(best_of(theirs, pairs, asked))
+        highest = iter(best_of(theirs, pairs, asked, opened.scorer.head.supported))
         ours = [claim.score for claims in answers for claim in claims if claim.score is not None]
         difference = max(difference, *(abs(mine - next(highest)) for mine in ours))
     return {
@@ -132,23 +147,26 @@ def compare(verifier: NliVerifier, opened: OpenModel, asked: Asked, rounds: int)
     }
 
 
-def best_of(outputs: Sequence[np.ndarray], pairs: Sequence[Sequence[Pair]], asked: Asked) -> list[float]:
-    """P(entailment) of each claim, the highest over its pairs, which follow each other."""
+def best_of(
+    outputs: Sequence[np.ndarray], pairs: Sequence[Sequence[Pair]], asked: Asked, supported: int
+) -> list[float]:
+    """P(supported) of each claim, the highest over its pairs, which follow each other.   supported: its output."""
     best: list[float] = []
     rows = iter(outputs)
     for own, _ in zip(pairs, asked, strict=True):
         for _, same in itertools.groupby(own, key=lambda pair: pair.claim):
-            best.append(max(float(next(rows)[1]) for _ in same))
+            best.append(max(float(next(rows)[supported]) for _ in same))
     return best
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="folder of a three-way classifier; default: MiniLM's shape, random")
+    parser.add_argument("--model", type=Path, help="folder of a classifier; default: MiniLM's shape, random")
     parser.add_argument("--records", type=int, default=12)
     parser.add_argument("--ragtruth", type=Path, help="folder: response.jsonl and source_info.jsonl")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the engine")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     figures = {}
@@ -163,9 +181,9 @@ def main() -> None:
         texts = [passage.text for sample in samples for passage in sample.context]
         texts += [sample.response or "" for sample in samples]
         model = arguments.model or make_model(Path(scratch) / "model", texts)
-        verifier = NliVerifier(NliSettings(str(model), precision="float32", refine=False), CPU)
+        verifier = NliVerifier(NliSettings(str(model), precision=arguments.precision, refine=False), CPU)
         verifier.setup()
-        opened = open_model(verifier.settings, CPU)
+        opened = open_model(replace(verifier.settings, precision="float32"), CPU)
         for name, asked in corpora.items():
             figures[name] = compare(verifier, opened, asked, arguments.rounds)
     if arguments.json:
