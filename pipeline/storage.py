@@ -17,6 +17,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -26,7 +27,7 @@ from schemas.manifest import write_atomically
 EXTRA_OF: Final = {"gs": "gcp", "s3": "s3"}  # scheme -> extra with the client that Beam needs for it
 BUFFER_BYTES: Final = 1 << 20
 MAX_REASON: Final = 200  # characters of a client's message
-_options_given = False
+_options_given = ""  # "some", or "s3 key" when credentials are among them
 _WILDCARD: Final = re.compile(r"[*?\[]")
 
 
@@ -104,10 +105,11 @@ def use_beam_options(beam_args: Sequence[str]) -> None:
     global _options_given
     if beam_args:
         from apache_beam.io.filesystems import FileSystems
-        from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.options.pipeline_options import PipelineOptions, S3Options
 
-        FileSystems.set_options(PipelineOptions(list(beam_args)))
-        _options_given = True
+        options = PipelineOptions(list(beam_args))
+        FileSystems.set_options(options)
+        _options_given = "s3 key" if options.view_as(S3Options).s3_access_key_id else "some"
 
 
 def read_file(path: str, max_bytes: int) -> bytes:
@@ -230,8 +232,26 @@ def _beam(path: str) -> Iterator[tuple[Any, Any]]:
     except ValueError as err:
         remedy = f"install 'balto[{EXTRA_OF[scheme]}]'" if scheme in EXTRA_OF else "use gs://, s3:// or a local path"
         raise ConfigError(f"{path}: nothing here reads {scheme}://; {remedy}") from err
+    if scheme == "s3" and RuntimeValueProvider.runtime_options is None:  # a worker has its job's
+        _check_s3_credentials(path)
     with _as_os_error(path):
         yield FileSystems, filesystem
+
+
+def _check_s3_credentials(path: str) -> None:
+    """Raises ConfigError when there are none; Beam would ask again for minutes."""
+    if _options_given != "s3 key" and not _s3_credentials_found():
+        raise ConfigError(
+            f"{path}: no AWS credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        )
+
+
+@lru_cache(maxsize=1)
+def _s3_credentials_found() -> bool:
+    """In the environment, a profile, or where the cloud gives them to its machines."""
+    import boto3
+
+    return boto3.session.Session().get_credentials() is not None
 
 
 @contextlib.contextmanager

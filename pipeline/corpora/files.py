@@ -52,7 +52,7 @@ def open_corpus(patterns: Sequence[str], format: str | None = None) -> list[Corp
     pattern without a match, a directory, an empty or unreadable file, and a file of no known format.
     """
     if format is not None and format not in FORMATS:
-        raise ConfigError(f"unknown corpus format {format!r}; use one of {', '.join(FORMATS)}")
+        raise ConfigError(f"--format {format}: there is no such corpus format; use one of {', '.join(FORMATS)}")
     if not patterns:
         raise ConfigError("no corpus given; name at least one file or pattern, such as data/sample/corpus.jsonl")
     paths = _matching_paths(patterns)

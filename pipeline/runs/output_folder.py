@@ -29,8 +29,12 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
     run: everything that decides the result, as JSON values.
     Raises ConfigError when `out` holds something else, and says what to do.
     """
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(out)):
-        raise ConfigError(f"--out {out}: this command writes to local folders; `balto copy` takes the result there")
+    address = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]+:)/(.*)", str(out))  # a Path has one slash where there were two
+    if address:
+        raise ConfigError(
+            f"--out {out}: is it {address[1]}//{address[2]}? Then give both slashes; a command that writes to local "
+            "folders only leaves it to `balto copy` to take the result there"
+        )
     try:
         tidy_up(out)
         if overwrite and not _is_unfinished(out, run):

@@ -98,7 +98,7 @@ def test_directory_is_refused(tmp_path: Path):
 def test_empty_pattern_list_and_unknown_format_are_refused(tmp_path: Path):
     assert refusal().startswith("no corpus given; name at least one file")
     assert refusal("x", format="csv") == (
-        "unknown corpus format 'csv'; use one of balto, ragtruth, factscore, confiqa, plain"
+        "--format csv: there is no such corpus format; use one of balto, ragtruth, factscore, confiqa, plain"
     )
 
 

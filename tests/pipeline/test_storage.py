@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import storage
 from pipeline.storage import (
     file_facts,
     find_files,
@@ -99,3 +100,15 @@ def test_a_missing_object_is_an_oserror_with_its_name(tmp_path, monkeypatch):
 def test_an_unknown_scheme_says_what_may_be_used():
     with pytest.raises(ConfigError, match="nothing here reads ftp://; use gs://, s3:// or a local path"):
         file_facts("ftp://host/file")
+
+
+def test_a_bucket_of_s3_without_credentials_is_refused_at_once(monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    storage._s3_credentials_found.cache_clear()
+    with pytest.raises(ConfigError, match="no AWS credentials were found; set AWS_ACCESS_KEY_ID"):
+        find_files("s3://bucket/folder/")
+    storage._s3_credentials_found.cache_clear()
