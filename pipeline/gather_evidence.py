@@ -112,9 +112,12 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
                 ContextSentence(position, span.start, span.end, frozenset(stems), NEGATION in kinds, values)
             )
     idf = {stem: log(1 + len(sentences) / len(where)) for stem, where in postings.items()}
+    tables = read_tables(passages)
+    if tables:
+        implied.in_row.update(tables.values())
     return ContextIndex(
         passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers, implied), words,
-        read_fields(passages), read_tables(passages),
+        read_fields(passages), tables,
     )  # fmt: skip
 
 

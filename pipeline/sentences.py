@@ -26,13 +26,18 @@ _NEEDS_NO_SPACE = "\u3002\uff01\uff1f\uff0e"
 _LINE_ENDS = "\n\r\u2028\u2029"
 _OPENERS = "\"'([{\u201c\u2018\u00ab*_#"
 _WORD_BEFORE = re.compile(r"[\w.&]*$")
-_MARKER_ONLY = re.compile(r"\s*(?:[-*\u2022\u2023\u25e6\u2013]\s*)?(?:\(?(?:\d{1,3}|[A-Za-z]|[ivx]{1,4})[.)])?$")
+_MARKER_ONLY = re.compile(r"\s*(?:[-*\u2022\u2023\u25e6\u2013]\s*)?\*{0,2}(?:\(?(?:\d{1,3}|[A-Za-z]|[ivx]{1,4})[.)])?$")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+\u2022\u2023\u25e6]\s|\(?(?:\d{1,3}|[A-Za-z])[.)]\s)")
 _NEVER_ENDS = """
 mr mrs ms dr prof rev hon st gen col lt sgt capt gov sen rep pres mt ft v vs approx dept est fig eq ed eds vol pp cf
 ca i.e e.g ie eg jan feb mar apr jun jul aug sep sept oct nov dec
+mio mrd bzw vgl ggf evtl inkl zzgl mme mlle sra z.b d.h u.a o.\u00e4
 """
-_BEFORE_NUMBERS = frozenset(("no", "nos", "nr", "sec", "para", "chap", "p"))  # "No. 5"; "no." is mostly a word
+_BEFORE_NUMBERS = frozenset(("no", "nos", "nr", "sec", "para", "chap", "p", "art", "abs"))  # "no." is mostly a word
+_OF_TWO_LETTERS = re.compile(r"(?<!\w)[a-z]\. ?[A-Za-z]\.")  # "z. B."
+_GERMAN_DAY = re.compile(
+    r"(?<!\d)\d\d?\. (?:Januar|Februar|M\u00e4rz|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
+)
 _SOMETIMES_ENDS = "etc inc ltd co corp bros al a.m p.m u.s u.k u.n d.c jr sr ph.d"  # what follows decides
 _MAY_END = frozenset(_SOMETIMES_ENDS.split())
 _ABBREVIATIONS = frozenset(_NEVER_ENDS.split()) | _MAY_END
@@ -112,6 +117,8 @@ def _is_inside_sentence(text: str, start: int, dot: int, end: int) -> bool:
         # A letter alone is no initial, nor is one before a word that begins sentences: "4.5 A. You", "Plan C. The"
         may_be = lead[-2:-1] in (" ", ".", "") and dot - start != 1
         return may_be and not _STARTS_SENTENCE.match(text, end)
+    if _is_written_with_a_stop(text, dot, word):
+        return True
     following = _next_character(text, end)
     if word in _BEFORE_NUMBERS:
         return following.isdigit()
@@ -122,6 +129,13 @@ def _is_inside_sentence(text: str, start: int, dot: int, end: int) -> bool:
     if word in _ABBREVIATIONS:
         return word not in _MAY_END or not _STARTS_SENTENCE.match(text, end)
     return _goes_on_in_lower_case(text, end)
+
+
+def _is_written_with_a_stop(text: str, dot: int, word: str) -> bool:
+    """The "z" of "z. B.", or the day of "3. Mai"."""
+    if len(word) == 1 and word.isalpha():
+        return _OF_TWO_LETTERS.match(text, dot - 1) is not None
+    return word.isdigit() and len(word) <= 2 and _GERMAN_DAY.match(text, dot - len(word)) is not None
 
 
 def _next_character(text: str, end: int) -> str:

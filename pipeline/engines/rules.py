@@ -1,7 +1,7 @@
 """The extractor `rules`: claims are the clauses of a response that say something checkable.
 
 In: a sample. Out: one claim per clause with content words, with its exact characters; the claim's text is the clause as
-it stands. Left out: greetings and closings, refusals, questions, lines that only
+it stands. Left out: a bare "Yes", greetings and closings, refusals, questions, lines that only
 introduce a list, headings, the names of a table's columns, fenced code, and statements that the passages lack
 something, from the clause that says so to the end of its sentence. Hedged advice ("it is important
 to note that results may vary") stays in: people mark it when the context does not bear it.
@@ -60,13 +60,14 @@ _COURTEOUS_WORDS = {"question", "answer"} | set(
 )
 _UNABLE = stem("unable")
 _REFERRING = re.compile(r"(?i)\W*(?:(?:passage|source|document|text)s?\W*(?:\d+|and|or|[\s,&])*)+\W*")
+_BARE_ANSWERS = (["Yes"], ["yes"])  # like "No.", which has no content word
 _MAX_OPENING_CHARS = 400
 
 
 class RulesExtractor:
     """Extracts claims without a model. Stateless: `setup` and `teardown` have nothing to open or close."""
 
-    name = "rules/4"
+    name = "rules/5"
     prompt_version = ""
 
     def setup(self) -> None:
@@ -134,7 +135,7 @@ def _is_ruled(text: str, line: Span) -> bool:
 def _states_something(analysis: ResponseAnalysis, clause: Clause, kinds: list[int]) -> bool:
     """Whether a clause has a content word, or a number that is not just a reference such as "(Passage 2)"."""
     if CONTENT in kinds:
-        return True
+        return analysis.tokens.words[clause.first : clause.last] not in _BARE_ANSWERS
     return NUMBER in kinds and not _REFERRING.fullmatch(analysis.text, clause.start, clause.end)
 
 

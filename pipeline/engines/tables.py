@@ -7,6 +7,7 @@ table. A row is found in a claim by its name, the first cell that is no number.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -22,12 +23,12 @@ from schemas.records import Passage
 
 _SEPARATORS: Final = ("|", "\t", ",")
 _RULE: Final = re.compile(r"[\s|:+=-]+")  # the line between heads and rows
-_GROUPS: Final = re.compile(r"(?<=\d),(?=\d{3})")  # no separator
 _MIN_LINES: Final = 3  # the heads and two rows
 _MAX_CELL: Final = 60  # characters; longer ones are prose
+_MAX_LINE: Final = 2000
 _MAX_NAME: Final = 6  # words
 _MIN_YEAR_DIGITS: Final = 4  # shorter numbers in front of a row count the rows
-_MAX_ROWS: Final = 200
+_MAX_ROWS: Final = 500
 _MAX_JSON_CHARS: Final = 200_000
 _DAY: Final = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
 _HOURS_OF_DAY: Final = re.compile(rf"""\b({_DAY})["']?:\s{{0,4}}["']?(\d[^"'\n]{{0,80}})""")
@@ -83,6 +84,11 @@ class Tables:
         """The numbers that stand in no table."""
         return _numbers_of(self.prose)
 
+    def values(self) -> Iterator[float | str]:
+        """The numbers of all cells. Where commas part them, "100,200" reads as one number elsewhere."""
+        for row in self.rows:
+            yield from (number.value for number in find_numbers(row.text, tokenize(row.text)))
+
     def named(self, stems: Sequence[str]) -> list[Row]:
         """The rows whose names stand among words, the longer name of two that begin alike ("New York City")."""
         found: list[Row] = []
@@ -102,14 +108,15 @@ class Tables:
             return NOTHING_SAID
         wrong, right = [], 0
         names = {word for row in named for word in row.name}
+        others = set(stems) - names
         for number in numbers:
             if any(is_borne(number, tokens, row.numbers) for row in named):
                 right += tokens.stems[number.first] not in names
             elif not is_borne(number, tokens, self.outside):
-                other = next((row for row in self.rows if is_borne(number, tokens, row.numbers)), None)
-                if other is not None:
-                    wrong.append((number, other))
                 right -= len(numbers)  # all others being right does not make the claim so
+                rows = [row for row in self.rows if is_borne(number, tokens, row.numbers)]
+                if rows and all(others.isdisjoint(row.name) for row in rows):  # none is named by a part of its name
+                    wrong.append((number, rows[0]))
         return RowsSaid(tuple(wrong), right > 0)
 
 
@@ -136,7 +143,7 @@ def _rows_of_lines(text: str, rows: list[Row]) -> str:
     kept: list[str] = []
     lines = [line for line in text.split("\n") if not line or not _RULE.fullmatch(line)]
     for separator, block in _blocks(lines):
-        found = list(_rows(block, separator)) if len(block) >= _MIN_LINES and separator else []
+        found = list(_rows(block[: _MAX_ROWS + 1], separator)) if len(block) >= _MIN_LINES and separator else []
         if found:
             rows += found
         else:
@@ -160,6 +167,8 @@ def _blocks(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _shape(line: str) -> tuple[str, int]:
+    if len(line) > _MAX_LINE:
+        return "", 0
     for separator in _SEPARATORS:
         if separator in line:
             count = len(_cells(line, separator))
@@ -172,9 +181,8 @@ def _cells(line: str, separator: str) -> list[str]:
     line = line.strip()
     if separator == "|":
         line = line.removeprefix("|").removesuffix("|")
-    elif separator == ",":
-        line = _GROUPS.sub("", line)
-    return [cell.strip().strip('"*') for cell in line.split(separator)]
+    cells = line.split(separator) if '"' not in line else next(csv.reader([line], delimiter=separator))
+    return [cell.strip().strip("*") for cell in cells]
 
 
 def _rows(block: list[str], separator: str) -> Iterator[Row]:

@@ -57,6 +57,7 @@ describe described
 _NEGATIONS = """
 not no never none neither cannot can't don't doesn't didn't isn't aren't wasn't weren't won't wouldn't shouldn't
 couldn't hasn't haven't hadn't nothing nobody nowhere
+nicht kein keine keinen keinem keiner niemals nie ne pas jamais aucun aucune nunca ningún ninguna jamás
 """
 _UP_TO_NINETEEN = """
 zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen

@@ -19,6 +19,8 @@ def opposite(claim: str, sentence: str) -> bool:
         ("The shop does not open on Monday.", "The shop opens on Monday."),
         ("The code is not available.", "Code is available at our site under a free licence."),
         ("The code is available.", "The code is not yet available at our site under a free licence."),
+        ("Der Akku ist austauschbar.", "Der Akku ist nicht austauschbar."),
+        ("El museo no abre los lunes.", "El museo abre los lunes."),
         ("Restarting erases your data.", "Restarting the tracker takes a minute and doesn't erase your data."),
     ],
 )

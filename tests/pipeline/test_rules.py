@@ -27,7 +27,7 @@ def test_each_sentence_with_content_is_a_claim_with_its_exact_characters():
     assert [claim.sentence_ids for claim in found] == [(0,), (1,)]
     for claim in found:
         assert response[claim.spans[0].start : claim.spans[0].end] == claim.text == claim.quotes[0]
-        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/4", None)
+        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/5", None)
         assert claim.status == NOT_VERIFIED_YET
 
 
@@ -77,6 +77,11 @@ def test_a_negated_statement_about_the_world_is_a_claim():
 def test_a_bare_reference_is_no_claim():
     assert texts("Milk foams well when warm; (Passage 3)") == ["Milk foams well when warm; (Passage 3)"]
     assert texts("(Passage 3)\nPassages 1, 2 and 3.") == []
+
+
+def test_a_bare_answer_is_no_claim():
+    assert texts("Yes. The lid is red.") == texts("No. The lid is red.") == ["The lid is red."]
+    assert texts("Yes, the lid is red.") == ["Yes, the lid is red."]
 
 
 def test_list_under_a_statement_of_lack_is_left_out_up_to_the_next_sentence():

@@ -37,6 +37,8 @@ def test_an_abbreviation_before_a_number_or_between_parties_ends_nothing():
         "Ada Berg (b. 1902 in Graz) painted.",
         "See Nr. 5, sec. 4 and p. 12 of it.",
         "In Roe v. Wade it was decided.",
+        "Der Umsatz stieg am 3. Mai um 12 Mio. Euro, z. B. in Bonn, d. h. nach Art. 5.",
+        "Mme. Leroy habite \u00e0 Paris.",
     ):
         assert pieces(whole) == [whole]
     assert pieces("It rose (slowly) in 2001. 5 people left.") == ["It rose (slowly) in 2001.", "5 people left."]
@@ -45,6 +47,7 @@ def test_an_abbreviation_before_a_number_or_between_parties_ends_nothing():
 def test_list_items_keep_their_markers():
     text = "Steps:\n1. Open the lid. Wait.\n2. Close it\n* Done\n- Over"
     assert pieces(text) == ["Steps:", "1. Open the lid.", "Wait.", "2. Close it", "* Done", "- Over"]
+    assert pieces("**1.** Open it. **2.** Close it.") == ["**1.** Open it.", "**2.** Close it."]
 
 
 def test_carriage_returns_are_trimmed():

@@ -79,6 +79,18 @@ def test_years_name_rows_and_plain_counts_do_not():
     assert (first.label, second.label) == ("Anna Berg", "Lisa Holm")
 
 
+def test_a_row_may_be_named_by_a_part_of_its_name():
+    table = "Bike | Day | Week\nTern | 14 | 70\nPlover | 19 | 95\nGodwit (electric) | 32 | 160"
+    assert wrong("Per week the Tern costs 70, the Plover 95 and the Godwit 160.", table) == []
+    assert wrong("The Plover has 21 gears and costs 14 a day.", table) == ["21", "14"]
+
+
+def test_commas_part_cells_of_three_digits_and_quotes_hold_grouped_ones():
+    table = 'Item,Price,Stock\nlamp,100,200\ntable,"1,250",300'
+    assert wrong("The lamp costs 100 and there are 200 of them.", table) == []
+    assert wrong("The table costs 1,250 and there are 200 of them.", table) == ["200"]
+
+
 HOURS = {"name": "Sol", "hours": {"Monday": "8:0-16:30", "Saturday": "9:0-21:0", "Sunday": "0:0-0:0"}}
 
 
