@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from pipeline.engines.numbers import UNITS
+from pipeline.engines.words import stem
+
 _HEAD: Final = re.compile(
     r"(?:[(\[](?:in\s)?(?:US)?[$\u20ac\u00a3\u00a5]?\s?|(?<=[a-z0-9])_)(?P<word>[A-Za-z]{1,11})(?=[)\]\"'])"
 )
@@ -29,3 +32,11 @@ def words_of_heads(text: str) -> Iterator[str]:
 def scale_of_head(word: str) -> float | None:
     """1e9 of "bn"; None of other words."""
     return _SCALES.get(word)
+
+
+def without_unit(head: str) -> str:
+    """What the numbers under a head are of: "Revenue" of "Revenue ($bn)" and of "Revenue_bn"."""
+    name = head.partition("(")[0].partition("[")[0]
+    begin, _, end = name.rpartition("_")
+    is_unit = begin and (scale_of_head(end.lower()) is not None or stem(end.lower()) in UNITS)
+    return (begin if is_unit else name).replace("_", " ").strip()

@@ -9,7 +9,8 @@ has the constants, fitted by benchmarks/fit_lexical.py). Then rules:
   a claim whose words nearly all stand in one context sentence, but with the opposite negation, is contradicted;
   a claim that says something else than a yes/no field of a data record is contradicted, or unsupported if the field is
   empty, and the field's name in the claim is named as the error; one that says what fields say is supported;
-  a number that stands in another row of a table than the one that the claim names makes it contradicted;
+  a number that stands in another row of a table than the one that the claim names makes it contradicted, and so does
+  an order that the table's cells do not have; one that says what its row says is supported;
   a wrong number in a claim whose other words one context sentence has makes it contradicted, not unsupported.
 Numbers and names are named as the error where the rest of the claim is found; else the whole claim is the error.
 """
@@ -27,6 +28,7 @@ from pipeline.engines.lexical_model import CLAUSE_MODEL, MISSING_NUMBER_SCORE, N
 from pipeline.engines.linear import ClaimModel
 from pipeline.engines.negation import says_opposite
 from pipeline.engines.numbers import Number
+from pipeline.engines.row_claims import Misorder, compare_rows
 from pipeline.engines.tables import Row, Tables
 from pipeline.engines.words import CONTENT, Tokens
 from pipeline.gather_evidence import ContextIndex, best_sentence, evidence_of, index_context
@@ -96,7 +98,7 @@ class Finding:
 
     logit: of the model, before the claims beside it are looked at.   best: the context sentence that has most of the
     claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context lacks;
-    swapped: that stand in another row of a table than the one that the claim names.
+    swapped: that stand in another row of a table than the one that the claim names; misorder: it orders rows wrongly.
     against: fields of a data record that the claim gets wrong; agrees: it names some, or rows of a table, all rightly,
     and next to nothing new.
     tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the words'
@@ -114,6 +116,7 @@ class Finding:
     placed: bool
     missing: list[Span] = field(default_factory=list)
     swapped: list[tuple[Span, Row]] = field(default_factory=list)
+    misorder: Misorder | None = None
     against: list[FieldMention] = field(default_factory=list)
     agrees: bool = False
 
@@ -126,9 +129,10 @@ class Finding:
         self.agrees = bool(mentions) and not self.against and len(others) <= _OTHER_NEW_WORDS
 
     def compare_rows(self, index: ContextIndex, tables: Tables, numbers: list[Number]) -> None:
-        """Hold the claim's numbers against the rows of tables that it names."""
-        said = tables.compare(self.tokens.stems[self.first : self.last], numbers, self.tokens)
+        """Hold the claim against the rows of tables that it names."""
+        said = compare_rows(tables, self.tokens, self.first, self.last, numbers)
         self.swapped = [(number_span(self.tokens, number), row) for number, row in said.wrong]
+        self.misorder = said.misorder
         if said.agrees and not self.against:
             counted = {at for number in numbers for at in range(number.first, number.last + 1)}
             others = [at for at in self.new_words(index) if at not in counted]
@@ -240,12 +244,12 @@ def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, 
     otherwise_found = unsupported < finding.model.threshold
     if finding.missing:
         unsupported = max(unsupported, 1 - MISSING_NUMBER_SCORE)
-    if finding.negates or finding.against or finding.swapped:
+    if finding.negates or finding.against or finding.swapped or finding.misorder:
         unsupported = max(unsupported, 1 - _AGAINST_SCORE)
     denied = finding.negates or any(mention.field.value != UNKNOWN for mention in finding.against)
     if unsupported < finding.model.threshold:
         verdict = SUPPORTED
-    elif denied or finding.swapped or (finding.missing and finding.covered >= _SAME_STATEMENT):
+    elif denied or finding.swapped or finding.misorder or (finding.missing and finding.covered >= _SAME_STATEMENT):
         verdict = CONTRADICTED
     else:
         verdict = UNSUPPORTED
@@ -261,6 +265,8 @@ def _name_errors(finding: Finding, index: ContextIndex, otherwise_found: bool) -
     starts, ends = finding.tokens.starts, finding.tokens.ends
     places = [Span(starts[at.first], ends[at.last - 1]) for at in finding.against]
     places += [span for span, _ in finding.swapped]
+    if finding.misorder:
+        places.append(Span(starts[finding.misorder.first], ends[finding.misorder.last - 1]))
     places += finding.missing if otherwise_found or places else []
     if places:
         return tuple(sorted(set(places), key=lambda span: (span.start, span.end)))
@@ -276,9 +282,8 @@ def _reason(finding: Finding, verdict: str, evidence: tuple[Evidence, ...], inde
     if finding.against:
         named = dict.fromkeys(f"{at.field.label}: {at.field.value}" for at in finding.against[:_MAX_NAMED_WORDS])
         return f"the context says {', '.join(named)}"
-    if finding.swapped:
-        (number,), row = finding.words_at([finding.swapped[0][0]]), finding.swapped[0][1]
-        return f"the table gives {number} for {row.label[:_MAX_LABEL]}"
+    if finding.swapped or finding.misorder:
+        return _of_tables(finding)
     if verdict == CONTRADICTED and finding.negates:
         return f"{evidence[0].passage_id} says the opposite: one of the two is negated"
     if verdict == SUPPORTED and finding.agrees:
@@ -293,6 +298,13 @@ def _reason(finding: Finding, verdict: str, evidence: tuple[Evidence, ...], inde
     if finding.covered < _SAME_STATEMENT:
         return f"only {finding.covered:.0%} of its words are in one sentence of the context"
     return f"{finding.covered:.0%} of its words are in one sentence; its form and the claims beside it speak against it"
+
+
+def _of_tables(finding: Finding) -> str:
+    if finding.misorder:
+        return finding.misorder.reason
+    (number,), row = finding.words_at([finding.swapped[0][0]]), finding.swapped[0][1]
+    return f"the table gives {number} for {row.label[:_MAX_LABEL]}"
 
 
 def _answered(

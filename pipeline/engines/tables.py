@@ -1,8 +1,7 @@
-"""Tables of the context, and claims that take a number from the wrong row.
+"""Tables of the context, as rows with a name: the first cell that is no number.
 
 A table is lines of cells, parted by "|", a tab or a comma, under a line of heads; or a JSON list of objects; or the
-hours of weekdays. Words alone cannot tell "Spain has 67.8 million people" from "France has": all of them stand in the
-table. A row is found in a claim by its name, the first cell that is no number.
+hours of weekdays. What a response makes of them: row_claims.py.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final
 
 from pipeline.engines.implied_numbers import ImpliedNumbers
-from pipeline.engines.number_index import NumberIndex, is_borne
-from pipeline.engines.numbers import Number, find_numbers, key_set
-from pipeline.engines.words import CONTENT, NUMBER, Tokens, tokenize
+from pipeline.engines.number_index import NumberIndex
+from pipeline.engines.numbers import find_numbers
+from pipeline.engines.words import NUMBER, tokenize
 from schemas.records import Passage
 
 _SEPARATORS: Final = ("|", "\t", ",")
@@ -29,41 +28,35 @@ _MAX_LINE: Final = 2000
 _MAX_NAME: Final = 6  # words
 _MIN_YEAR_DIGITS: Final = 4  # shorter numbers in front of a row count the rows
 _MAX_ROWS: Final = 500
+_NO_NAMES: Final = ("true", "false", "null")
 _MAX_JSON_CHARS: Final = 200_000
 _DAY: Final = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
 _HOURS_OF_DAY: Final = re.compile(rf"""\b({_DAY})["']?:\s{{0,4}}["']?(\d[^"'\n]{{0,80}})""")
-# With these a claim speaks of rows that it does not name.
-_OF_OTHER_ROWS: Final = key_set(
-    "than compared other others rest remaining except average total sum overall difference both each every all"
-    " weekend weekends weekdays daily highest lowest"
-)
 
 
 @dataclass(eq=False)
 class Row:
-    """One row.   name: its stems.   label: the name as written.   text: heads and cells."""
+    """One row.   name: its stems.   label: the name as written.   text: heads and cells.
+
+    cells: by head, without the name.   table: number of the table that it is in.
+    """
 
     name: tuple[str, ...]
     label: str
     text: str
+    cells: dict[str, str]
+    table: int
 
     @cached_property
     def numbers(self) -> NumberIndex:
         """The numbers of the row and of its heads."""
         return _numbers_of(self.text)
 
-
-class RowsSaid(NamedTuple):
-    """What a claim makes of the rows that it names.   wrong: numbers that only another row has, with that row.
-
-    agrees: it has numbers, and all of them stand in the rows or in no table.
-    """
-
-    wrong: tuple[tuple[Number, Row], ...]
-    agrees: bool
-
-
-NOTHING_SAID: Final = RowsSaid((), agrees=False)
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """The number of each cell that begins with one, by head."""
+        found = {head: _value(cell) for head, cell in self.cells.items()}
+        return {head: value for head, value in found.items() if value is not None}
 
 
 @dataclass(eq=False)
@@ -89,6 +82,10 @@ class Tables:
         for row in self.rows:
             yield from (number.value for number in find_numbers(row.text, tokenize(row.text)))
 
+    def table_of(self, row: Row) -> list[Row]:
+        """The rows beside a row, itself among them."""
+        return [other for other in self.rows if other.table == row.table]
+
     def named(self, stems: Sequence[str]) -> list[Row]:
         """The rows whose names stand among words, the longer name of two that begin alike ("New York City")."""
         found: list[Row] = []
@@ -101,34 +98,16 @@ class Tables:
                 behind = at + longest
         return found
 
-    def compare(self, stems: Sequence[str], numbers: Sequence[Number], tokens: Tokens) -> RowsSaid:
-        """A claim's numbers against the rows that its `stems` name.   tokens: that the numbers are places in."""
-        named = self.named(stems)
-        if not named or not _OF_OTHER_ROWS.isdisjoint(stems):
-            return NOTHING_SAID
-        wrong, right = [], 0
-        names = {word for row in named for word in row.name}
-        others = set(stems) - names
-        for number in numbers:
-            if any(is_borne(number, tokens, row.numbers) for row in named):
-                right += tokens.stems[number.first] not in names
-            elif not is_borne(number, tokens, self.outside):
-                right -= len(numbers)  # all others being right does not make the claim so
-                rows = [row for row in self.rows if is_borne(number, tokens, row.numbers)]
-                if rows and all(others.isdisjoint(row.name) for row in rows):  # none is named by a part of its name
-                    wrong.append((number, rows[0]))
-        return RowsSaid(tuple(wrong), right > 0)
-
 
 def read_tables(passages: tuple[Passage, ...]) -> Tables | None:
     """The tables of a context; None when it has none."""
     rows: list[Row] = []
     prose: list[str] = []
     for passage in passages:
-        own = [*_rows_of_json(passage.text)]
+        own = [*_rows_of_json(passage.text, len(rows) + 1)]
         text = "" if own else passage.text
         if "day" in text:
-            days = [Row(tuple(tokenize(day[1]).stems), day[1], day[2]) for day in _HOURS_OF_DAY.finditer(text)]
+            days = [Row(tuple(tokenize(day[1]).stems), day[1], day[2], {}, 0) for day in _HOURS_OF_DAY.finditer(text)]
             text = _HOURS_OF_DAY.sub("", text) if days else text
             own += days
         rows += own
@@ -143,10 +122,10 @@ def _rows_of_lines(text: str, rows: list[Row]) -> str:
     kept: list[str] = []
     lines = [line for line in text.split("\n") if not line or not _RULE.fullmatch(line)]
     for separator, block in _blocks(lines):
-        found = list(_rows(block[: _MAX_ROWS + 1], separator)) if len(block) >= _MIN_LINES and separator else []
-        if found:
-            rows += found
-        else:
+        before = len(rows)
+        if separator and len(block) >= _MIN_LINES:
+            rows += _rows(block[: _MAX_ROWS + 1], separator, before + 1)
+        if len(rows) == before:
             kept += block
     return "\n".join(kept)
 
@@ -185,14 +164,14 @@ def _cells(line: str, separator: str) -> list[str]:
     return [cell.strip().strip("*") for cell in cells]
 
 
-def _rows(block: list[str], separator: str) -> Iterator[Row]:
+def _rows(block: list[str], separator: str, table: int) -> Iterator[Row]:
     heads, *others = (_cells(line, separator) for line in block)
     if any(len(cell) > _MAX_CELL for row in others for cell in row):
         return
     if separator == "," and (any(map(_is_number, heads)) or not all(any(map(_is_number, row)) for row in others)):
         return  # a list of lines that happen to have as many commas
     for cells in others:
-        row = _row(cells, " , ".join([*heads, *cells]))
+        row = _row(list(zip(heads, cells, strict=True)), " , ".join([*heads, *cells]), table)
         if row:
             yield row
 
@@ -201,18 +180,28 @@ def _is_number(cell: str) -> bool:
     return cell.lstrip("$\u20ac\u00a3\u00a5+-")[:1].isdigit()
 
 
-def _row(cells: list[str], text: str) -> Row | None:
-    for cell in cells:
+def _row(cells: list[tuple[str, str]], text: str, table: int) -> Row | None:
+    """cells: (head, cell)."""
+    for own, cell in cells:
         tokens = tokenize(cell)
-        if not len(tokens) or len(tokens) > _MAX_NAME:
+        if not len(tokens) or len(tokens) > _MAX_NAME or cell in _NO_NAMES:
             continue
-        is_number = all(kind == NUMBER for kind in tokens.kinds)
-        if (is_number and len(tokens.words[0]) == _MIN_YEAR_DIGITS) or CONTENT in tokens.kinds:
-            return Row(tuple(tokens.stems), cell, text)
+        is_year = all(kind == NUMBER for kind in tokens.kinds) and len(tokens.words[0]) == _MIN_YEAR_DIGITS
+        if is_year or any(map(str.isalpha, cell)):
+            others = {head: other for head, other in cells if head != own}
+            return Row(tuple(tokens.stems), cell, text, others, table)
     return None
 
 
-def _rows_of_json(text: str) -> Iterator[Row]:
+def _value(cell: str) -> float | None:
+    tokens = tokenize(cell)
+    numbers = find_numbers(cell, tokens)
+    if not numbers or numbers[0].first > 0 or numbers[0].clock or isinstance(numbers[0].value, str):
+        return None
+    return -numbers[0].value if cell.lstrip("$\u20ac\u00a3\u00a5")[:1] in ("-", "\u2212") else numbers[0].value
+
+
+def _rows_of_json(text: str, table: int) -> Iterator[Row]:
     """The objects of a JSON list, or of the lists in a JSON object."""
     if text[:1] not in ("[", "{") or len(text) > _MAX_JSON_CHARS:
         return
@@ -220,11 +209,11 @@ def _rows_of_json(text: str) -> Iterator[Row]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return
-    for one in [value, *(value.values() if type(value) is dict else ())]:
+    for number, one in enumerate([value, *(value.values() if type(value) is dict else ())], start=table):
         if type(one) is list and len(one) > 1 and all(type(item) is dict for item in one):
             for item in one:
-                texts = [part for part in item.values() if type(part) is str]
-                row = _row(texts, json.dumps(item))
+                cells = [(key, part if type(part) is str else json.dumps(part)) for key, part in item.items()]
+                row = _row(cells, json.dumps(item), number)
                 if row:
                     yield row
 

@@ -75,6 +75,12 @@ _KINDS: dict[str, int] = {
     **dict.fromkeys([*NUMBER_WORDS, *SCALE_WORDS], NUMBER),
 }
 
+
+def word_set(words: str) -> frozenset[str]:
+    """A set of words from one string, as they read best in code."""
+    return frozenset(words.split())
+
+
 # Inflections that no suffix rule reaches, as "form form > base".
 _IRREGULAR_FORMS = """
 men > man; women > woman; children > child; feet > foot; teeth > tooth; people > person; took taken > take; made >
@@ -89,6 +95,7 @@ _IRREGULAR = {
     for forms, _, base in (entry.partition(">") for entry in _IRREGULAR_FORMS.split(";"))
     for form in forms.split()
 }
+_ELISIONS = word_set("l d n s j c m t qu jusqu lorsqu puisqu dell nell all dall sull un quest")  # "l'eau", "dell'arte"
 _SUFFIX_LIST = """
 fulness ousness iveness ization ational ations ation ements ement ments ment ities ity ness ances ance ences ence ically
 ical ingly edly ings ing ions ion ies ied ily ers er est ors or ive ous ful al ic ly es ed s e y
@@ -102,19 +109,16 @@ _GROUPING = re.compile(r",(?=\d{3}(?!\d))")
 _MEMO_SIZE = 1 << 16
 
 
-def word_set(words: str) -> frozenset[str]:
-    """A set of words from one string, as they read best in code."""
-    return frozenset(words.split())
-
-
 @lru_cache(maxsize=_MEMO_SIZE)
 def stem(word: str) -> str:
     """The key that inflections of a lower-case word share. Keeps at least three letters."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
     if not word.isascii():
         word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c)) or word
-    word = word.partition("'")[0] or word
+    if "'" in word:
+        head, _, tail = word.partition("'")
+        word = (tail if head in _ELISIONS else head) or word
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
     for _ in range(2):
         for suffix in _SUFFIXES.get(word[-1], ()):
             if word.endswith(suffix) and len(word) - len(suffix) >= 3:

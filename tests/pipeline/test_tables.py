@@ -79,6 +79,33 @@ def test_years_name_rows_and_plain_counts_do_not():
     assert (first.label, second.label) == ("Anna Berg", "Lisa Holm")
 
 
+@FORMS
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        ("Spain has the highest revenue.", ["highest revenue"]),
+        ("France has the highest revenue.", []),
+        ("New Spain has the lowest revenue of them.", []),
+        ("Spain's population is the smallest.", ["population is the smallest"]),
+        ("Spain has a higher revenue than France.", ["higher revenue"]),
+        ("France has a higher revenue than Spain.", []),
+        ("France's population is smaller than that of Spain.", ["population is smaller"]),
+        ("Spain has the second highest revenue.", []),
+        ("Spain does not have the highest revenue.", []),
+        ("Spain has the highest mountains and a revenue.", []),  # the word is not about the column
+    ],
+)
+def test_an_order_that_the_cells_do_not_have_is_named_as_the_error(context, claim, expected):
+    assert wrong(claim, context) == expected
+
+
+def test_the_reason_of_a_wrong_order_gives_both_cells():
+    (claim,) = judged("Spain has a higher revenue than France.", BARS)
+    assert (claim.verdict, claim.reason) == (CONTRADICTED, "the table says Spain 2.2, France 3.1")
+    (claim,) = judged("France has a higher revenue than Spain.", BARS)
+    assert (claim.verdict, claim.reason) == (SUPPORTED, "a record of the context says so")
+
+
 def test_a_row_may_be_named_by_a_part_of_its_name():
     table = "Bike | Day | Week\nTern | 14 | 70\nPlover | 19 | 95\nGodwit (electric) | 32 | 160"
     assert wrong("Per week the Tern costs 70, the Plover 95 and the Godwit 160.", table) == []

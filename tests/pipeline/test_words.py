@@ -33,6 +33,8 @@ def test_inflections_share_a_stem(forms):
 
 def test_accents_are_folded():
     assert stem("jalapeños") == stem("jalapenos")
+    assert stem("l'hôtel") == stem("hôtel")
+    assert stem("women's") == stem("women")
 
 
 def test_a_capital_inside_begins_a_word_and_capitals_in_a_row_stay_together():

@@ -1,0 +1,148 @@
+"""What a response makes of the rows of tables: a number of another row, or an order that the cells do not have.
+
+Words alone cannot tell "Spain has 67.8 million people" from "France has", nor "Spain has more people than France" from
+the reverse: all of the words stand in the table. A row is found in a claim by its name, a column by all words of its
+head right beside the word that orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final, NamedTuple
+
+from pipeline.engines.heads import without_unit
+from pipeline.engines.number_index import is_borne
+from pipeline.engines.numbers import Number, key_set
+from pipeline.engines.tables import Row, Tables
+from pipeline.engines.words import CONTENT, NEGATION, Tokens, tokenize, word_set
+
+# With these a claim speaks of rows that it does not name.
+_OF_OTHER_ROWS: Final = key_set(
+    "than compared other others rest remaining except average total sum overall difference both each every all"
+    " weekend weekends weekdays daily highest lowest"
+)
+# As written: "high", "higher" and "highest" have one stem.
+_HIGHEST: Final = word_set("highest most largest biggest greatest longest tallest heaviest maximum")
+_LOWEST: Final = word_set("lowest least fewest smallest shortest lightest minimum")
+_HIGHER: Final = word_set("higher more larger bigger greater longer taller heavier")
+_LOWER: Final = word_set("lower less fewer smaller shorter lighter")
+_OF_SOME: Final = key_set("second third fourth fifth among after except other others not twice half double") | {"one"}
+_BESIDE: Final = 2  # words between the word that orders and the head
+
+
+class Misorder(NamedTuple):
+    """Words [first, last) of a text order rows otherwise than the table does.   reason: for people."""
+
+    first: int
+    last: int
+    reason: str
+
+
+class RowsSaid(NamedTuple):
+    """What a claim makes of the rows that it names.
+
+    wrong: numbers that only another row has, with that row.   misorder: of rows.   agrees: it orders rows as they are,
+    or has numbers, and all of them stand in the rows.
+    """
+
+    wrong: tuple[tuple[Number, Row], ...] = ()
+    misorder: Misorder | None = None
+    agrees: bool = False
+
+
+def compare_rows(tables: Tables, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]) -> RowsSaid:
+    """The claim in words [first, last) against the rows that it names.   numbers: that it states."""
+    stems = tokens.stems[first:last]
+    named = tables.named(stems)
+    if not named:
+        return RowsSaid()
+    if _OF_OTHER_ROWS.isdisjoint(stems):
+        said = _compare_numbers(tables, named, stems, tokens, numbers)
+        if said.wrong:
+            return said
+    else:
+        said = RowsSaid()
+    ordered = _compare_order(tables, named, tokens, first, last)
+    return said if ordered is None else ordered
+
+
+def _compare_numbers(
+    tables: Tables, named: list[Row], stems: Sequence[str], tokens: Tokens, numbers: Sequence[Number]
+) -> RowsSaid:
+    wrong, right = [], 0
+    names = {word for row in named for word in row.name}
+    others = set(stems) - names
+    for number in numbers:
+        if any(is_borne(number, tokens, row.numbers) for row in named):
+            right += tokens.stems[number.first] not in names
+        elif not is_borne(number, tokens, tables.outside):
+            right -= len(numbers)  # all others being right does not make the claim so
+            rows = [row for row in tables.rows if is_borne(number, tokens, row.numbers)]
+            if rows and all(others.isdisjoint(row.name) for row in rows):  # none is named by a part of its name
+                wrong.append((number, rows[0]))
+    return RowsSaid(tuple(wrong), agrees=right > 0)
+
+
+def _compare_order(tables: Tables, named: list[Row], tokens: Tokens, first: int, last: int) -> RowsSaid | None:
+    """None when the claim orders nothing that we understand."""
+    stems = tokens.stems[first:last]
+    if NEGATION in tokens.kinds[first:last] or not _OF_SOME.isdisjoint(stems):
+        return None
+    for at, word in enumerate(map(str.lower, tokens.words[first:last])):
+        if word in _HIGHEST or word in _LOWEST:
+            return _check_extreme(tables, named, tokens, first, last, first + at) if len(named) == 1 else None
+        if (word in _HIGHER or word in _LOWER) and "than" in stems[at:]:
+            than = stems.index("than", at)
+            left, right = tables.named(stems[:than]), tables.named(stems[than:])
+            if len(left) == len(right) == 1:
+                return _check_pair(left[0], right[0], tokens, first, first + than, first + at)
+            return None
+    return None
+
+
+def _check_extreme(tables: Tables, named: list[Row], tokens: Tokens, first: int, last: int, at: int) -> RowsSaid | None:
+    (row,) = named
+    head = _head_beside(row, tokens, first, last, at)
+    column = [other for other in tables.table_of(row) if head and head[0] in other.values]
+    if head is None or row not in column or len(column) < 2:
+        return None
+    pick = max if tokens.words[at].lower() in _HIGHEST else min
+    best = pick(column, key=lambda other: other.values[head[0]])
+    if best.values[head[0]] == row.values[head[0]]:
+        return RowsSaid(agrees=True)
+    return RowsSaid(misorder=Misorder(min(at, head[1]), max(at + 1, head[2]), _told(head[0], row, best)))
+
+
+def _check_pair(left: Row, right: Row, tokens: Tokens, first: int, than: int, at: int) -> RowsSaid | None:
+    head = _head_beside(left, tokens, first, than, at)
+    if head is None or left.table != right.table or head[0] not in right.values:
+        return None
+    ours, theirs = left.values[head[0]], right.values[head[0]]
+    if ours > theirs if tokens.words[at].lower() in _HIGHER else ours < theirs:
+        return RowsSaid(agrees=True)
+    return RowsSaid(misorder=Misorder(min(at, head[1]), max(at + 1, head[2]), _told(head[0], left, right)))
+
+
+def _head_beside(row: Row, tokens: Tokens, first: int, last: int, at: int) -> tuple[str, int, int] | None:
+    """(head, its first word, behind its last) of the one column whose words stand beside word `at`."""
+    found = []
+    for head in row.values:
+        words = [word for word, kind in zip(*_words_of(head), strict=True) if kind == CONTENT]
+        for start in range(first, last - len(words) + 1) if words else ():
+            if tokens.stems[start : start + len(words)] == words:
+                end = start + len(words)
+                between = range(at + 1, start) if start > at else range(end, at)
+                if len(between) <= _BESIDE and (start > at or all(tokens.kinds[it] < CONTENT for it in between)):
+                    found.append((head, start, end))
+    return found[0] if len(found) == 1 else None
+
+
+def _words_of(head: str) -> tuple[list[str], list[int]]:
+    """Stems and kinds of a head, without its unit."""
+    tokens = tokenize(without_unit(head))
+    return tokens.stems, tokens.kinds
+
+
+def _told(head: str, *rows: Row) -> str:
+    return "the table says " + ", ".join(f"{row.label[:40]} {row.cells[head][:20]}" for row in islice(rows, 2))
