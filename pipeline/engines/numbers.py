@@ -66,6 +66,7 @@ _DATED = re.compile(r"[/-](?<=\d.)\d\d?[/-]\d")
 _DIGIT_DATE = re.compile(r"(?<![\d/-])(?:\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/(?:\d{4}|\d{2}))(?![\d/-])")
 _GLUED_SCALES = {"k": 1e3, "m": 1e6, "bn": 1e9}
 _GLUED_SCALE = re.compile(r"(?:bn|[kKmM])(?![^\W_])")
+_GLUED_AMOUNT = re.compile(r"(?:bn|[kKmMpc])(?![^\W_])")  # of money or people, "p" and "c" of pence and cents
 _CURRENCIES = ("$", "\u20ac", "\u00a3", "\u00a5")
 _NAME_BEFORE = re.compile(r"(?<![^\W_])([A-Z][A-Za-z]*)-\Z")
 _NAME_CHARS = 24
@@ -84,7 +85,7 @@ class Number(NamedTuple):
     Both numbers of a range, "15 to 20 minutes", have the unit and the scale of the last.
     ordinal: "10th".   percent: a percentage or basis points.   scale: of its scale words, 1e6 in "5 million".
     in_date: a claimed number in a date of digits, "2024-06-01".   fraction: that a claimed number is a part of, "1/2".
-    other: its value if the stop in "1.500" groups thousands.   whole: 150 for the "30" of "2 h 30 min".
+    other: its value if the stop in "1.500" groups thousands, or "1.5m" are millions.   whole: "2 h 30 min" in minutes.
     clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
     """
 
@@ -158,13 +159,14 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
     if tokens.stems[last + 1 : last + 4] == _AND_A_HALF and isinstance(value, float):
         value, digits, last = value + 0.5, digits + 1, last + 3
     glued = _GLUED_SCALE.match(text, tokens.ends[last])
-    if (
-        glued
-        and isinstance(value, float)
-        and (glued[0] == "bn" or text[tokens.starts[first] - 1 : tokens.starts[first]] in _CURRENCIES)
-    ):
-        scale = _GLUED_SCALES[glued[0].lower()]
-        value *= scale
+    other = if_grouped_by_stops(word) if last == first else None
+    if glued and isinstance(value, float):
+        glued_scale = _GLUED_SCALES[glued[0].lower()]
+        if glued[0] == "bn" or _has_currency(text, tokens.starts[first]) or ("." in word and glued[0] in "kM"):
+            scale = glued_scale
+            value *= scale
+        else:
+            other = value * glued_scale  # "1.5m" may be metres
     approximate = first > 0 and tokens.stems[first - 1] in _APPROXIMATE
     return Number(
         first, last, value, digits, approximate,
@@ -173,7 +175,7 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
         ordinal=text[tokens.ends[last] : tokens.ends[last] + 2] in _ORDINALS,
         scale=scale,
         percent=_PERCENT.match(text, tokens.ends[last]) is not None,
-        other=if_grouped_by_stops(word) if last == first else None,
+        other=other,
     )  # fmt: skip
 
 
@@ -281,8 +283,14 @@ def _is_inside_name(text: str, start: int, end: int) -> bool:
     spaces."""
     if start and (_SPELLED_ON.match(text, start - 1) or _is_numbered(text, start)):
         return True
-    after = _SPELLED_ON.match(text, end)
-    return after is not None and text[end : end + 2] not in _ORDINALS and not _GLUED_UNIT.match(text, end)
+    if _SPELLED_ON.match(text, end) is None or text[end : end + 2] in _ORDINALS or _GLUED_UNIT.match(text, end):
+        return False
+    is_amount = _has_currency(text, start) or "." in text[start:end] or text.startswith("bn", end)
+    return not (is_amount and _GLUED_AMOUNT.match(text, end))
+
+
+def _has_currency(text: str, start: int) -> bool:
+    return start > 0 and text[start - 1] in _CURRENCIES
 
 
 def _is_numbered(text: str, start: int) -> bool:

@@ -270,6 +270,10 @@ def test_an_age_is_borne_by_two_years_that_lie_so_far_apart():
     ("claim", "context", "expected"),
     [
         ("Take 400mg with water.", "200 mg tablets", ["400"]),
+        ("\u00a377.7m, $99k, 99bn yen, 1.2k, 7.9p", "\u00a3540.0m, $9k, 9 yen", ["77.7", "99", "99", "1.2", "7.9"]),
+        ("\u00a3540m, $999m and 1.5m people", "\u00a3540.0 million, 999,000,000 dollars, 1,500,000 people", []),
+        ("\u20ac149,200", "| Month | Revenue (k\u20ac) |\n|---|---|\n| May | 149.2 |", []),
+        ("a profit of 2.5 million", "Result (NOK m)\n2.5", []),
         ("A 200mg tablet, 30 °C, 4GB.", "tablets of 200 mg, 30 °C, 4 GB", []),
         ("An Airbus A320 with 4K screens, Q3, in the 1990s, earning 5M", "", []),
         ("高さは634メートルで、1964年に完成", "高さは333メートル、1958年に完成", ["634", "1964"]),
