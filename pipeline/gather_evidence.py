@@ -114,7 +114,9 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     idf = {stem: log(1 + len(sentences) / len(where)) for stem, where in postings.items()}
     tables = read_tables(passages)
     if tables:
-        implied.in_row.update(tables.values())
+        implied.in_rows += tables.numbers()
+        implied.lists.update(tables.sizes())
+        implied.counts.update(tables.open_days())
     return ContextIndex(
         passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers, implied), words,
         read_fields(passages), tables,

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from math import fsum, log
 from typing import Final
 
+from pipeline.engines.claimed_numbers import claimed_numbers
+from pipeline.engines.derived_numbers import sort_missing
 from pipeline.engines.features import read_signals, word_means, word_sums
 from pipeline.engines.number_index import missing_numbers
-from pipeline.engines.numbers import Number, claimed_numbers
+from pipeline.engines.numbers import Number
 from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, Tokens, tokenize
 from pipeline.gather_evidence import ContextIndex, Familiarity, rank_sentences
@@ -39,7 +41,7 @@ class ClaimReading:
     """A claim's text read against a context. best: the context sentence that shares most with it, or None.
 
     asked: its content stems and numbers with their IDF.   new_words: tokens.   missing: numbers the context lacks.
-    numbers: all that it states.
+    doubtful: those that may be worked out from its numbers.   numbers: all that it states.
     """
 
     tokens: Tokens
@@ -48,20 +50,27 @@ class ClaimReading:
     asked: dict[str, float]
     new_words: list[int]
     missing: list[Number]
+    doubtful: list[Number]
     numbers: list[Number]
+
+
+def question_of(sample: Sample) -> str:
+    """The prompt, or its last message, as far as it is a question; "" for what is too long to be one."""
+    prompt = sample.prompt if isinstance(sample.prompt, str) else (sample.prompt[-1].content if sample.prompt else "")
+    return prompt if len(prompt) <= 12 * _MAX_TOPIC_WORDS else ""
 
 
 def topic_of(sample: Sample) -> frozenset[str]:
     """The stems of the question, as far as the prompt is one."""
-    prompt = sample.prompt if isinstance(sample.prompt, str) else (sample.prompt[-1].content if sample.prompt else "")
-    if len(prompt) > 12 * _MAX_TOPIC_WORDS:
-        return frozenset()
-    tokens = tokenize(prompt)
+    tokens = tokenize(question_of(sample))
     return frozenset(tokens.stems) if len(tokens) <= _MAX_TOPIC_WORDS else frozenset()
 
 
-def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset()) -> ClaimReading:
-    """TEXT_FEATURES of a claim's text, and what the verdict's reason is made of.   topic: see `topic_of`."""
+def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset(), question: str = "") -> ClaimReading:
+    """TEXT_FEATURES of a claim's text, and what the verdict's reason is made of.
+
+    topic, question: see `topic_of` and `question_of`.
+    """
     tokens = tokenize(text)
     stems, kinds, idf = tokens.stems, tokens.kinds, index.idf
     highest = log(1 + max(1, len(index.sentences)))
@@ -73,7 +82,9 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
     beyond = {stems[at]: weights[stems[at]] for at in content if stems[at] not in topic}
     new_words = [at for at in content if stems[at] not in idf]
     numbers = claimed_numbers(text, tokens)
-    missing = missing_numbers(numbers, tokens, index.numbers)
+    missing, doubtful = sort_missing(
+        missing_numbers(numbers, tokens, index.numbers), numbers, tokens, 0, len(tokens), index, question
+    )
     familiar, paired, _ = word_means(word_sums(read_signals(tokens, index), 0, len(tokens)))
     features = (
         familiar,
@@ -87,7 +98,7 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
         float(any(number not in missing and not _stands_near(number, index, best) for number in numbers)),
         float(bool(missing)),
     )
-    return ClaimReading(tokens, features, best, weights, new_words, missing, numbers)
+    return ClaimReading(tokens, features, best, weights, new_words, missing, doubtful, numbers)
 
 
 def _familiar(familiarity: Familiarity, weights: Mapping[str, float]) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pipeline.engines.fields import NO, YES, Field
+from pipeline.engines.fields import NO, UNKNOWN, YES, Field
 from pipeline.engines.words import CONTENT, NEGATION, Tokens, word_set
 
 _LACKS: Final = word_set(
@@ -20,6 +20,9 @@ _PREDICATES: Final = word_set("is are was were isn't aren't wasn't not unavailab
 _ENDS: Final = ("", "s", "es")  # a word may have behind the name
 _REACH: Final = 6  # words before the field's name in which a negation is about it
 _REACH_AFTER: Final = 4
+_LONGEST_LIST: Final = 6  # words between a name and the verb behind a list of names
+_CONTRASTS: Final = word_set("but while although though however")
+_NOT_TOLD: Final = word_set("specified stated mentioned known unknown listed clear unclear whether information")
 _MOST_BETWEEN: Final = 4  # function words between those of a name
 
 
@@ -41,7 +44,10 @@ def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field,
     """The fields that words [first, last) of a text name, in the order of the fields."""
     words = [word.lower() for word in tokens.words[first:last]]
     joined = "".join(words)
+    leaves_open = not _NOT_TOLD.isdisjoint(words)
     for field in fields:
+        if leaves_open and field.value == UNKNOWN:
+            continue  # "it is not specified whether" is what the record says
         if field.group and field.group not in joined:
             continue
         begin, end = _find_together(field.name, words, joined)
@@ -99,16 +105,30 @@ def _find_apart(name: frozenset[str], tokens: Tokens, first: int, last: int) -> 
 
 
 def _is_denied(tokens: Tokens, words: list[str], first: int, begin: int, end: int) -> bool:
-    """Whether a negation stands in the field's name, or shortly before it with no "but" between, or right after it."""
+    """Whether a negation stands in the field's name, or shortly before it with no "but" between, or behind it with
+    nothing between but other things that are denied as well: "Takeout and delivery are not offered"."""
 
     def denies(at: int) -> bool:
-        return tokens.kinds[first + at] == NEGATION or words[at] in _LACKS
+        return (tokens.kinds[first + at] == NEGATION or words[at] in _LACKS) and words[at + 1 : at + 2] != ["free"]
 
     for at in range(end - 1, max(-1, begin - 1 - _REACH), -1):
-        if words[at] in ("but", "and", "with") and at < begin - 1:
+        if words[at] in _CONTRASTS or (words[at] in ("and", "with") and at < begin - 1):
             break
         if denies(at):
             return True
-    if end == len(words) or words[end] not in _PREDICATES:
-        return False
-    return any(denies(at) for at in range(end, min(len(words), end + _REACH_AFTER)))
+    predicate = _predicate_behind(tokens, words, first, end)
+    return any(denies(at) for at in range(predicate, min(len(words), predicate + _REACH_AFTER)))
+
+
+def _predicate_behind(tokens: Tokens, words: list[str], first: int, end: int) -> int:
+    """The verb behind a name or a list of names that goes on with "and", as in "pools, saunas and gyms are"; else how
+    many words there are."""
+    joined = False
+    for at in range(end, min(len(words), end + _LONGEST_LIST)):
+        if words[at] in _PREDICATES:
+            return at if joined or at == end else len(words)
+        if words[at] in ("and", "or", "nor"):
+            joined = True
+        elif tokens.kinds[first + at] < CONTENT and words[at] not in ("the", "a", "an", "any"):
+            break
+    return len(words)

@@ -19,7 +19,7 @@ from pipeline.engines.shares import find_fractions, find_ratios
 from pipeline.engines.words import NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, stem
 
 _ONE: Final = ("one", "a", "an")
-_PARTS: Final = {
+PARTS: Final = {
     stem(word): parts
     for parts, words in ((2, "half halves"), (3, "third thirds"), (4, "quarter quarters fourths"), (5, "fifth fifths"),
                          (8, "eighth eighths"), (10, "tenth tenths"))
@@ -45,7 +45,7 @@ _MULTIPLES: Final = {
     for word in words.split()
 }  # fmt: skip
 _COUNTED: Final = {"both": 2.0, stem("couple"): 2.0, stem("pair"): 2.0, stem("single"): 1.0, stem("trio"): 3.0}
-_SAY_NUMBERS: Final = frozenset(("one", *_ORDINALS, *_MONTHS, *_MULTIPLES, *_COUNTED, *_SCALES, *_PARTS))
+_SAY_NUMBERS: Final = frozenset(("one", *_ORDINALS, *_MONTHS, *_MULTIPLES, *_COUNTED, *_SCALES, *PARTS))
 _MARKED: Final = re.compile(r"\s*(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,2}[.)])\s+\S")
 _LONGEST_LIST: Final = 20
 
@@ -56,7 +56,7 @@ class ImpliedNumbers:
 
     fractions: "1/2", "1½", "one and a half".   counts: (2, word) of "both hands", (2, "times") of "twice".
     lists: how many items each has.
-    in_row: those of "2019,3.1,4", which read as one.   months: numbers of those that are named.
+    in_rows: those of tables, and of "2019,3.1,4", which reads as one.   months: numbers of those that are named.
     scales, units: of tables and keys whose heads say "in millions", "(kg)".
     """
 
@@ -69,7 +69,7 @@ class ImpliedNumbers:
     counts: set[tuple[float, str]] = field(default_factory=set)
     lists: set[float] = field(default_factory=set)
     units: set[str] = field(default_factory=set)
-    in_row: set[float | str] = field(default_factory=set)
+    in_rows: list[Number] = field(default_factory=list)
 
     def add(self, text: str, tokens: Tokens) -> None:
         """Those of a text."""
@@ -81,7 +81,7 @@ class ImpliedNumbers:
             self._add_head(head)
         for word in tokens.words:
             if "," in word:
-                self.in_row.update(parse_digits(part)[0] for part in parts_of_row(word))
+                self.in_rows += [Number(0, 0, *parse_digits(part)) for part in parts_of_row(word)]
         for at in compress(range(len(tokens)), map(_SAY_NUMBERS.__contains__, tokens.stems)):
             self._add_word(tokens, at, tokens.stems[at])
 
@@ -107,9 +107,9 @@ class ImpliedNumbers:
             self.fractions.add(1.5)
         if word in _SCALES and tokens.words[at].endswith("s"):
             self.scales.add(_SCALES[word])
-        count = _count_of_parts(tokens.stems[at - 1] if at else "", word) if word in _PARTS else 0
+        count = _count_of_parts(tokens.stems[at - 1] if at else "", word) if word in PARTS else 0
         if count:
-            self.shares.add(count / _PARTS[word])
+            self.shares.add(count / PARTS[word])
 
 
 def _list_lengths(text: str) -> Iterator[float]:

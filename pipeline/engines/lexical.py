@@ -20,7 +20,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.engines.claim_features import read_claim, topic_of
+from pipeline.engines.claim_features import question_of, read_claim, topic_of
+from pipeline.engines.derived_numbers import sort_missing
 from pipeline.engines.features import Reading, clause_features
 from pipeline.engines.field_mentions import FieldMention, mentioned_fields
 from pipeline.engines.fields import UNKNOWN
@@ -73,15 +74,16 @@ class LexicalVerifier:
         index = index_context(sample.context)
         response = sample.response or ""
         reading: Reading | None = None
+        question = question_of(sample)
         topic: frozenset[str] | None = None
         findings: list[Finding] = []
         for claim in claims:
             if len(claim.spans) == 1 and response[claim.spans[0].start : claim.spans[0].end] == claim.text:
                 reading = reading or Reading(response, index)
-                findings.append(find_in_response(reading, claim.spans[0], self.clause_model))
+                findings.append(find_in_response(reading, claim.spans[0], self.clause_model, question))
             else:
                 topic = topic_of(sample) if topic is None else topic
-                findings.append(find_in_text(claim.text, index, topic, self.text_model))
+                findings.append(find_in_text(claim.text, index, topic, self.text_model, question))
         logits = [finding.logit for finding in findings]
         by_model = {
             id(model): model.probabilities(logits) for model in {id(f.model): f.model for f in findings}.values()
@@ -98,6 +100,7 @@ class Finding:
 
     logit: of the model, before the claims beside it are looked at.   best: the context sentence that has most of the
     claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context lacks;
+    doubtful: those that may be worked out from its numbers;
     swapped: that stand in another row of a table than the one that the claim names; misorder: it orders rows wrongly.
     against: fields of a data record that the claim gets wrong; agrees: it names some, or rows of a table, all rightly,
     and next to nothing new.
@@ -115,6 +118,7 @@ class Finding:
     last: int
     placed: bool
     missing: list[Span] = field(default_factory=list)
+    doubtful: list[Span] = field(default_factory=list)
     swapped: list[tuple[Span, Row]] = field(default_factory=list)
     misorder: Misorder | None = None
     against: list[FieldMention] = field(default_factory=list)
@@ -156,8 +160,8 @@ class Finding:
         return [at for at in range(self.first, self.last) if kinds[at] == CONTENT and stems[at] not in known]
 
 
-def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MODEL) -> Finding:
-    """The finding about a piece of the response, judged in its place."""
+def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MODEL, question: str = "") -> Finding:
+    """The finding about a piece of the response, judged in its place.   question: see `question_of`."""
     first, last = reading.words_between(span.start, span.end)
     tokens, index = reading.analysis.tokens, reading.index
     stems, kinds = tokens.stems[first:last], tokens.kinds[first:last]
@@ -175,20 +179,28 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
         last=last,
         placed=True,
     )
-    for number in reading.missing_between(first, last):
-        finding.missing.append(number_span(tokens, number))
+    numbers = reading.numbers_between(first, last)
+    missing, doubtful = sort_missing(
+        reading.missing_between(first, last), numbers, tokens, first, last, index, question
+    )
+    finding.missing = [number_span(tokens, number) for number in missing]
+    finding.doubtful = [number_span(tokens, number) for number in doubtful]
     if index.tables:
-        finding.compare_rows(index, index.tables, reading.numbers_between(first, last))
+        finding.compare_rows(index, index.tables, numbers)
     if index.fields:
         finding.compare_fields(index)
     return finding
 
 
 def find_in_text(
-    text: str, index: ContextIndex, topic: frozenset[str] = frozenset(), model: ClaimModel = TEXT_MODEL
+    text: str,
+    index: ContextIndex,
+    topic: frozenset[str] = frozenset(),
+    model: ClaimModel = TEXT_MODEL,
+    question: str = "",
 ) -> Finding:
     """The finding about a claim that stands on its own.   topic: stems of the question."""
-    claim = read_claim(text, index, topic)
+    claim = read_claim(text, index, topic, question)
     tokens = claim.tokens
     covered = covered_share(index, claim.best, claim.asked)
     finding = Finding(
@@ -202,6 +214,7 @@ def find_in_text(
         last=len(tokens),
         placed=False,
         missing=[number_span(tokens, number) for number in claim.missing],
+        doubtful=[number_span(tokens, number) for number in claim.doubtful],
     )
     if index.tables:
         finding.compare_rows(index, index.tables, claim.numbers)
@@ -239,7 +252,7 @@ def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, 
     """The verdict from a finding and the model's P(not supported): the model first, then the rules."""
     if finding.agrees:
         unsupported = min(unsupported, 1 - _AGREES_SCORE)
-    elif finding.knows_nothing():
+    elif finding.knows_nothing() or finding.doubtful:
         unsupported = max(unsupported, 1 - _NOTHING_KNOWN_SCORE)
     otherwise_found = unsupported < finding.model.threshold
     if finding.missing:
@@ -277,13 +290,9 @@ def _name_errors(finding: Finding, index: ContextIndex, otherwise_found: bool) -
 
 def _reason(finding: Finding, verdict: str, evidence: tuple[Evidence, ...], index: ContextIndex) -> str:
     """One short sentence for people."""
-    if finding.missing:
-        return f"number {', '.join(finding.words_at(finding.missing[:_MAX_NAMED_WORDS]))} is not in the context"
-    if finding.against:
-        named = dict.fromkeys(f"{at.field.label}: {at.field.value}" for at in finding.against[:_MAX_NAMED_WORDS])
-        return f"the context says {', '.join(named)}"
-    if finding.swapped or finding.misorder:
-        return _of_tables(finding)
+    found = _of_numbers_and_records(finding)
+    if found:
+        return found
     if verdict == CONTRADICTED and finding.negates:
         return f"{evidence[0].passage_id} says the opposite: one of the two is negated"
     if verdict == SUPPORTED and finding.agrees:
@@ -300,11 +309,22 @@ def _reason(finding: Finding, verdict: str, evidence: tuple[Evidence, ...], inde
     return f"{finding.covered:.0%} of its words are in one sentence; its form and the claims beside it speak against it"
 
 
-def _of_tables(finding: Finding) -> str:
+def _of_numbers_and_records(finding: Finding) -> str:
+    """What the rules have against a claim; "" when they have nothing."""
+    if finding.missing:
+        return f"number {', '.join(finding.words_at(finding.missing[:_MAX_NAMED_WORDS]))} is not in the context"
+    if finding.against:
+        named = dict.fromkeys(f"{at.field.label}: {at.field.value}" for at in finding.against[:_MAX_NAMED_WORDS])
+        return f"the context says {', '.join(named)}"
+    if finding.swapped:
+        (number,), row = finding.words_at([finding.swapped[0][0]]), finding.swapped[0][1]
+        return f"the table gives {number} for {row.label[:_MAX_LABEL]}"
     if finding.misorder:
         return finding.misorder.reason
-    (number,), row = finding.words_at([finding.swapped[0][0]]), finding.swapped[0][1]
-    return f"the table gives {number} for {row.label[:_MAX_LABEL]}"
+    if finding.doubtful:
+        numbers = ", ".join(finding.words_at(finding.doubtful[:_MAX_NAMED_WORDS]))
+        return f"number {numbers} is not in the context, but may follow from its numbers"
+    return ""
 
 
 def _answered(

@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pipeline.engines.words import CONTENT, NEGATION, Tokens, stem, tokenize, word_set
+from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens, stem, tokenize, word_set
 from pipeline.gather_evidence import ContextIndex
 
 _ABOUT_AS_LONG: Final = 0.9  # share of the sentence's words that a claim has when the two say one thing
 _REACH: Final = 3  # words behind a negation in which the first content word is what it denies
 # With one of these a negation, or the lack of one, may mean something else: "not allowed without", "no more than",
-# "nothing but"; and what a data record denies it does not deny by a word: "waterproof: false".
+# "nothing but", "not since 1987" and "last in 1987"; and what a data record denies it does not deny by a word:
+# "waterproof: false".
 _CONDITIONS: Final = word_set(
     "without unless until except only rather instead but if than hardly barely though yes true false null none"
+    " since last"
 ) | frozenset(
     map(stem, word_set("prohibited forbidden unable lacks fails refuses avoids stops prevents denies unlikely"))
 )
+_BOUNDS: Final = word_set("over under above below more less fewer")  # "free over $50" and "not free under $50"
 _OTHER_PARTS: Final = ";:{"  # behind or in front of which a negation may belong to something else
 _OF_NOUNS: Final = word_set("no none nothing nobody neither nowhere")  # "no fee for members" denies more than the fee
 
@@ -43,6 +46,8 @@ def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, fir
     theirs = tokenize(text)
     if not _CONDITIONS.isdisjoint(theirs.stems) or not _CONDITIONS.isdisjoint(stems):
         return False
+    if _bounds_number(theirs.stems, theirs.kinds) or _bounds_number(stems, kinds):
+        return False
     if any(mark in text for mark in _OTHER_PARTS):
         return False
     if len(asked) >= _ABOUT_AS_LONG * len(found.stems):
@@ -50,6 +55,10 @@ def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, fir
     if negated:
         return not found.stems.isdisjoint(_denied(stems, kinds))
     return any(word in asked and theirs.stems.count(word) == 1 for word in _denied(theirs.stems, theirs.kinds))
+
+
+def _bounds_number(stems: Sequence[str], kinds: Sequence[int]) -> bool:
+    return any(word in _BOUNDS and NUMBER in kinds[at + 1 : at + 3] for at, word in enumerate(stems))
 
 
 def _denied(stems: Sequence[str], kinds: Sequence[int]) -> list[str]:

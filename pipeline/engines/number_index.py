@@ -9,7 +9,7 @@ hours", "more than 300 m" by "330 metres", "25 %" by "a quarter", and "at the ag
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from math import isclose
 
 from pipeline.engines.clock import other_half
@@ -26,7 +26,7 @@ _CONVERSIONS: dict[str, tuple[float, float]] = {
         ("kg kilograms", (2.205, 0.0)), ("lb lbs pounds", (0.4536, 0.0)),
         ("oz ounces", (28.35, 0.0)), ("g grams", (0.03527, 0.0)),
         ("inches", (2.54, 0.0)), ("cm centimeters centimetres", (0.3937, 0.0)),
-        ("ft feet", (0.3048, 0.0)), ("meters metres", (3.281, 0.0)),
+        ("cents pence", (0.01, 0.0)), ("ft feet", (0.3048, 0.0)), ("meters metres", (3.281, 0.0)),
     )
     for unit in units.split()
 }  # fmt: skip
@@ -38,8 +38,10 @@ _MAX_YEARS = 12  # with more years in a context, some two of them lie any number
 _MAX_COMPARED = 500  # context numbers tried for a conversion: bounds the time per claim
 _JUST_ABOVE = 1 + 1e-12  # 6,650 is told as 6,600 and as 6,700
 _NO_UNIT = frozenset(("",))
+_FEW = 20
 _EXACT_DIGITS = 4
 _FLOAT_DIGITS = 12  # that survive a change of unit
+_ABOUT = 0.03  # "almost two thirds" for 65 %
 _SHARE_TOLERANCE = 0.007  # "67 %" for two thirds
 
 
@@ -50,12 +52,12 @@ def _round_to(value: float, digits: int) -> float:
 class NumberIndex:
     """The numbers of a context, ready to answer whether it bears a claimed number, in constant time each.
 
-    implied: those that the context says in other words.
+    implied: those that the context says in other words.   few: all of them, when they are few.
     """
 
     def __init__(self, numbers: Iterable[Number], implied: ImpliedNumbers) -> None:
         self._implied = implied
-        self.exact: set[float | str] = set(implied.in_row)
+        self.exact: set[float | str] = set()
         self.values: list[float] = []
         self.times: set[float | str] = set()
         self._rounded: set[tuple[int, float]] = set()
@@ -64,6 +66,11 @@ class NumberIndex:
         self._counts: dict[str, list[Number]] = {}  # by the word that they count
         self._units: dict[float | str, set[str]] = {}  # behind each number, "" where no known one is
         self._percentages: list[float] = []
+        for number in implied.in_rows:
+            self._add(number)
+        self._in_rows = [number for number in implied.in_rows[:_MAX_COMPARED] if not isinstance(number.value, str)]
+        numbers = list(numbers)
+        self.few = numbers if len(numbers) <= _FEW else []
         clock: list[Number] = []
         for number in numbers:
             if number.clock:
@@ -198,7 +205,7 @@ class NumberIndex:
             quantity, size = UNITS[claimed.unit]
             known = ((amount / size, bound) for amount, _, bound in self._measured.get(quantity, ()))
         else:
-            counted = islice(self._counts.get(claimed.counted, ()), _MAX_COMPARED)
+            counted = islice(chain(self._counts.get(claimed.counted, ()), self._in_rows), _MAX_COMPARED)
             known = ((number.value, number.bound) for number in counted if not isinstance(number.value, str))
         return any(
             lowest <= value <= highest and (bound == EXACTLY or (bound[0] < 1) != (claimed.bound[0] < 1))
@@ -227,13 +234,12 @@ class NumberIndex:
                 claimed.fraction in self.exact
                 or claimed.fraction in implied.fractions
                 or self._bears_share(claimed.fraction)
-                or any(abs(claimed.fraction - known / 100) <= _SHARE_TOLERANCE for known in self._percentages)
+                or any(
+                    abs(claimed.fraction - known / 100) <= (_ABOUT if claimed.approximate else _SHARE_TOLERANCE)
+                    for known in self._percentages
+                )
             )
-        if (
-            claimed.counted
-            and not claimed.unit
-            and ((value, claimed.counted) in implied.counts or value in implied.lists)
-        ):
+        if (value, claimed.counted) in implied.counts or (_may_count(claimed) and value in implied.lists):
             return True
         return (claimed.percent or value < 1) and self._bears_share(value if value < 1 else value / 100)
 
@@ -262,6 +268,11 @@ class NumberIndex:
         """True when wherever the context has the number it counts another known unit: "15 minutes" for "15 litres"."""
         found = self._units.get(claimed.value, _NO_UNIT)
         return bool(claimed.unit) and "" not in found and UNITS[claimed.unit] not in map(UNITS.get, found)
+
+
+def _may_count(claimed: Number) -> bool:
+    """Whether a number may say how many there are."""
+    return not claimed.unit and not claimed.percent and bool(claimed.counted or claimed.of_all)
 
 
 def missing_numbers(numbers: Sequence[Number], tokens: Tokens, index: NumberIndex) -> list[Number]:

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from pipeline.engines.clock import read_time
 from pipeline.engines.digits import if_grouped_by_stops, read_digits
-from pipeline.engines.shares import find_fractions, find_ratios
-from pipeline.engines.words import CONTENT, NUMBER, NUMBER_WORDS, SCALE_WORDS, UNSPACED, Tokens, stem, word_set
+from pipeline.engines.words import CONTENT, NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, stem, word_set
 
 
 def key_set(words: str) -> frozenset[str]:
@@ -28,14 +27,10 @@ _SHORT_OF = key_set("nearly almost")
 _MORE = key_set("more greater higher longer larger bigger older taller heavier")
 _LESS = key_set("less fewer lower shorter smaller younger lighter")
 _FURTHEST, _SHORTEST = 1.5, 0.85  # a bound is borne by a number that is so many times as large, or so much short of it
-_REFERENCES = word_set("passage passages step steps method methods option options part figure table example") | key_set(
-    "source sources page pages document documents p pp"  # not a law's section or a book's chapter: those are facts
-)
 _AT_MOST = (("at", "most"), ("up", "to"))
 _AND_A_HALF = ["and", "a", stem("half")]
-_JOINERS = ("and", "or", "to")
 _DASHES = frozenset("-\u2010\u2011\u2012\u2013\u2014")
-_ORDINALS = ("st", "nd", "rd", "th")
+ORDINAL_ENDINGS = ("st", "nd", "rd", "th")
 # unit -> (quantity, how many of the quantity's smallest unit); the same number may be told in another of its units
 UNITS: dict[str, tuple[str, float]] = {
     stem(unit): (quantity, size)
@@ -54,25 +49,10 @@ UNITS: dict[str, tuple[str, float]] = {
     for names, size in units
     for unit in names.split()
 }  # fmt: skip
-# Letters that stand right behind a number as its unit ("400mg"); not those that scale it or name a thing ("5M", "4K").
-_GLUED_UNIT = re.compile(
-    r"(?:[kmµ\u03bc]?g|mcg|[mcd]?[lL]|[kcmnµ\u03bc]m|ms|h|hrs?|mins?|[kMG]?Wh?|[km]?V|m?Ah|[kMG]?Hz|[kKMGT]B|[kMG]bps|dB"
-    r"|[CF]|lbs?|oz|ft|mph|kmh|rpm|ppm|kcal|k?Pa|mmHg|IU)(?![^\W_])"
-)
 _PERCENT = re.compile(r"\s?%|[\s-]per\s?cent|[\s-]basis points?\b")
-_CITED_BEFORE, _CITED_BEHIND = re.compile(r"\[[\d,; \u2013-]*\Z"), re.compile(r"[\d,; \u2013-]*\]")
-_CITED_CHARS = 40
-_DATED = re.compile(r"[/-](?<=\d.)\d\d?[/-]\d")
-_DIGIT_DATE = re.compile(r"(?<![\d/-])(?:\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/(?:\d{4}|\d{2}))(?![\d/-])")
 _GLUED_SCALES = {"k": 1e3, "m": 1e6, "bn": 1e9}
 _GLUED_SCALE = re.compile(r"(?:bn|[kKmM])(?![^\W_])")
-_GLUED_AMOUNT = re.compile(r"(?:bn|[kKmMpc])(?![^\W_])")  # of money or people, "p" and "c" of pence and cents
 _CURRENCIES = ("$", "\u20ac", "\u00a3", "\u00a5")
-_NAME_BEFORE = re.compile(r"(?<![^\W_])([A-Z][A-Za-z]*)-\Z")
-_NAME_CHARS = 24
-_PREFIXES = word_set("under over top mid pre post early late sub non")
-_SPELLED_ON = re.compile(rf"[^\W\d_{UNSPACED}]")  # a letter that belongs to one word with its neighbours
-_CENTURY = stem("century")
 EXACTLY = (1.0, 1.0)
 
 
@@ -86,6 +66,7 @@ class Number(NamedTuple):
     ordinal: "10th".   percent: a percentage or basis points.   scale: of its scale words, 1e6 in "5 million".
     in_date: a claimed number in a date of digits, "2024-06-01".   fraction: that a claimed number is a part of, "1/2".
     other: its value if the stop in "1.500" groups thousands, or "1.5m" are millions.   whole: "2 h 30 min" in minutes.
+    of_all: "the five", "all five".
     clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
     """
 
@@ -106,6 +87,7 @@ class Number(NamedTuple):
     percent: bool = False
     other: float | None = None
     whole: float | None = None
+    of_all: bool = False
 
 
 def find_numbers(text: str, tokens: Tokens) -> list[Number]:
@@ -141,7 +123,7 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
     scale = 1.0
     while last + 1 < len(tokens) and tokens.kinds[last + 1] == NUMBER and isinstance(value, float) and last < first + 4:
         stem = tokens.stems[last + 1]
-        if tokens.starts[last + 1] - tokens.ends[last] > 1:
+        if tokens.starts[last + 1] - tokens.ends[last] > 1 and not _is_in_brackets(text, tokens, first, last):
             break
         if stem in SCALE_WORDS:
             value *= SCALE_WORDS[stem]
@@ -162,7 +144,7 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
     other = if_grouped_by_stops(word) if last == first else None
     if glued and isinstance(value, float):
         glued_scale = _GLUED_SCALES[glued[0].lower()]
-        if glued[0] == "bn" or _has_currency(text, tokens.starts[first]) or ("." in word and glued[0] in "kM"):
+        if glued[0] == "bn" or has_currency(text, tokens.starts[first]) or ("." in word and glued[0] in "kM"):
             scale = glued_scale
             value *= scale
         else:
@@ -171,12 +153,22 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
     return Number(
         first, last, value, digits, approximate,
         unit=_unit_behind(tokens, last), unit_at=last + 1, bound=_bound_before(tokens, first),
-        counted=_counted_behind(tokens, last),
-        ordinal=text[tokens.ends[last] : tokens.ends[last] + 2] in _ORDINALS,
+        counted=_counted_behind(tokens, last + (glued is not None and scale > 1)),
+        ordinal=text[tokens.ends[last] : tokens.ends[last] + 2] in ORDINAL_ENDINGS,
         scale=scale,
         percent=_PERCENT.match(text, tokens.ends[last]) is not None,
         other=other,
+        of_all=first > 0 and tokens.stems[first - 1] in ("the", "all", "these", "those"),
     )  # fmt: skip
+
+
+def _is_in_brackets(text: str, tokens: Tokens, first: int, last: int) -> bool:
+    """Whether a number is a loss as accounts write it, with its scale behind: "(14.3) million"."""
+    return (
+        text[tokens.starts[first] - 1 : tokens.starts[first]] == "("
+        and text[tokens.ends[last] : tokens.starts[last + 1]] == ") "
+        and tokens.stems[last + 1] in SCALE_WORDS
+    )
 
 
 def _counted_behind(tokens: Tokens, last: int) -> str:
@@ -237,63 +229,6 @@ def _unit_behind(tokens: Tokens, last: int) -> str:
     return unit if unit in UNITS else ""
 
 
-def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:
-    """The numbers a text states: not list markers, "passages 1 and 3", "20th century", or digits inside names."""
-    stated: list[Number] = []
-    dates = [match.span() for match in _DIGIT_DATE.finditer(text)] if _DATED.search(text) else []
-    fractions = list(find_fractions(text))
-    fractions += [(tokens.starts[left], tokens.ends[right], share) for left, right, share in find_ratios(tokens)]
-    referring = -9  # the last word of a reference such as "passages 1, 2 and 3"
-    for number in find_numbers(text, tokens):
-        start, end = tokens.starts[number.first], tokens.ends[number.last]
-        before = tokens.stems[number.first - 1] if number.first else ""
-        after = tokens.stems[number.last + 1 : number.last + 3]
-        gap = number.first - referring
-        if before in _REFERENCES or gap == 1 or (gap == 2 and before in _JOINERS):
-            referring = number.last
-        elif not (
-            _is_citation(text, start, end)
-            or _is_list_marker(text, start, end)
-            or _is_inside_name(text, start, end)
-            or _CENTURY in after
-        ):
-            if dates or fractions:
-                in_date = any(left <= start < right for left, right in dates)
-                fraction = next((value for left, right, value in fractions if left <= start < right), None)
-                number = number._replace(in_date=in_date, fraction=fraction)  # noqa: PLW2901
-            stated.append(number)
-    return stated
-
-
-def _is_citation(text: str, start: int, end: int) -> bool:
-    """ "[1]", and each number of "[1, 3-5]"."""
-    return _CITED_BEFORE.search(text, max(0, start - _CITED_CHARS), start) is not None and bool(
-        _CITED_BEHIND.match(text, end, end + _CITED_CHARS)
-    )
-
-
-def _is_list_marker(text: str, start: int, end: int) -> bool:
-    lead = text[max(0, start - 4) : start]
-    starts_line = not lead.rpartition("\n")[2].strip(" \t(*-") and ("\n" in lead or start < 4)
-    return starts_line and text[end : end + 1] in (".", ")")
-
-
-def _is_inside_name(text: str, start: int, end: int) -> bool:
-    """Whether letters make one word with the digits ("A320", "4K", "COVID-19"): no ordinal, no unit, no script without
-    spaces."""
-    if start and (_SPELLED_ON.match(text, start - 1) or _is_numbered(text, start)):
-        return True
-    if _SPELLED_ON.match(text, end) is None or text[end : end + 2] in _ORDINALS or _GLUED_UNIT.match(text, end):
-        return False
-    is_amount = _has_currency(text, start) or "." in text[start:end] or text.startswith("bn", end)
-    return not (is_amount and _GLUED_AMOUNT.match(text, end))
-
-
-def _has_currency(text: str, start: int) -> bool:
-    return start > 0 and text[start - 1] in _CURRENCIES
-
-
-def _is_numbered(text: str, start: int) -> bool:
-    """Whether a hyphen joins digits to a name in front of them: "COVID-19", not "mid-1990s" or "Top-10"."""
-    name = _NAME_BEFORE.search(text, max(0, start - _NAME_CHARS), start) if text[start - 1] == "-" else None
-    return name is not None and name[1].lower() not in _PREFIXES
+def has_currency(text: str, start: int) -> bool:
+    """Whether a sign of one stands in front, before a minus or a bracket."""
+    return text[max(0, start - 2) : start].rstrip("-\u2212(").endswith(_CURRENCIES)

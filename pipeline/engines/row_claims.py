@@ -74,6 +74,8 @@ def _compare_numbers(
     names = {word for row in named for word in row.name}
     others = set(stems) - names
     for number in numbers:
+        if not tokens.words[number.first][0].isdigit():
+            continue  # "two ahead", "of the five": a word may count anything
         if any(is_borne(number, tokens, row.numbers) for row in named):
             right += tokens.stems[number.first] not in names
         elif not is_borne(number, tokens, tables.outside):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,8 +17,8 @@ from typing import Final
 
 from pipeline.engines.implied_numbers import ImpliedNumbers
 from pipeline.engines.number_index import NumberIndex
-from pipeline.engines.numbers import find_numbers
-from pipeline.engines.words import NUMBER, tokenize
+from pipeline.engines.numbers import Number, find_numbers
+from pipeline.engines.words import NUMBER, stem, tokenize
 from schemas.records import Passage
 
 _SEPARATORS: Final = ("|", "\t", ",")
@@ -28,6 +29,8 @@ _MAX_LINE: Final = 2000
 _MAX_NAME: Final = 6  # words
 _MIN_YEAR_DIGITS: Final = 4  # shorter numbers in front of a row count the rows
 _MAX_ROWS: Final = 500
+_NO_TABLE: Final = 0  # of the hours of weekdays
+_NEVER: Final = ("0:0-0:0", "0:00-0:00")  # closed
 _NO_NAMES: Final = ("true", "false", "null")
 _MAX_JSON_CHARS: Final = 200_000
 _DAY: Final = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
@@ -77,10 +80,30 @@ class Tables:
         """The numbers that stand in no table."""
         return _numbers_of(self.prose)
 
-    def values(self) -> Iterator[float | str]:
-        """The numbers of all cells. Where commas part them, "100,200" reads as one number elsewhere."""
+    def numbers(self) -> Iterator[Number]:
+        """Those of all cells. Where commas part them, "100,200" reads as one number elsewhere."""
         for row in self.rows:
-            yield from (number.value for number in find_numbers(row.text, tokenize(row.text)))
+            yield from find_numbers(row.text, tokenize(row.text))
+
+    def columns(self) -> Iterator[list[float]]:
+        """The values of each column that has one in every row."""
+        tables: dict[int, list[Row]] = {}
+        for row in self.rows:
+            tables.setdefault(row.table, []).append(row)
+        for rows in tables.values():
+            for head in rows[0].values:
+                if all(head in row.values for row in rows):
+                    yield [row.values[head] for row in rows]
+
+    def sizes(self) -> Iterator[float]:
+        """How many rows each table has."""
+        yield from map(float, Counter(row.table for row in self.rows).values())
+
+    def open_days(self) -> Iterator[tuple[float, str]]:
+        """How many days a week it is open, as a count of days."""
+        days = {row.label for row in self.rows if row.table == _NO_TABLE and not row.text.startswith(_NEVER)}
+        if days:
+            yield float(len(days)), stem("days")
 
     def table_of(self, row: Row) -> list[Row]:
         """The rows beside a row, itself among them."""
@@ -106,13 +129,16 @@ def read_tables(passages: tuple[Passage, ...]) -> Tables | None:
     for passage in passages:
         own = [*_rows_of_json(passage.text, len(rows) + 1)]
         text = "" if own else passage.text
-        if "day" in text:
-            days = [Row(tuple(tokenize(day[1]).stems), day[1], day[2], {}, 0) for day in _HOURS_OF_DAY.finditer(text)]
-            text = _HOURS_OF_DAY.sub("", text) if days else text
-            own += days
         rows += own
+        if "day" in passage.text:
+            rows += map(_day, _HOURS_OF_DAY.finditer(passage.text))
+            text = _HOURS_OF_DAY.sub("", text)
         prose.append(_rows_of_lines(text, rows))
     return Tables(tuple(rows[:_MAX_ROWS]), "\n\n".join(prose)) if rows else None
+
+
+def _day(hours: re.Match[str]) -> Row:
+    return Row(tuple(tokenize(hours[1]).stems), hours[1], hours[2], {}, _NO_TABLE)
 
 
 def _rows_of_lines(text: str, rows: list[Row]) -> str:

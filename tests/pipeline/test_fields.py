@@ -137,6 +137,12 @@ HOTEL = json.dumps(
         ("Alcohol is served.", ["Alcohol"]),
         ("There is no WiFi.", ["WiFi"]),
         ("There is free Wi-Fi.", []),
+        ("Pets, pools and smoking are not allowed.", []),
+        ("Pools and bars are not available.", ["bars"]),
+        ("It does not have a pool, but a bar.", []),
+        ("There are no pets here, but there is a pool.", ["pool"]),
+        ("Whether there is a sauna is not specified.", []),
+        ("The bar opens when guests arrive and pools are not there.", []),
     ],
 )
 def test_keys_of_several_words_qualifiers_and_values_in_words(text, expected):

@@ -42,6 +42,8 @@ def test_what_one_denies_and_the_other_says_is_opposite(claim, sentence):
         ("Non-members pay a fee of $5.", "There is no fee for members; non-members pay $5."),
         ("The device is splash-resistant.", "The answer is no: the device is splash-resistant."),
         ("Unplug the router when the light is green.", "Do not unplug the router until the light is green."),
+        ("The bird was not seen since 1987.", "The bird was last seen in 1987."),
+        ("Shipping is free over $50.", "Shipping is not free under $50."),
         ("Pets are allowed with consent.", "Pets are not allowed without the landlord's written consent."),
         ("It is water, not bowel movements.", "Water, rather than bowel movements, decides what the scales show."),
         ("The code is available.", "Code is available at our site, which is not hosted by a company."),

@@ -1,0 +1,179 @@
+"""Numbers that a claim may have worked out from those of the context: differences, sums, means, shares and changes.
+
+"Rose by 145 m" where the context says "from 1,320 m to 1,465 m". Two numbers of a long context make any third, so only
+those are taken that stand in the claim or where the context speaks of it, and only where a word of the claim says that
+something is compared or summed up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, permutations
+from typing import Final
+
+from pipeline.engines.numbers import UNITS, Number, find_numbers, key_set
+from pipeline.engines.words import Tokens, tokenize
+from pipeline.gather_evidence import ContextIndex, rank_sentences
+
+_DIFFERENCES: Final = key_set(
+    "difference more less fewer higher lower longer shorter taller older younger heavier lighter cheaper larger smaller"
+    " increase increased increases decrease decreased decreases rise rises rose risen fall falls fell fallen grow grows"
+    " grew grown growth decline declined drop dropped gain gained up down ahead behind save saves saved saving savings"
+    " discount margin gap lead reduce reduced reduction cut moved shrank shrunk jump jumped climb climbed improved"
+    " change changed net remaining left takes took lasted lasts later earlier than"
+)
+_SUMS: Final = key_set("total totals together combined altogether overall sum add plus worth")
+_MEANS: Final = key_set("average averages averaged mean")
+_SENTENCES: Final = 3
+_MAX_SENTENCE: Final = 2000  # characters
+_MOST_OPERANDS: Final = 24
+_SURE_DIGITS: Final = 3  # so many hardly come about by chance
+_TIME: Final = "time"
+_SECONDS_OF_MINUTE: Final = 60
+
+
+def sort_missing(
+    missing: Sequence[Number], numbers: Sequence[Number], tokens: Tokens, first: int, last: int,
+    index: ContextIndex, question: str,
+) -> tuple[list[Number], list[Number]]:  # fmt: skip
+    """(missing, doubtful) of the numbers that the context lacks; those that surely follow from others are in neither.
+
+    numbers: all that the claim in words [first, last) states.   question: the prompt; its numbers are no invention of
+    the response, but may be wrong.
+    """
+    if not missing:
+        return [], []
+    stems = set(tokens.stems[first:last])
+    own = [number for number in numbers if number not in missing]
+    near = _numbers_near(index, tokens.stems[first:last])
+    asked = {number.value for number in find_numbers(question, tokenize(question))}
+    kept: list[Number] = []
+    doubtful: list[Number] = []
+    for number in reversed(missing):  # the hours of "6 hours and 47 minutes" behind the minutes
+        from_own = _follows(number, stems, own + near, own)
+        if from_own or _follows(number, stems, near, near) or _is_of_column(number, stems, index):
+            if not from_own and number.digits < _SURE_DIGITS and number.whole is None:
+                doubtful.insert(0, number)
+        elif number.value in asked or _may_count_rows(number, index):
+            doubtful.insert(0, number)
+        elif not _is_larger_unit(number, missing, kept):
+            kept.insert(0, number)
+    return kept, doubtful
+
+
+def _is_larger_unit(number: Number, missing: Sequence[Number], kept: Sequence[Number]) -> bool:
+    """Whether a number is the hours of hours and minutes of which the minutes have been found to follow."""
+    behind = next((other for other in missing if other.first > number.last), None)
+    return behind is not None and behind.whole is not None and behind not in kept
+
+
+def _may_count_rows(number: Number, index: ContextIndex) -> bool:
+    """Whether it may say how many rows of a table are so: "two of the four months"."""
+    if index.tables is None or number.unit or number.percent or number.clock or isinstance(number.value, str):
+        return False
+    return number.value % 1 == 0 and 0 < number.value <= max(index.tables.sizes())
+
+
+def _numbers_near(index: ContextIndex, stems: Sequence[str]) -> list[Number]:
+    """Those of the sentences that are most like the claim, of the ones beside the best, and of the rows it names; all
+    of a context that has few."""
+    texts = [row.text for row in (index.tables.named(stems) if index.tables else ())]
+    found = list(index.numbers.few)
+    if not found:
+        ranked = [at for at, _ in rank_sentences(index, dict.fromkeys(stems), _SENTENCES)]
+        for at in dict.fromkeys([*ranked, *(beside for best in ranked[:1] for beside in (best - 1, best + 1))]):
+            if 0 <= at < len(index.sentences):
+                sentence = index.sentences[at]
+                end = min(sentence.end, sentence.start + _MAX_SENTENCE)
+                texts.append(index.passages[sentence.passage].text[sentence.start : end])
+    found += [number for text in texts for number in find_numbers(text, tokenize(text))]
+    return list({(number.value, number.unit, number.percent): number for number in found}.values())[:_MOST_OPERANDS]
+
+
+def _is_of_column(number: Number, stems: set[str], index: ContextIndex) -> bool:
+    """Whether a number is the sum or the mean of a column, and a word of the claim says so."""
+    if index.tables is None or (_SUMS | _MEANS).isdisjoint(stems):
+        return False
+    for values in index.tables.columns():
+        total = sum(values)
+        if not _SUMS.isdisjoint(stems) and _rounds(total, number):
+            return True
+        if not _MEANS.isdisjoint(stems) and _rounds(total / len(values), number):
+            return True
+    return False
+
+
+def _follows(claimed: Number, stems: set[str], operands: Sequence[Number], one_of: Sequence[Number]) -> bool:
+    """Whether a number is what two operands make, one of them among `one_of`."""
+    return any(_rounds(value, claimed) for value in _results(claimed, stems, operands, one_of))
+
+
+def _results(claimed: Number, stems: set[str], operands: Sequence[Number], one_of: Sequence[Number]) -> Iterator[float]:
+    differs, sums, means = (not cues.isdisjoint(stems) for cues in (_DIFFERENCES, _SUMS, _MEANS))
+    for left, right in combinations(operands, 2):
+        if left not in one_of and right not in one_of:
+            continue
+        for a, b in _alike(claimed, left, right):
+            if differs:
+                yield abs(a - b)
+            if sums:
+                yield a + b
+            if means:
+                yield (a + b) / 2
+    if claimed.percent:
+        yield from _percentages(differs, operands, one_of)
+
+
+def _percentages(differs: bool, operands: Sequence[Number], one_of: Sequence[Number]) -> Iterator[float]:
+    """Shares of a whole, changes, and what is left of a whole."""
+    for part, whole in permutations([one for one in operands if not one.percent and not one.clock], 2):
+        if part not in one_of and whole not in one_of:
+            continue
+        a, b = part.value, whole.value
+        if isinstance(a, str) or isinstance(b, str) or not b:
+            continue
+        if a < b:
+            yield 100 * a / b
+        if differs:
+            yield 100 * abs(a - b) / b
+    for operand in one_of:
+        if isinstance(operand.value, float) and operand.percent:
+            yield 100 - operand.value
+        elif isinstance(operand.value, float) and differs and operand.value < 1:
+            yield 100 * (1 - operand.value)
+
+
+def _alike(claimed: Number, left: Number, right: Number) -> Iterator[tuple[float, float]]:
+    """Two operands of the claimed number's kind in its unit; a number without scale beside one that has it, twice."""
+    a, b = left.value, right.value
+    if isinstance(a, str) or isinstance(b, str) or left.percent != right.percent or left.clock != right.clock:
+        return
+    if left.clock:
+        if claimed.unit in UNITS and UNITS[claimed.unit][0] == _TIME:
+            minutes = UNITS[claimed.unit][1] / _SECONDS_OF_MINUTE
+            yield a / minutes, b / minutes
+        return
+    if claimed.percent != left.percent and "percentag" not in claimed.counted:
+        return
+    for operand in (left, right):
+        if operand.unit and claimed.unit and UNITS[operand.unit][0] != UNITS[claimed.unit][0]:
+            return
+    yield _in_unit(left, claimed), _in_unit(right, claimed)
+    if left.scale != right.scale:
+        yield a / left.scale * claimed.scale, b / right.scale * claimed.scale
+
+
+def _in_unit(operand: Number, claimed: Number) -> float:
+    assert isinstance(operand.value, float)
+    if not operand.unit or not claimed.unit:
+        return operand.value
+    return operand.value * UNITS[operand.unit][1] / UNITS[claimed.unit][1]
+
+
+def _rounds(value: float, claimed: Number) -> bool:
+    """Whether a result is told as the claimed number: to its digits, but a round number has to be exact to three."""
+    asked = claimed.whole if claimed.whole is not None else claimed.value
+    if isinstance(asked, str) or not value:
+        return False
+    digits = claimed.digits if claimed.digits > 1 and claimed.whole is None else _SURE_DIGITS
+    return float(f"{value:.{digits - 1}e}") == asked

@@ -1,0 +1,74 @@
+"""Numbers that a claim worked out from those of the context."""
+
+import pytest
+
+from pipeline.engines.claimed_numbers import claimed_numbers
+from pipeline.engines.derived_numbers import sort_missing
+from pipeline.engines.number_index import missing_numbers
+from pipeline.engines.words import tokenize
+from pipeline.gather_evidence import index_context
+from schemas.records import Passage
+
+GLACIER = "The snow line moved from 1,320 m in 1985 to 1,465 m in 2020. The ice covers 38.5 km2, 46.2 km2 before."
+TRIAL = "Of 120 patients 78 improved. The hazard ratio was 0.71. Women made up 41% of the patients."
+TABLE = "Item | Price | Sold\nlamp | 49 | 1200\ndesk | 199 | 850\nchair | 89 | 2070"
+TRAIN = "Train 63 leaves at 12:03 and arrives at 18:50."
+
+
+def sorted_numbers(claim: str, context: str, question: str = "") -> tuple[list[str], list[str]]:
+    """(missing, doubtful), as written."""
+    tokens, index = tokenize(claim), index_context((Passage("p", context),))
+    numbers = claimed_numbers(claim, tokens)
+    missing = missing_numbers(numbers, tokens, index.numbers)
+    lists = sort_missing(missing, numbers, tokens, 0, len(tokens), index, question)
+    missing_words, doubtful = ([claim[tokens.starts[n.first] : tokens.ends[n.last]] for n in one] for one in lists)
+    return missing_words, doubtful
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("It has moved up by 145 metres.", GLACIER),
+        ("The ice shrank from 46.2 to 38.5 km2, a decrease of 7.7 km2.", GLACIER),
+        ("78 of 120 patients (65%) improved.", TRIAL),
+        ("The three items sold 4,120 times in total.", TABLE),
+        ("The desk costs 199, 150 more than the lamp.", TABLE),
+        ("Train 63 takes 6 hours and 47 minutes.", TRAIN),
+    ],
+)
+def test_what_follows_from_numbers_of_the_claim_or_with_three_digits_is_neither(claim, context):
+    assert sorted_numbers(claim, context) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("claim", "context", "doubtful"),
+    [
+        ("The risk was 29% lower.", TRIAL, "29"),
+        ("59% of the patients were men.", TRIAL, "59"),
+        ("The line rose by 11%.", GLACIER, "11"),
+        ("The ice lost 7.7 km2, which is more than expected.", GLACIER, "7.7"),
+        ("It was so in two of the rows.", TABLE, "two"),
+    ],
+)
+def test_what_may_follow_from_numbers_of_the_context_is_doubtful(claim, context, doubtful):
+    assert sorted_numbers(claim, context) == ([], [doubtful])
+
+
+@pytest.mark.parametrize(
+    ("claim", "context", "missing"),
+    [
+        ("It has moved up by 155 metres.", GLACIER, "155"),
+        ("It was 145 metres.", GLACIER, "145"),  # no word says that anything is compared
+        ("It has moved up by 145 kg.", GLACIER, "145"),
+        ("The three items sold 4,130 times in total.", TABLE, "4,130"),
+        ("78 of 120 patients (66%) improved.", TRIAL, "66"),
+        ("It holds 7 boats.", TABLE, "7"),
+    ],
+)
+def test_what_follows_from_nothing_stays_missing(claim, context, missing):
+    assert sorted_numbers(claim, context)[0] == [missing]
+
+
+def test_a_number_of_the_question_is_doubtful():
+    assert sorted_numbers("The four-day week goes on.", TRAIN) == (["four"], [])
+    assert sorted_numbers("The four-day week goes on.", TRAIN, "Who keeps the four-day week?") == ([], ["four"])
