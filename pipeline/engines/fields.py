@@ -29,6 +29,7 @@ _FIELD = re.compile(
 _KEY = r"""["'](?P<key>[\w .-]{1,60})["']\s*+:\s*+"""
 _VALUE = rf"""(?P<quote>["']?)(?P<value>(?i:yes|no|true|false|null|none|{_WORDS}))(?P=quote)(?=\s*+[,}}\]])"""
 _OBJECT_PARTS = re.compile(rf"""{_KEY}(?:{_VALUE}|(?P<opens>\{{))|(?P<brace>[{{}}])""")
+_YES_OR_NO = re.compile(rf"(?i:yes|no|true|false|{_WORDS})")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]{2})|[_.-]")
 _OPENS_OBJECT = re.compile(r"""\{\s*["'][\w .-]{1,60}["']\s*:""")
 _MOST_DEEP = 8
@@ -78,6 +79,14 @@ def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
         values.setdefault((field.name, field.group), set()).add(field.value)
     # of several objects with different values a text may mean any
     return tuple(field for field in fields if len(values[field.name, field.group]) == 1)
+
+
+def field_of(key: str, value: str) -> Field | None:
+    """The field of one key and a value as written; None when the value is neither yes nor no or the key too short."""
+    written = value.strip().strip("\"'")
+    if not _YES_OR_NO.fullmatch(written):
+        return None
+    return next(_field(tuple(tokenize(_HUMP.sub(" ", key)).words), 0, _value(written, is_text=True)), None)
 
 
 def _field(key: tuple[str, ...], cut: int, value: str) -> Iterator[Field]:

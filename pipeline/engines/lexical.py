@@ -29,7 +29,7 @@ from pipeline.engines.lexical_model import CLAUSE_MODEL, MISSING_NUMBER_SCORE, N
 from pipeline.engines.linear import ClaimModel
 from pipeline.engines.negation import says_opposite
 from pipeline.engines.numbers import Number
-from pipeline.engines.row_claims import Misorder, compare_rows
+from pipeline.engines.row_claims import Denial, compare_rows
 from pipeline.engines.tables import Row, Tables
 from pipeline.engines.words import CONTENT, Tokens
 from pipeline.gather_evidence import ContextIndex, best_sentence, evidence_of, index_context
@@ -100,8 +100,8 @@ class Finding:
 
     logit: of the model, before the claims beside it are looked at.   best: the context sentence that has most of the
     claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context lacks;
-    doubtful: those that may be worked out from its numbers;
-    swapped: that stand in another row of a table than the one that the claim names; misorder: it orders rows wrongly.
+    doubtful: those that may be worked out from its numbers; swapped: that stand in another row of a table than the one
+    that the claim names; denial: what it says against a table.
     against: fields of a data record that the claim gets wrong; agrees: it names some, or rows of a table, all rightly,
     and next to nothing new.
     tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the words'
@@ -120,7 +120,7 @@ class Finding:
     missing: list[Span] = field(default_factory=list)
     doubtful: list[Span] = field(default_factory=list)
     swapped: list[tuple[Span, Row]] = field(default_factory=list)
-    misorder: Misorder | None = None
+    denial: Denial | None = None
     against: list[FieldMention] = field(default_factory=list)
     agrees: bool = False
 
@@ -136,7 +136,7 @@ class Finding:
         """Hold the claim against the rows of tables that it names."""
         said = compare_rows(tables, self.tokens, self.first, self.last, numbers)
         self.swapped = [(number_span(self.tokens, number), row) for number, row in said.wrong]
-        self.misorder = said.misorder
+        self.denial = said.denial
         if said.agrees and not self.against:
             counted = {at for number in numbers for at in range(number.first, number.last + 1)}
             others = [at for at in self.new_words(index) if at not in counted]
@@ -257,12 +257,12 @@ def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, 
     otherwise_found = unsupported < finding.model.threshold
     if finding.missing:
         unsupported = max(unsupported, 1 - MISSING_NUMBER_SCORE)
-    if finding.negates or finding.against or finding.swapped or finding.misorder:
+    if finding.negates or finding.against or finding.swapped or finding.denial:
         unsupported = max(unsupported, 1 - _AGAINST_SCORE)
     denied = finding.negates or any(mention.field.value != UNKNOWN for mention in finding.against)
     if unsupported < finding.model.threshold:
         verdict = SUPPORTED
-    elif denied or finding.swapped or finding.misorder or (finding.missing and finding.covered >= _SAME_STATEMENT):
+    elif denied or finding.swapped or finding.denial or (finding.missing and finding.covered >= _SAME_STATEMENT):
         verdict = CONTRADICTED
     else:
         verdict = UNSUPPORTED
@@ -278,8 +278,8 @@ def _name_errors(finding: Finding, index: ContextIndex, otherwise_found: bool) -
     starts, ends = finding.tokens.starts, finding.tokens.ends
     places = [Span(starts[at.first], ends[at.last - 1]) for at in finding.against]
     places += [span for span, _ in finding.swapped]
-    if finding.misorder:
-        places.append(Span(starts[finding.misorder.first], ends[finding.misorder.last - 1]))
+    if finding.denial:
+        places.append(Span(starts[finding.denial.first], ends[finding.denial.last - 1]))
     places += finding.missing if otherwise_found or places else []
     if places:
         return tuple(sorted(set(places), key=lambda span: (span.start, span.end)))
@@ -319,8 +319,8 @@ def _of_numbers_and_records(finding: Finding) -> str:
     if finding.swapped:
         (number,), row = finding.words_at([finding.swapped[0][0]]), finding.swapped[0][1]
         return f"the table gives {number} for {row.label[:_MAX_LABEL]}"
-    if finding.misorder:
-        return finding.misorder.reason
+    if finding.denial:
+        return finding.denial.reason
     if finding.doubtful:
         numbers = ", ".join(finding.words_at(finding.doubtful[:_MAX_NAMED_WORDS]))
         return f"number {numbers} is not in the context, but may follow from its numbers"

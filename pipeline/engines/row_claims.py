@@ -1,4 +1,4 @@
-"""What a response makes of the rows of tables: a number of another row, or an order that the cells do not have.
+"""What a response makes of the rows of tables: cells of another row or column, or an order that the cells lack.
 
 Words alone cannot tell "Spain has 67.8 million people" from "France has", nor "Spain has more people than France" from
 the reverse: all of the words stand in the table. A row is found in a claim by its name, a column by all words of its
@@ -7,10 +7,12 @@ head right beside the word that orders.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
+from pipeline.engines.field_mentions import mentioned_fields
+from pipeline.engines.fields import YES, field_of
 from pipeline.engines.heads import without_unit
 from pipeline.engines.number_index import is_borne
 from pipeline.engines.numbers import Number, key_set
@@ -28,11 +30,12 @@ _LOWEST: Final = word_set("lowest least fewest smallest shortest lightest minimu
 _HIGHER: Final = word_set("higher more larger bigger greater longer taller heavier")
 _LOWER: Final = word_set("lower less fewer smaller shorter lighter")
 _OF_SOME: Final = key_set("second third fourth fifth among after except other others not twice half double") | {"one"}
+_SHORT_CELL: Final = 3  # content words
 _BESIDE: Final = 2  # words between the word that orders and the head
 
 
-class Misorder(NamedTuple):
-    """Words [first, last) of a text order rows otherwise than the table does.   reason: for people."""
+class Denial(NamedTuple):
+    """Words [first, last) of a text say otherwise than the table.   reason: for people."""
 
     first: int
     last: int
@@ -42,12 +45,12 @@ class Misorder(NamedTuple):
 class RowsSaid(NamedTuple):
     """What a claim makes of the rows that it names.
 
-    wrong: numbers that only another row has, with that row.   misorder: of rows.   agrees: it orders rows as they are,
-    or has numbers, and all of them stand in the rows.
+    wrong: numbers that only another row has, with that row.   denial: of an order or of a cell.   agrees: it orders
+    rows as they are, or has numbers, and all of them stand in the rows.
     """
 
     wrong: tuple[tuple[Number, Row], ...] = ()
-    misorder: Misorder | None = None
+    denial: Denial | None = None
     agrees: bool = False
 
 
@@ -63,6 +66,10 @@ def compare_rows(tables: Tables, tokens: Tokens, first: int, last: int, numbers:
             return said
     else:
         said = RowsSaid()
+    if len(named) == 1 and _OF_OTHER_ROWS.isdisjoint(stems):
+        denial = _compare_cells(tables, named[0], tokens, first, last, numbers)
+        if denial is not None:
+            return RowsSaid(denial=denial)
     ordered = _compare_order(tables, named, tokens, first, last)
     return said if ordered is None else ordered
 
@@ -84,6 +91,69 @@ def _compare_numbers(
             if rows and all(others.isdisjoint(row.name) for row in rows):  # none is named by a part of its name
                 wrong.append((number, rows[0]))
     return RowsSaid(tuple(wrong), agrees=right > 0)
+
+
+def _compare_cells(
+    tables: Tables, row: Row, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]
+) -> Denial | None:
+    """What the claim says of one row against the cells of the columns that it speaks of."""
+    own = field_of(row.label, YES)
+    denies_row = any(mention.denied for mention in mentioned_fields(tokens, first, last, (own,) if own else ()))
+    for mention in mentioned_fields(tokens, first, last, row.fields):
+        field = mention.field  # "Basic has no audit log": the row may be the log, and the column Basic
+        if mention._replace(denied=mention.denied or denies_row).is_wrong:
+            return Denial(mention.first, mention.last, f"the table says {row.label[:40]} {field.label}: {field.value}")
+    stems = set(tokens.stems[first:last])
+    return _misplaced_number(row, stems, numbers) or _word_of_another_row(tables, row, tokens, first, last)
+
+
+def _misplaced_number(row: Row, stems: set[str], numbers: Sequence[Number]) -> Denial | None:
+    """The one number of a claim that names one column, when it stands in another column, which the claim does not
+    name: "80 beds" for 80 of the prices."""
+    spoken = [head for head, words in _heads(row) if words <= stems]
+    others = [number for number in numbers if str(number.value) not in row.name]
+    if len(spoken) != 1 or len(others) != 1 or spoken[0] not in row.values:
+        return None
+    (number,), (head,) = others, spoken
+    standing = [other for other, value in row.values.items() if value == number.value]
+    if (
+        not standing
+        or head in standing
+        or any(not words.isdisjoint(stems) for at, words in _heads(row) if at in standing)
+    ):
+        return None
+    return Denial(number.first, number.last + 1, _told(head, row))
+
+
+def _word_of_another_row(tables: Tables, row: Row, tokens: Tokens, first: int, last: int) -> Denial | None:
+    """A word of the claim that is a cell of another row only, where the row has something else: "Alpha is in Oslo"."""
+    if NEGATION in tokens.kinds[first:last]:
+        return None
+    own = set(tokenize(row.text).stems)
+    stems = set(tokens.stems[first:last])
+    for other in tables.table_of(row):
+        for head, cell in other.cells.items():
+            words = _content_of(cell)
+            mine = _content_of(row.cells.get(head, ""))
+            if not mine or not 0 < len(words) <= _SHORT_CELL or not words <= stems or not words.isdisjoint(own):
+                continue
+            if mine.isdisjoint(stems) and words.isdisjoint(tables.prose_stems):
+                at = next(it for it in range(first, last) if tokens.stems[it] in words)
+                return Denial(at, at + 1, _told(head, row))
+    return None
+
+
+def _heads(row: Row) -> Iterator[tuple[str, set[str]]]:
+    """(head, its content words) of the columns that have any."""
+    for head in row.cells:
+        words = {word for word, kind in zip(*_words_of(head), strict=True) if kind == CONTENT}
+        if words:
+            yield head, words
+
+
+def _content_of(cell: str) -> set[str]:
+    tokens = tokenize(cell)
+    return {word for word, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind == CONTENT}
 
 
 def _compare_order(tables: Tables, named: list[Row], tokens: Tokens, first: int, last: int) -> RowsSaid | None:
@@ -113,7 +183,7 @@ def _check_extreme(tables: Tables, named: list[Row], tokens: Tokens, first: int,
     best = pick(column, key=lambda other: other.values[head[0]])
     if best.values[head[0]] == row.values[head[0]]:
         return RowsSaid(agrees=True)
-    return RowsSaid(misorder=Misorder(min(at, head[1]), max(at + 1, head[2]), _told(head[0], row, best)))
+    return RowsSaid(denial=Denial(min(at, head[1]), max(at + 1, head[2]), _told(head[0], row, best)))
 
 
 def _check_pair(left: Row, right: Row, tokens: Tokens, first: int, than: int, at: int) -> RowsSaid | None:
@@ -123,7 +193,7 @@ def _check_pair(left: Row, right: Row, tokens: Tokens, first: int, than: int, at
     ours, theirs = left.values[head[0]], right.values[head[0]]
     if ours > theirs if tokens.words[at].lower() in _HIGHER else ours < theirs:
         return RowsSaid(agrees=True)
-    return RowsSaid(misorder=Misorder(min(at, head[1]), max(at + 1, head[2]), _told(head[0], left, right)))
+    return RowsSaid(denial=Denial(min(at, head[1]), max(at + 1, head[2]), _told(head[0], left, right)))
 
 
 def _head_beside(row: Row, tokens: Tokens, first: int, last: int, at: int) -> tuple[str, int, int] | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from pipeline.engines.fields import Field, field_of
 from pipeline.engines.implied_numbers import ImpliedNumbers
 from pipeline.engines.number_index import NumberIndex
 from pipeline.engines.numbers import Number, find_numbers
@@ -61,6 +62,11 @@ class Row:
         found = {head: _value(cell) for head, cell in self.cells.items()}
         return {head: value for head, value in found.items() if value is not None}
 
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """Of the cells that say yes or no."""
+        return tuple(filter(None, (field_of(head, cell) for head, cell in self.cells.items())))
+
 
 @dataclass(eq=False)
 class Tables:
@@ -79,6 +85,11 @@ class Tables:
     def outside(self) -> NumberIndex:
         """The numbers that stand in no table."""
         return _numbers_of(self.prose)
+
+    @cached_property
+    def prose_stems(self) -> frozenset[str]:
+        """The words that stand in no table."""
+        return frozenset(tokenize(self.prose).stems)
 
     def numbers(self) -> Iterator[Number]:
         """Those of all cells. Where commas part them, "100,200" reads as one number elsewhere."""

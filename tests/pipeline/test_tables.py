@@ -112,6 +112,41 @@ def test_a_row_may_be_named_by_a_part_of_its_name():
     assert wrong("The Plover has 21 gears and costs 14 a day.", table) == ["21", "14"]
 
 
+HOTELS = """
+| Hotel | City | Beds | Price | Pool | Open |
+|---|---|---|---|---|---|
+| Alpha | Oslo | 120 | 80 | yes | no |
+| Beta | Bern | 95 | 140 | no | yes |
+| Gamma | Rome | 210 | 95 | no | yes |
+"""
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        ("Alpha has 80 beds.", ["80"]),
+        ("Alpha has 120 beds.", []),
+        ("Alpha has 120 beds at a price of 80.", []),
+        ("Beta is in Oslo.", ["Oslo"]),
+        ("Beta is in Bern.", []),
+        ("Beta is not in Oslo.", []),
+        ("Beta has a pool.", ["pool"]),
+        ("Beta has no pool.", []),
+        ("Alpha, unlike Beta, is in Oslo.", []),
+        ("Alpha is open.", ["open"]),
+    ],
+)
+def test_cells_of_another_column_or_row_and_of_yes_or_no_are_named_as_the_error(claim, expected):
+    assert wrong(claim, HOTELS) == expected
+
+
+def test_the_name_of_a_column_may_be_what_a_claim_speaks_of():
+    table = "Feature | Basic | Team\nAudit log | no | yes\nSSO | no | no\nUsers | 5 | 50"
+    assert wrong("The Basic plan has no audit log.", table) == []
+    assert wrong("The Basic plan has an audit log.", table) == ["Basic"]
+    assert wrong("The Team plan includes SSO.", table) == ["Team"]
+
+
 def test_commas_part_cells_of_three_digits_and_quotes_hold_grouped_ones():
     table = 'Item,Price,Stock\nlamp,100,200\ntable,"1,250",300'
     assert wrong("The lamp costs 100 and there are 200 of them.", table) == []
