@@ -251,7 +251,7 @@ def _s3_credentials_found() -> bool:
     """In the environment, a profile, or where the cloud gives them to its machines."""
     import boto3
 
-    return boto3.session.Session().get_credentials() is not None
+    return boto3.Session().get_credentials() is not None
 
 
 @contextlib.contextmanager

@@ -132,9 +132,8 @@ def _word_of_another_row(tables: Tables, row: Row, tokens: Tokens, first: int, l
     own = set(tokenize(row.text).stems)
     stems = set(tokens.stems[first:last])
     for other in tables.table_of(row):
-        for head, cell in other.cells.items():
-            words = _content_of(cell)
-            mine = _content_of(row.cells.get(head, ""))
+        for head, words in other.words.items():
+            mine = row.words.get(head)
             if not mine or not 0 < len(words) <= _SHORT_CELL or not words <= stems or not words.isdisjoint(own):
                 continue
             if mine.isdisjoint(stems) and words.isdisjoint(tables.prose_stems):
@@ -149,11 +148,6 @@ def _heads(row: Row) -> Iterator[tuple[str, set[str]]]:
         words = {word for word, kind in zip(*_words_of(head), strict=True) if kind == CONTENT}
         if words:
             yield head, words
-
-
-def _content_of(cell: str) -> set[str]:
-    tokens = tokenize(cell)
-    return {word for word, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind == CONTENT}
 
 
 def _compare_order(tables: Tables, named: list[Row], tokens: Tokens, first: int, last: int) -> RowsSaid | None:

@@ -30,6 +30,8 @@ _COURTESY = re.compile(
 )
 # Markdown that states nothing.
 _HEADING = re.compile(r"#{1,6}\s")
+_BOLD_HEADING = re.compile(r"\*\*[^*\n]{1,60}(?<![.!?])\*\*:?")
+_MOST_HEADING_WORDS = 5
 _FENCED = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)
 # What a context lacks, in the words of responses: the verb or participle, negated ...
 _TOLD = (
@@ -117,6 +119,8 @@ def _silent_lines(analysis: ResponseAnalysis) -> set[int]:
     silent: set[int] = set()
     if "#" in text:
         silent.update(at for at, span in enumerate(sentences) if _HEADING.match(text, span.start))
+    if "**" in text:
+        silent.update(at for at, span in enumerate(sentences) if _is_bold_heading(text, span))
     if "|" in text:
         silent.update(at for at, (_, below) in enumerate(pairwise(sentences)) if _is_ruled(text, below))
     if "```" in text or "~~~" in text:
@@ -124,6 +128,12 @@ def _silent_lines(analysis: ResponseAnalysis) -> set[int]:
             first = bisect_left(sentences, block.start(), key=attrgetter("end"))
             silent.update(range(first, bisect_left(sentences, block.end(), first, key=attrgetter("start"))))
     return silent
+
+
+def _is_bold_heading(text: str, line: Span) -> bool:
+    """Whether a line is a few words in bold and nothing else."""
+    written = text[line.start : line.end]
+    return _BOLD_HEADING.fullmatch(written) is not None and len(written.split()) <= _MOST_HEADING_WORDS
 
 
 def _is_ruled(text: str, line: Span) -> bool:

@@ -19,7 +19,7 @@ from pipeline.engines.fields import Field, field_of
 from pipeline.engines.implied_numbers import ImpliedNumbers
 from pipeline.engines.number_index import NumberIndex
 from pipeline.engines.numbers import Number, find_numbers
-from pipeline.engines.words import NUMBER, stem, tokenize
+from pipeline.engines.words import CONTENT, NUMBER, stem, tokenize
 from schemas.records import Passage
 
 _SEPARATORS: Final = ("|", "\t", ",")
@@ -61,6 +61,11 @@ class Row:
         """The number of each cell that begins with one, by head."""
         found = {head: _value(cell) for head, cell in self.cells.items()}
         return {head: value for head, value in found.items() if value is not None}
+
+    @cached_property
+    def words(self) -> dict[str, frozenset[str]]:
+        """The content words of each cell, by head."""
+        return {head: content_words(cell) for head, cell in self.cells.items()}
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
@@ -131,6 +136,12 @@ class Tables:
                 found += [row for row in here if len(row.name) == longest]
                 behind = at + longest
         return found
+
+
+def content_words(text: str) -> frozenset[str]:
+    """The stems of a text's content words."""
+    tokens = tokenize(text)
+    return frozenset(word for word, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind == CONTENT)
 
 
 def read_tables(passages: tuple[Passage, ...]) -> Tables | None:

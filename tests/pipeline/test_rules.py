@@ -79,6 +79,14 @@ def test_a_bare_reference_is_no_claim():
     assert texts("(Passage 3)\nPassages 1, 2 and 3.") == []
 
 
+def test_a_line_of_a_few_words_in_bold_is_a_heading():
+    assert texts("**Opening hours**\nIt opens at 9.\n**Prices:**\nIt costs 5 euros.") == [
+        "It opens at 9.", "It costs 5 euros.",
+    ]  # fmt: skip
+    assert texts("**It opens at 9.**") == ["**It opens at 9.**"]
+    assert texts("- **Price:** 5 euros") == ["- **Price:** 5 euros"]
+
+
 def test_a_bare_answer_is_no_claim():
     assert texts("Yes. The lid is red.") == texts("No. The lid is red.") == ["The lid is red."]
     assert texts("Yes, the lid is red.") == ["Yes, the lid is red."]

@@ -1,0 +1,166 @@
+"""What is found about one claim before the rules of the lexical verifier speak: its model's logit, and what numbers,
+negations, fields and tables have to say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.engines.claim_features import read_claim
+from pipeline.engines.derived_numbers import sort_missing
+from pipeline.engines.features import Reading, clause_features
+from pipeline.engines.field_mentions import FieldMention, mentioned_fields
+from pipeline.engines.lexical_model import CLAUSE_MODEL, TEXT_MODEL
+from pipeline.engines.linear import ClaimModel
+from pipeline.engines.negation import says_opposite
+from pipeline.engines.numbers import Number
+from pipeline.engines.row_claims import Denial, compare_rows
+from pipeline.engines.tables import Row, Tables
+from pipeline.engines.words import CONTENT, Tokens
+from pipeline.gather_evidence import ContextIndex, best_sentence
+from schemas.records import Span
+
+_WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
+_OTHER_NEW_WORDS = 1  # besides the fields' names: "accept" in "does not accept reservations"
+_MIN_UNKNOWN = 3  # content words of a claim of which the context has none
+
+
+@dataclass(slots=True)
+class Finding:
+    """What was found about a claim before the rules speak.
+
+    logit: of the model, before the claims beside it are looked at.   best: the context sentence that has most of the
+    claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context lacks;
+    doubtful: those that may be worked out from its numbers; swapped: that stand in another row of a table than the one
+    that the claim names; denial: what it says against a table.
+    against: fields of a data record that the claim gets wrong; agrees: it names some, or rows of a table, all rightly,
+    and next to nothing new.
+    tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the words'
+    places are places in the response.
+    """
+
+    model: ClaimModel
+    logit: float
+    best: int | None
+    covered: float
+    negates: bool
+    tokens: Tokens
+    first: int
+    last: int
+    placed: bool
+    missing: list[Span] = field(default_factory=list)
+    doubtful: list[Span] = field(default_factory=list)
+    swapped: list[tuple[Span, Row]] = field(default_factory=list)
+    denial: Denial | None = None
+    against: list[FieldMention] = field(default_factory=list)
+    agrees: bool = False
+
+    def compare_fields(self, index: ContextIndex) -> None:
+        """Hold the claim against the yes/no fields of the context."""
+        mentions = list(mentioned_fields(self.tokens, self.first, self.last, index.fields))
+        self.against = [mention for mention in mentions if mention.is_wrong]
+        named = {at for mention in mentions for at in range(mention.first, mention.last)}
+        others = [at for at in self.new_words(index) if at not in named]
+        self.agrees = bool(mentions) and not self.against and len(others) <= _OTHER_NEW_WORDS
+
+    def compare_rows(self, index: ContextIndex, tables: Tables, numbers: list[Number]) -> None:
+        """Hold the claim against the rows of tables that it names."""
+        said = compare_rows(tables, self.tokens, self.first, self.last, numbers)
+        self.swapped = [(number_span(self.tokens, number), row) for number, row in said.wrong]
+        self.denial = said.denial
+        if said.agrees and not self.against:
+            counted = {at for number in numbers for at in range(number.first, number.last + 1)}
+            others = [at for at in self.new_words(index) if at not in counted]
+            self.agrees = self.agrees or len(others) <= _OTHER_NEW_WORDS
+
+    def words_at(self, spans: list[Span]) -> list[str]:
+        """The words of the claim at these places, one string for each."""
+        tokens = self.tokens
+        within = range(self.first, self.last)
+        return [
+            " ".join(tokens.words[at] for at in within if span.start <= tokens.starts[at] < span.end) for span in spans
+        ]
+
+    def knows_nothing(self) -> bool:
+        """Whether no sentence of the context has a word of the claim, although it has some content words."""
+        return not self.covered and self.tokens.kinds[self.first : self.last].count(CONTENT) >= _MIN_UNKNOWN
+
+    def new_words(self, index: ContextIndex) -> list[int]:
+        """Content words of the claim that the context lacks."""
+        kinds, stems, known = self.tokens.kinds, self.tokens.stems, index.idf
+        return [at for at in range(self.first, self.last) if kinds[at] == CONTENT and stems[at] not in known]
+
+
+def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MODEL, question: str = "") -> Finding:
+    """The finding about a piece of the response, judged in its place.   question: see `question_of`."""
+    first, last = reading.words_between(span.start, span.end)
+    tokens, index = reading.analysis.tokens, reading.index
+    stems, kinds = tokens.stems[first:last], tokens.kinds[first:last]
+    asked = dict.fromkeys([stem for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT])
+    best = best_sentence(index, asked)
+    covered = covered_share(index, best, asked)
+    finding = Finding(
+        model=model,
+        logit=model.linear.logit(clause_features(reading, span.start, first, last)),
+        best=best,
+        covered=covered,
+        negates=covered >= _WORD_FOR_WORD and says_opposite(index, best, tokens, first, last),
+        tokens=tokens,
+        first=first,
+        last=last,
+        placed=True,
+    )
+    numbers = reading.numbers_between(first, last)
+    missing, doubtful = sort_missing(
+        reading.missing_between(first, last), numbers, tokens, first, last, index, question
+    )
+    finding.missing = [number_span(tokens, number) for number in missing]
+    finding.doubtful = [number_span(tokens, number) for number in doubtful]
+    if index.tables:
+        finding.compare_rows(index, index.tables, numbers)
+    if index.fields:
+        finding.compare_fields(index)
+    return finding
+
+
+def find_in_text(
+    text: str,
+    index: ContextIndex,
+    topic: frozenset[str] = frozenset(),
+    model: ClaimModel = TEXT_MODEL,
+    question: str = "",
+) -> Finding:
+    """The finding about a claim that stands on its own.   topic: stems of the question."""
+    claim = read_claim(text, index, topic, question)
+    tokens = claim.tokens
+    covered = covered_share(index, claim.best, claim.asked)
+    finding = Finding(
+        model=model,
+        logit=model.linear.logit(claim.features),
+        best=claim.best,
+        covered=covered,
+        negates=covered >= _WORD_FOR_WORD and says_opposite(index, claim.best, tokens, 0, len(tokens)),
+        tokens=tokens,
+        first=0,
+        last=len(tokens),
+        placed=False,
+        missing=[number_span(tokens, number) for number in claim.missing],
+        doubtful=[number_span(tokens, number) for number in claim.doubtful],
+    )
+    if index.tables:
+        finding.compare_rows(index, index.tables, claim.numbers)
+    if index.fields:
+        finding.compare_fields(index)
+    return finding
+
+
+def number_span(tokens: Tokens, number: Number) -> Span:
+    """The characters of a number."""
+    return Span(tokens.starts[number.first], tokens.ends[number.last])
+
+
+def covered_share(index: ContextIndex, sentence: int | None, asked: Mapping[str, object]) -> float:
+    """The share of the asked stems that a context sentence has."""
+    if sentence is None or not asked:
+        return 0.0
+    return len(index.sentences[sentence].stems.intersection(asked)) / len(asked)
