@@ -8,13 +8,14 @@ needs no embedding.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log, sqrt
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pipeline.engines.fields import Field, read_fields
 from pipeline.engines.implied_numbers import ImpliedNumbers
@@ -59,6 +60,10 @@ class ContextSentence(NamedTuple):
     stems: frozenset[str]
     negated: bool
     values: frozenset[float | str]
+
+
+_OBJECT: Final = re.compile(r"""\s*\[?\s*\{\s*["']""")
+_NEXT_KEY: Final = re.compile(r"""(?<=[,{])\s*+["'][^"'\n]{1,60}["']\s{0,4}:""")
 
 
 @dataclass(slots=True, eq=False)
@@ -126,10 +131,21 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
 def sentence_words(text: str, tokens: Tokens) -> Iterator[tuple[Span, int, int]]:
     """(span, first, last) of each sentence: its words are tokens [first, last)."""
     first = 0
-    for span in split_sentences(text):
+    for span in _units(text):
         last = bisect_left(tokens.starts, span.end, first)
         yield span, first, last
         first = last
+
+
+def _units(text: str) -> Iterator[Span]:
+    """The sentences of a text; of a printed object, the pieces from key to key, and the sentences in them."""
+    if _OBJECT.match(text) is None:
+        yield from split_sentences(text)
+        return
+    start = 0
+    for cut in [*(match.start() for match in _NEXT_KEY.finditer(text)), len(text)]:
+        yield from (Span(start + one.start, start + one.end) for one in split_sentences(text[start:cut]))
+        start = cut
 
 
 def rank_sentences(index: ContextIndex, stems: Collection[str], limit: int = 3) -> list[tuple[int, float]]:

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -232,15 +232,16 @@ def _beam(path: str) -> Iterator[tuple[Any, Any]]:
     except ValueError as err:
         remedy = f"install 'balto[{EXTRA_OF[scheme]}]'" if scheme in EXTRA_OF else "use gs://, s3:// or a local path"
         raise ConfigError(f"{path}: nothing here reads {scheme}://; {remedy}") from err
-    if scheme == "s3" and RuntimeValueProvider.runtime_options is None:  # a worker has its job's
-        _check_s3_credentials(path)
+    if scheme == "s3":
+        _check_s3_credentials(path, RuntimeValueProvider.runtime_options or {})
     with _as_os_error(path):
         yield FileSystems, filesystem
 
 
-def _check_s3_credentials(path: str) -> None:
-    """Raises ConfigError when there are none; Beam would ask again for minutes."""
-    if _options_given != "s3 key" and not _s3_credentials_found():
+def _check_s3_credentials(path: str, worker_options: Mapping[str, Any]) -> None:
+    """Raises ConfigError when there are none; Beam would ask again for minutes.   worker_options: of a worker's job."""
+    are_given = _options_given == "s3 key" or worker_options.get("s3_access_key_id")
+    if not are_given and not _s3_credentials_found():
         raise ConfigError(
             f"{path}: no AWS credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         )

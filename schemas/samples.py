@@ -37,6 +37,7 @@ FIELDS: Final = frozenset(
 )
 MAX_TOKEN_ID: Final = 2**31 - 1  # token ids are stored as int32
 _SHOWN_CHARS: Final = 40  # of a wrong value, in a message
+_RECORD_AS_TEXT: Final = "a data record as text (JSON in a string)"
 _MISSPELT: Final = 0.85  # difflib ratio from which a foreign field counts as a misspelling: gold_span, contexts
 
 
@@ -138,6 +139,8 @@ def _context(obj: Mapping[str, Any]) -> tuple[Passage, ...]:
     value = obj.get("context")
     if type(value) is str:
         return (Passage("p1", _utf8(value, "context")),)
+    if type(value) is dict:
+        _refuse("context", f"a list of {{passage_id, text}}, {_RECORD_AS_TEXT}", value)
     if type(value) is not list:
         _refuse("context", "a list of {passage_id, text} ([] when there is none)", value, missing="context" not in obj)
     return tuple([_passage(item, index) for index, item in enumerate(value)])
@@ -149,6 +152,8 @@ def _passage(item: object, index: int) -> Passage:
         if type(passage_id) is not str or not passage_id.isascii():
             passage_id = _passage_id(passage_id, index)
         text = item.get("text")
+        if "text" not in item:
+            _refuse(f"context[{index}]", f"a string or {{passage_id, text}}, {_RECORD_AS_TEXT}", item)
         if type(text) is not str or not text.isascii():
             text = _text(text, f"context[{index}].text")
         return Passage(passage_id, text)

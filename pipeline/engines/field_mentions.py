@@ -51,7 +51,7 @@ def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field,
         if field.group and field.group not in joined:
             continue
         begin, end = _find_together(field.name, words, joined)
-        if begin < 0 and len(field.words) > 1:
+        if begin < 0 and field.words and (len(field.words) > 1 or field.opens_with_function_word):
             begin, end = _find_apart(frozenset(field.words), tokens, first, last)
         if begin >= 0:
             denied = _is_denied(tokens, words, first, begin, end)

@@ -42,7 +42,7 @@ _VALUES = {
     "none": NO,  # "Alcohol": "none"; but see `_value`
 }
 _SHARED_BY = 3  # so many keys that begin alike do not mean it: "Restaurants Delivery", "Restaurants Take Out", ...
-_MIN_CHARS = 3
+_MIN_CHARS = 2
 _MIN_LINES = 2  # fewer may be prose that ends in ": yes"
 _MOST_WORDS = 4  # of the key of such a line
 
@@ -60,6 +60,11 @@ class Field(NamedTuple):
     value: str
     words: tuple[str, ...]
     label: str
+
+    @property
+    def opens_with_function_word(self) -> bool:
+        """As "by appointment only" does, and "take out" does not."""
+        return tokenize(self.label).kinds[0] < CONTENT
 
 
 def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:

@@ -44,6 +44,13 @@ UNITS: dict[str, tuple[str, float]] = {
         "time": (("s sec secs seconds", 1), ("min mins minutes", 60), ("h hr hrs hours", 3600), ("days", 86400),
                  ("weeks", 604800)),
         "months": (("months", 1), ("years", 12), ("decades", 120)),
+        "current": (("ma milliamps milliamperes", 1), ("amps amperes", 1e3)),
+        "voltage": (("mv millivolts", 1), ("v volts", 1e3), ("kv kilovolts", 1e6)),
+        "frequency": (("hz hertz", 1), ("khz kilohertz", 1e3), ("mhz megahertz", 1e6), ("ghz gigahertz", 1e9)),
+        "kitchen": (("tsp teaspoons", 1), ("tbsp tablespoons", 3), ("cups", 48), ("pints", 96), ("quarts", 192),
+                    ("gallons", 768)),
+        "weight": (("oz ounces", 1), ("lb lbs pounds", 16)),
+        "distance": (("inches", 1), ("ft feet", 12), ("yards", 36), ("miles", 63360)),
         "memory": (("kb kilobytes", 1), ("mb megabytes", 1e3), ("gb gigabytes", 1e6), ("tb terabytes", 1e9)),
     }.items()
     for names, size in units

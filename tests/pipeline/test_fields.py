@@ -48,7 +48,7 @@ def test_keys_are_read_without_the_opening_that_many_share():
     assert names["takeout"][:3] == ("takeout", "", "yes")
     assert names["garage"][:3] == ("garage", "parking", "no")
     assert names["wifi"].value == "not stated"
-    assert "tv" not in names  # too short to be told from parts of other words
+    assert names["tv"].value == "yes"
 
 
 def test_keys_with_dots_are_read_as_well():
@@ -68,6 +68,7 @@ def test_prose_has_no_fields():
         ("It does not have outdoor seating.", []),
         ("It offers take-out and delivery.", ["delivery"]),
         ("It offers takeout but no delivery.", []),
+        ("It does not take cash.", []),  # "take out" is something else
         ("Takeout is not available.", ["Takeout"]),
         ("It offers takeout, while reservations are not accepted.", ["reservations"]),
         ("Free Wi-Fi is there.", ["Wi-Fi"]),
@@ -112,6 +113,8 @@ HOTEL = json.dumps(
         "Alcohol": "none",
         "WiFi": "free",
         "sauna": None,
+        "byAppointmentOnly": False,
+        "HasTV": True,
     }
 )
 
@@ -137,6 +140,8 @@ HOTEL = json.dumps(
         ("Alcohol is served.", ["Alcohol"]),
         ("There is no WiFi.", ["WiFi"]),
         ("There is free Wi-Fi.", []),
+        ("It requires an appointment.", ["appointment"]),
+        ("There is no TV.", ["TV"]),
         ("Pets, pools and smoking are not allowed.", []),
         ("Pools and bars are not available.", ["bars"]),
         ("It does not have a pool, but a bar.", []),

@@ -47,3 +47,16 @@ def test_rare_words_weigh_more_than_frequent_ones():
 
 def test_the_index_of_a_context_is_built_once():
     assert index_context(PASSAGES) is index_context(tuple(Passage(p.passage_id, p.text) for p in PASSAGES))
+
+
+def test_the_sentences_of_a_printed_object_go_from_key_to_key():
+    record = '{"name": "Sol", "hours": {"Monday": "8:0-16:30"}, "review": "Good soup. No view."}'
+    index = index_context((Passage("a", record),))
+    assert [record[one.start : one.end] for one in index.sentences] == [
+        "{",
+        '"name": "Sol",',
+        '"hours": {',
+        '"Monday": "8:0-16:30"},',
+        '"review": "Good soup.',
+        'No view."}',
+    ]

@@ -314,6 +314,9 @@ def test_only_a_full_hour_of_the_context_is_a_plain_number():
     [
         ("It takes 15 minutes.", "The tank holds 15 litres.", ["15"]),
         ("It takes 15 hours.", "It takes 15 min.", ["15"]),
+        ("It draws 5 amps.", "It draws 5 mA.", ["5"]),
+        ("Add 2 tablespoons.", "Add 2 teaspoons.", ["2"]),
+        ("It is 3 feet wide.", "It is 36 inches wide.", []),
         ("Store it for 7 years.", "Store it for seven weeks.", ["7"]),
         ("It takes 15 minutes.", "It takes 15 min and holds 15 litres.", []),
         ("It takes 15 minutes.", "Time: 15", []),  # of what, a column's name may say

@@ -148,7 +148,16 @@ def test_unknown_fields_are_ignored():
             {**MINIMAL, "context": ["a", 3]},
             "context[1]: expected a string or an object with passage_id and text, found the number 3",
         ),
-        ({**MINIMAL, "context": [{"passage_id": "a"}]}, "context[0].text: expected a string, found null"),
+        (
+            {**MINIMAL, "context": [{"passage_id": "a"}]},
+            "context[0]: expected a string or {passage_id, text}, a data record as text (JSON in a string), "
+            'found an object with "passage_id"',
+        ),
+        (
+            {**MINIMAL, "context": {"name": "Sol"}},
+            "context: expected a list of {passage_id, text}, a data record as text (JSON in a string), "
+            'found an object with "name"',
+        ),
         (
             {**MINIMAL, "context": [{"passage_id": {}, "text": "a"}]},
             "context[0].passage_id: expected a string, found an empty object",
