@@ -62,7 +62,7 @@ class ContextSentence(NamedTuple):
     values: frozenset[float | str]
 
 
-_OBJECT: Final = re.compile(r"""\s*\[?\s*\{\s*["']""")
+_OBJECT: Final = re.compile(r"""\s*+\[?\s*+\{\s*+["']""")
 _NEXT_KEY: Final = re.compile(r"""(?<=[,{])\s*+["'][^"'\n]{1,60}["']\s{0,4}:""")
 
 

@@ -47,6 +47,8 @@ _MULTIPLES: Final = {
 _COUNTED: Final = {"both": 2.0, stem("couple"): 2.0, stem("pair"): 2.0, stem("single"): 1.0, stem("trio"): 3.0}
 _SAY_NUMBERS: Final = frozenset(("one", *_ORDINALS, *_MONTHS, *_MULTIPLES, *_COUNTED, *_SCALES, *PARTS))
 _MARKED: Final = re.compile(r"\s*(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,2}[.)])\s+\S")
+_MARKED_LINE: Final = re.compile(r"\n[ \t]*(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,2}[.)])[ \t]")
+_MAX_LINES: Final = 20_000
 _LONGEST_LIST: Final = 20
 
 
@@ -114,10 +116,10 @@ class ImpliedNumbers:
 
 def _list_lengths(text: str) -> Iterator[float]:
     """How many items each list of the text has: lines with a mark, one after the other."""
-    if "\n" not in text:
+    if _MARKED_LINE.search(text) is None:
         return
     items = 0
-    for line in text.split("\n"):
+    for line in text.split("\n", _MAX_LINES):
         if _MARKED.match(line):
             items += 1
         elif line.strip():  # an empty line does not end a list

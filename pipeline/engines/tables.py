@@ -27,6 +27,7 @@ _RULE: Final = re.compile(r"[\s|:+=-]+")  # the line between heads and rows
 _MIN_LINES: Final = 3  # the heads and two rows
 _MAX_CELL: Final = 60  # characters; longer ones are prose
 _MAX_LINE: Final = 2000
+_MAX_LINES: Final = 20_000  # tables behind so many lines are taken for prose
 _MAX_NAME: Final = 6  # words
 _MIN_YEAR_DIGITS: Final = 4  # shorter numbers in front of a row count the rows
 _MAX_ROWS: Final = 500
@@ -165,10 +166,11 @@ def _day(hours: re.Match[str]) -> Row:
 
 def _rows_of_lines(text: str, rows: list[Row]) -> str:
     """Adds the rows of a text's tables to `rows`; the text without its tables."""
-    if "\n" not in text:
+    if "\n" not in text or not any(separator in text for separator in _SEPARATORS):
         return text
     kept: list[str] = []
-    lines = [line for line in text.split("\n") if not line or not _RULE.fullmatch(line)]
+    *lines, rest = text.split("\n", _MAX_LINES)
+    lines = [line for line in [*lines, rest] if not line or not _RULE.fullmatch(line)]
     for separator, block in _blocks(lines):
         before = len(rows)
         if separator and len(block) >= _MIN_LINES:
