@@ -23,12 +23,14 @@ _DIFFERENCES: Final = key_set(
     " change changed net remaining left takes took lasted lasts later earlier than"
 )
 _SUMS: Final = key_set("total totals together combined altogether overall sum add plus worth")
+_TOTALS: Final = key_set("altogether total combined together")  # of more than we add up
 _MEANS: Final = key_set("average averages averaged mean")
 _SENTENCES: Final = 3
 _MAX_SENTENCE: Final = 2000  # characters
 _MOST_OPERANDS: Final = 24
 _SURE_DIGITS: Final = 3  # so many hardly come about by chance
 _TIME: Final = "time"
+_LARGEST_WORD: Final = 10
 _SECONDS_OF_MINUTE: Final = 60
 
 
@@ -54,7 +56,7 @@ def sort_missing(
         if from_own or _follows(number, stems, near, near) or _is_of_column(number, stems, index):
             if not from_own and number.digits < _SURE_DIGITS and number.whole is None:
                 doubtful.insert(0, number)
-        elif number.value in asked or _may_count_rows(number, index):
+        elif number.value in asked or _may_count(number, tokens, index) or not _TOTALS.isdisjoint(stems):
             doubtful.insert(0, number)
         elif not _is_larger_unit(number, missing, kept):
             kept.insert(0, number)
@@ -67,11 +69,14 @@ def _is_larger_unit(number: Number, missing: Sequence[Number], kept: Sequence[Nu
     return behind is not None and behind.whole is not None and behind not in kept
 
 
-def _may_count_rows(number: Number, index: ContextIndex) -> bool:
-    """Whether it may say how many rows of a table are so: "two of the four months"."""
-    if index.tables is None or number.unit or number.percent or number.clock or isinstance(number.value, str):
+def _may_count(number: Number, tokens: Tokens, index: ContextIndex) -> bool:
+    """Whether it may say how many there are of what the context lists: a word up to "ten", or no more than a table has
+    rows."""
+    if number.unit or number.percent or number.clock or number.fraction or isinstance(number.value, str):
         return False
-    return number.value % 1 == 0 and 0 < number.value <= max(index.tables.sizes())
+    if not tokens.words[number.first][0].isdigit():
+        return number.value <= _LARGEST_WORD
+    return index.tables is not None and number.value % 1 == 0 and 0 < number.value <= max(index.tables.sizes())
 
 
 def _numbers_near(index: ContextIndex, stems: Sequence[str]) -> list[Number]:

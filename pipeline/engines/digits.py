@@ -12,7 +12,7 @@ _GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
 _GROUPED_BY_STOPS: Final = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+$")
 _DECIMAL_COMMA: Final = re.compile(r"\d+,(?:\d{1,2}|\d{4,})$")
 _GROUP: Final = re.compile(r"\d{3}(?:,\d{1,2})?$")  # of digits behind a space; the last one may have decimals
-_SPACES: Final = " \u00a0\u2009\u202f"
+_SPACES: Final = " \u00a0\u2009\u202f'\u2019"  # and the marks of Swiss numbers
 _MAX_DIGITS: Final = 30  # longer digit strings are identifiers: compared as text
 _MAX_GROUPS: Final = 4
 

@@ -22,21 +22,30 @@ _REACH: Final = 6  # words before the field's name in which a negation is about 
 _REACH_AFTER: Final = 4
 _LONGEST_LIST: Final = 6  # words between a name and the verb behind a list of names
 _CONTRASTS: Final = word_set("but while although though however")
+_MISSING: Final = word_set("missing absence absent lacking")  # shortly before or behind a name
+_IN_PLACE_OF: Final = word_set("instead rather")  # shortly before it
+_NOT_ASSERTED: Final = word_set("if want wants would could wish need needs leave apart everything whoever")
 _NOT_TOLD: Final = word_set("specified stated mentioned known unknown listed clear unclear whether information")
 _MOST_BETWEEN: Final = 4  # function words between those of a name
 
 
 class FieldMention(NamedTuple):
-    """Words [first, last) of a text that name a field, and whether the text denies it."""
+    """Words [first, last) of a text that name a field, and whether the text denies it.
+
+    asserted: whether it says so at all, and not only "if you need" or "guests who want".
+    """
 
     field: Field
     first: int
     last: int
     denied: bool
+    asserted: bool = True
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the text says something else than the field."""
+        """Whether the text says something else than the field; that there is none may mean that none is stated."""
+        if not self.asserted or (self.denied and self.field.value == UNKNOWN):
+            return False
         return self.field.value != (NO if self.denied else YES)
 
 
@@ -45,6 +54,7 @@ def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field,
     words = [word.lower() for word in tokens.words[first:last]]
     joined = "".join(words)
     leaves_open = not _NOT_TOLD.isdisjoint(words)
+    asserted = _NOT_ASSERTED.isdisjoint(words)
     for field in fields:
         if leaves_open and field.value == UNKNOWN:
             continue  # "it is not specified whether" is what the record says
@@ -55,7 +65,7 @@ def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field,
             begin, end = _find_apart(frozenset(field.words), tokens, first, last)
         if begin >= 0:
             denied = _is_denied(tokens, words, first, begin, end)
-            yield FieldMention(field, first + begin, first + end, denied)
+            yield FieldMention(field, first + begin, first + end, denied, asserted)
 
 
 def _find_together(name: str, words: list[str], joined: str) -> tuple[int, int]:
@@ -111,6 +121,9 @@ def _is_denied(tokens: Tokens, words: list[str], first: int, begin: int, end: in
     def denies(at: int) -> bool:
         return (tokens.kinds[first + at] == NEGATION or words[at] in _LACKS) and words[at + 1 : at + 2] != ["free"]
 
+    before = words[max(0, begin - _REACH_AFTER) : begin]
+    if not _MISSING.isdisjoint(before + words[end : end + _REACH_AFTER]) or not _IN_PLACE_OF.isdisjoint(before):
+        return True
     for at in range(end - 1, max(-1, begin - 1 - _REACH), -1):
         if words[at] in _CONTRASTS or (words[at] in ("and", "with") and at < begin - 1):
             break

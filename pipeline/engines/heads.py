@@ -15,11 +15,12 @@ from pipeline.engines.words import SCALE_WORDS, stem
 
 _SIGN: Final = "$\u20ac\u00a3\u00a5"
 _HEAD: Final = re.compile(
-    rf"(?:[(\[](?:in\s)?(?:[A-Z]{{2,3}}\s?)?[{_SIGN}]?\s?|(?<=[a-z0-9])_)(?P<word>[A-Za-z]{{1,11}})[{_SIGN}]?(?=[)\]\"'])"
+    rf"(?:[(\[](?:in\s)?(?:[A-Z]{{2,3}}\s?)?[{_SIGN}]?\s?|(?<=[a-z0-9])_)(?P<word>[A-Za-z]{{1,11}})[{_SIGN}]?(?:_[a-z]{{3}})?(?=[)\]\"'])"
 )
 _SCALES: Final = {"k": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "mm": 1e6, "bn": 1e9, "b": 1e9} | {
     f"{word}{ending}": SCALE_WORDS[word] for word in ("thousand", "million", "billion") for ending in ("", "s")
 }
+_CURRENCIES: Final = ("usd", "eur", "gbp", "chf", "jpy", "sek", "nok", "dkk", "cad", "aud", "cny", "inr")
 _NO_HEAD: Final = ("s",)  # "the child(s)"
 
 
@@ -28,6 +29,8 @@ def words_of_heads(text: str) -> Iterator[str]:
     if "(" in text or "[" in text or "_" in text:
         for match in _HEAD.finditer(text):
             word = match["word"].lower()
+            if word[-3:] in _CURRENCIES and word[:-3] in _SCALES:  # "revenue_msek"
+                word = word[:-3]
             if word not in _NO_HEAD:
                 yield word
 

@@ -48,6 +48,7 @@ _COUNTED: Final = {"both": 2.0, stem("couple"): 2.0, stem("pair"): 2.0, stem("si
 _SAY_NUMBERS: Final = frozenset(("one", *_ORDINALS, *_MONTHS, *_MULTIPLES, *_COUNTED, *_SCALES, *PARTS))
 _MARKED: Final = re.compile(r"\s*(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,2}[.)])\s+\S")
 _MARKED_LINE: Final = re.compile(r"\n[ \t]*(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,2}[.)])[ \t]")
+_BRACKETED: Final = re.compile(r"\[([^\[\]{}]{1,500}+)\]")
 _MAX_LINES: Final = 20_000
 _LONGEST_LIST: Final = 20
 
@@ -115,7 +116,9 @@ class ImpliedNumbers:
 
 
 def _list_lengths(text: str) -> Iterator[float]:
-    """How many items each list of the text has: lines with a mark, one after the other."""
+    """How many items each list of the text has: lines with a mark, one after the other, and lists in brackets."""
+    for match in _BRACKETED.finditer(text):
+        yield float(match[1].count(",") + 1)
     if _MARKED_LINE.search(text) is None:
         return
     items = 0

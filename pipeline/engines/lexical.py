@@ -4,7 +4,7 @@ A claim in the response's own words (the extractor `rules` gives such claims) is
 its place and its discourse cues. A reworded claim is judged by TEXT_MODEL from its text alone. Both then look at the
 claims beside it, because inventions come in runs: the same claim may fare differently among others (lexical_model.py
 has the constants, fitted by benchmarks/fit_lexical.py). Then rules:
-  a number that the context does not bear makes a claim unsupported;
+  a number that the context does not bear makes a claim unsupported, with one half if it may follow from its numbers;
   so does it when the context has none of its words, with a probability of one half;
   a claim whose words nearly all stand in one context sentence, but with the opposite negation, is contradicted;
   a claim that says something else than a yes/no field of a data record is contradicted, or unsupported if the field is
@@ -31,6 +31,7 @@ from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evi
 NO_CONTEXT = "unverified: no context"
 _AGAINST_SCORE = 0.1  # P(supported) given to a claim that a context sentence or a field denies; our guess
 _AGREES_SCORE = 0.8  # the least for a claim that says what fields say ("no" as "not", "wifi" as "WiFi"); our guess
+_DOUBTFUL_SCORE = 0.5  # the most for a claim with a number that may follow from others; our guess
 _NOTHING_KNOWN_SCORE = 0.5  # the most for a claim of whose words the context has none: people call half of them right
 
 
@@ -85,9 +86,11 @@ def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, 
     """The verdict from a finding and the model's P(not supported): the model first, then the rules."""
     if finding.agrees:
         unsupported = min(unsupported, 1 - _AGREES_SCORE)
-    elif finding.knows_nothing() or finding.doubtful:
+    elif finding.knows_nothing():
         unsupported = max(unsupported, 1 - _NOTHING_KNOWN_SCORE)
     otherwise_found = unsupported < finding.model.threshold
+    if finding.doubtful:
+        unsupported = max(unsupported, 1 - _DOUBTFUL_SCORE)
     if finding.missing:
         unsupported = max(unsupported, 1 - MISSING_NUMBER_SCORE)
     if finding.negates or finding.against or finding.swapped or finding.denial:

@@ -41,7 +41,7 @@ _NO_UNIT = frozenset(("",))
 _FEW = 20
 _EXACT_DIGITS = 4
 _FLOAT_DIGITS = 12  # that survive a change of unit
-_ABOUT = 0.03  # "almost two thirds" for 65 %
+_ABOUT = 0.05  # "almost two thirds" for 62 %
 _SHARE_TOLERANCE = 0.007  # "67 %" for two thirds
 
 
@@ -206,7 +206,12 @@ class NumberIndex:
             known = ((amount / size, bound) for amount, _, bound in self._measured.get(quantity, ()))
         else:
             counted = islice(chain(self._counts.get(claimed.counted, ()), self._in_rows), _MAX_COMPARED)
-            known = ((number.value, number.bound) for number in counted if not isinstance(number.value, str))
+            known = (
+                (number.value * scale, number.bound)
+                for number in counted
+                for scale in (1.0, *self._implied.scales)
+                if not isinstance(number.value, str)
+            )
         return any(
             lowest <= value <= highest and (bound == EXACTLY or (bound[0] < 1) != (claimed.bound[0] < 1))
             for value, bound in known
@@ -225,7 +230,7 @@ class NumberIndex:
             return True
         if value in implied.fractions or (claimed.in_date and value in implied.months):
             return True
-        if any(self._has(value / scale, 0) for scale in implied.scales):
+        if any(self._has(value / scale, claimed.digits if claimed.digits > 1 else 0) for scale in implied.scales):
             return True
         if claimed.ordinal:
             return value in implied.ordinals

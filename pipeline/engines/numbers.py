@@ -21,13 +21,14 @@ def key_set(words: str) -> frozenset[str]:
 
 _APPROXIMATE = key_set("about around approximately roughly nearly almost over under some circa")
 # Words in front of a bound: "over 300", "almost 300", "fewer than 300".
-_ABOVE = key_set("over above exceeding exceeds exceeded beyond")
+_ABOVE = key_set("over above exceed exceeding exceeds exceeded beyond")
 _BELOW = key_set("under below")
 _SHORT_OF = key_set("nearly almost")
 _MORE = key_set("more greater higher longer larger bigger older taller heavier")
 _LESS = key_set("less fewer lower shorter smaller younger lighter")
 _FURTHEST, _SHORTEST = 1.5, 0.85  # a bound is borne by a number that is so many times as large, or so much short of it
 _AT_MOST = (("at", "most"), ("up", "to"))
+_HALF_A = [stem("half"), "a"]
 _AND_A_HALF = ["and", "a", stem("half")]
 _DASHES = frozenset("-\u2010\u2011\u2012\u2013\u2014")
 ORDINAL_ENDINGS = ("st", "nd", "rd", "th")
@@ -125,8 +126,7 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
             return Number(first, time.last, float(time.minutes), 4, time.ambiguous, clock=True)
         value, digits, last = read_digits(text, tokens, first)
     else:
-        stem = tokens.stems[first]
-        value, digits, last = float(NUMBER_WORDS.get(stem, SCALE_WORDS.get(stem, 0))), 1, first
+        value, digits, last = _value_of_word(tokens, first), 1, first
     scale = 1.0
     while last + 1 < len(tokens) and tokens.kinds[last + 1] == NUMBER and isinstance(value, float) and last < first + 4:
         stem = tokens.stems[last + 1]
@@ -146,7 +146,9 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
             break
         last += 1
     if tokens.stems[last + 1 : last + 4] == _AND_A_HALF and isinstance(value, float):
-        value, digits, last = value + 0.5, digits + 1, last + 3
+        behind = "".join(tokens.stems[last + 4 : last + 5])
+        scale = SCALE_WORDS.get(behind, 1.0)  # "five and a half million"
+        value, digits, last = (value + 0.5) * scale, digits + 1, last + 3 + (behind in SCALE_WORDS)
     glued = _GLUED_SCALE.match(text, tokens.ends[last])
     other = if_grouped_by_stops(word) if last == first else None
     if glued and isinstance(value, float):
@@ -167,6 +169,14 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
         other=other,
         of_all=first > 0 and tokens.stems[first - 1] in ("the", "all", "these", "those"),
     )  # fmt: skip
+
+
+def _value_of_word(tokens: Tokens, first: int) -> float:
+    """ "five", "million" and "half a million"."""
+    word = tokens.stems[first]
+    if word not in SCALE_WORDS:
+        return float(NUMBER_WORDS.get(word, 0))
+    return SCALE_WORDS[word] / (2 if tokens.stems[max(0, first - 2) : first] == _HALF_A else 1)
 
 
 def _is_in_brackets(text: str, tokens: Tokens, first: int, last: int) -> bool:

@@ -218,7 +218,8 @@ def _rows(block: list[str], separator: str, table: int) -> Iterator[Row]:
     heads, *others = (_cells(line, separator) for line in block)
     if any(len(cell) > _MAX_CELL for row in others for cell in row):
         return
-    if separator == "," and (any(map(_is_number, heads)) or not all(any(map(_is_number, row)) for row in others)):
+    numeric = sum(map(_is_number, heads))  # "200m" may head a column
+    if separator == "," and (2 * numeric >= len(heads) or not all(any(map(_is_number, row)) for row in others)):
         return  # a list of lines that happen to have as many commas
     for cells in others:
         row = _row(list(zip(heads, cells, strict=True)), " , ".join([*heads, *cells]), table)
@@ -248,6 +249,8 @@ def _value(cell: str) -> float | None:
     numbers = find_numbers(cell, tokens)
     if not numbers or numbers[0].first > 0 or numbers[0].clock or isinstance(numbers[0].value, str):
         return None
+    if cell[tokens.ends[numbers[0].last] :].lower() == "k" and numbers[0].other is not None:
+        return numbers[0].other
     return -numbers[0].value if cell.lstrip("$\u20ac\u00a3\u00a5")[:1] in ("-", "\u2212") else numbers[0].value
 
 

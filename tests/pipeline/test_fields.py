@@ -126,7 +126,12 @@ HOTEL = json.dumps(
         ("Pets are not allowed.", []),
         ("The hotel allows no pets.", []),
         ("It has a pool.", ["pool"]),
-        ("There is neither a pool nor a sauna.", ["sauna"]),  # the record does not say
+        ("There is neither a pool nor a sauna.", []),  # the record names none
+        ("There is a sauna.", ["sauna"]),
+        ("The pool is missing.", []),
+        ("There is a bar instead of a pool.", []),
+        ("There is a pool rather than a bar.", ["pool", "bar"]),
+        ("If you need a pool, look elsewhere.", []),
         ("The hip belt is removable.", ["hip belt is removable"]),
         ("The hip belt is not removable.", []),
         ("A removable hip belt", ["removable hip belt"]),

@@ -1,5 +1,6 @@
 """Which passages and sentences speak about a claim."""
 
+from pipeline.engines.words import stem
 from pipeline.gather_evidence import best_sentence, gather_evidence, index_context, rank_sentences
 from schemas.records import Passage
 
@@ -60,3 +61,10 @@ def test_the_sentences_of_a_printed_object_go_from_key_to_key():
         '"review": "Good soup.',
         'No view."}',
     ]
+
+
+def test_a_date_of_digits_has_the_word_of_its_month():
+    index = index_context((Passage("a", "Opened 2024-03-05. Closed."), Passage("b", "Gebaut am 1.12.1990.")))
+    assert index.postings[stem("march")] == [0]
+    assert index.postings[stem("december")] == [2]
+    assert stem("january") not in index.postings

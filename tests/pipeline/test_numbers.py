@@ -171,6 +171,14 @@ def test_a_bound_is_not_borne_by_other_things_or_by_numbers_that_it_does_not_hol
         ("about 6,700 seats", "6,650 seats"),
         ("about 6,600 seats", "6,650 seats"),
         ("the COVID-19 pandemic", "the Covid pandemic"),
+        ("CHF 2,350", "CHF 2'350.\u2013"),
+        ("a revenue of SEK 1,840.5 million", '{"revenue_msek": 1840.5}'),
+        ("assets of 4.1 billion", '{"assets_bn_usd": 4.1}'),
+        ("250,000 euros", '{"cost_keur": 250}'),
+        ("five and a half million people", "Country,Population (millions)\nNorway,5.5"),
+        ("half a billion dollars", "$500 million"),
+        ("about 1.84 billion", '{"revenue_msek": 1840.5}'),
+        ("two allergies", '{"allergies": ["nuts", "milk"]}'),
     ],
 )
 def test_numbers_that_the_context_says_in_words_are_borne(claim, context):

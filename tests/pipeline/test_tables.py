@@ -134,6 +134,7 @@ HOTELS = """
         ("Beta has no pool.", []),
         ("Alpha, unlike Beta, is in Oslo.", []),
         ("Alpha is open.", ["open"]),
+        ("Gamma has more than 200 beds.", []),
     ],
 )
 def test_cells_of_another_column_or_row_and_of_yes_or_no_are_named_as_the_error(claim, expected):
