@@ -76,7 +76,11 @@ def _may_count(number: Number, tokens: Tokens, index: ContextIndex) -> bool:
         return False
     if not tokens.words[number.first][0].isdigit():
         return number.value <= _LARGEST_WORD
-    return index.tables is not None and number.value % 1 == 0 and 0 < number.value <= max(index.tables.sizes())
+    return (
+        index.tables is not None
+        and number.value % 1 == 0
+        and 0 < number.value <= max(index.tables.sizes(), default=0.0)
+    )
 
 
 def _numbers_near(index: ContextIndex, stems: Sequence[str]) -> list[Number]:

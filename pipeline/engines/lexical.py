@@ -9,8 +9,8 @@ has the constants, fitted by benchmarks/fit_lexical.py). Then rules:
   a claim whose words nearly all stand in one context sentence, but with the opposite negation, is contradicted;
   a claim that says something else than a yes/no field of a data record is contradicted, or unsupported if the field is
   empty, and the field's name in the claim is named as the error; one that says what fields say is supported;
-  a number that stands in another row of a table than the one that the claim names makes it contradicted, and so does
-  an order that the table's cells do not have; one that says what its row says is supported;
+  a number or a word of another row or column of a table than those that the claim names makes it contradicted, and so
+  does an order that the table's cells do not have; one that says what its row says is supported;
   a wrong number in a claim whose other words one context sentence has makes it contradicted, not unsupported.
 Numbers and names are named as the error where the rest of the claim is found; else the whole claim is the error.
 """

@@ -8,7 +8,6 @@ head right beside the word that orders.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Final, NamedTuple
 
 from pipeline.engines.field_mentions import mentioned_fields
@@ -104,17 +103,17 @@ def _compare_cells(
         if mention._replace(denied=mention.denied or denies_row).is_wrong:
             return Denial(mention.first, mention.last, f"the table says {row.label[:40]} {field.label}: {field.value}")
     stems = set(tokens.stems[first:last])
-    return _misplaced_number(row, stems, numbers) or _word_of_another_row(tables, row, tokens, first, last)
+    others = [number for number in numbers if tokens.stems[number.first] not in row.name]
+    return _misplaced_number(row, stems, others) or _word_of_another_row(tables, row, tokens, first, last)
 
 
 def _misplaced_number(row: Row, stems: set[str], numbers: Sequence[Number]) -> Denial | None:
     """The one number of a claim that names one column, when it stands in another column, which the claim does not
-    name: "80 beds" for 80 of the prices."""
+    name: "80 beds" for 80 of the prices.   numbers: without those of the row's name."""
     spoken = [head for head, words in _heads(row) if words <= stems]
-    others = [number for number in numbers if str(number.value) not in row.name]
-    if len(spoken) != 1 or len(others) != 1 or spoken[0] not in row.values:
+    if len(spoken) != 1 or len(numbers) != 1 or spoken[0] not in row.values:
         return None
-    (number,), (head,) = others, spoken
+    (number,), (head,) = numbers, spoken
     standing = [other for other, value in row.values.items() if value == number.value]
     if (
         not standing
@@ -211,4 +210,4 @@ def _words_of(head: str) -> tuple[list[str], list[int]]:
 
 
 def _told(head: str, *rows: Row) -> str:
-    return "the table says " + ", ".join(f"{row.label[:40]} {row.cells[head][:20]}" for row in islice(rows, 2))
+    return "the table says " + ", ".join(f"{row.label[:40]} {row.cells[head][:20]}" for row in rows)

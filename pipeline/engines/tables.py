@@ -6,6 +6,7 @@ hours of weekdays. What a response makes of them: row_claims.py.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import re
@@ -113,8 +114,8 @@ class Tables:
                     yield [row.values[head] for row in rows]
 
     def sizes(self) -> Iterator[float]:
-        """How many rows each table has."""
-        yield from map(float, Counter(row.table for row in self.rows).values())
+        """How many rows each table has; the hours of weekdays are none."""
+        yield from map(float, Counter(row.table for row in self.rows if row.table != _NO_TABLE).values())
 
     def open_days(self) -> Iterator[tuple[float, str]]:
         """How many days a week it is open, as a count of days."""
@@ -150,7 +151,7 @@ def read_tables(passages: tuple[Passage, ...]) -> Tables | None:
     rows: list[Row] = []
     prose: list[str] = []
     for passage in passages:
-        own = [*_rows_of_json(passage.text, len(rows) + 1)]
+        own = [*_rows_of_json(passage.text, _next_table(rows))]
         text = "" if own else passage.text
         rows += own
         if "day" in passage.text:
@@ -158,6 +159,11 @@ def read_tables(passages: tuple[Passage, ...]) -> Tables | None:
             text = _HOURS_OF_DAY.sub("", text)
         prose.append(_rows_of_lines(text, rows))
     return Tables(tuple(rows[:_MAX_ROWS]), "\n\n".join(prose)) if rows else None
+
+
+def _next_table(rows: list[Row]) -> int:
+    """The number of a table behind those of the rows."""
+    return max((row.table for row in rows), default=_NO_TABLE) + 1
 
 
 def _day(hours: re.Match[str]) -> Row:
@@ -173,8 +179,8 @@ def _rows_of_lines(text: str, rows: list[Row]) -> str:
     lines = [line for line in [*lines, rest] if not line or not _RULE.fullmatch(line)]
     for separator, block in _blocks(lines):
         before = len(rows)
-        if separator and len(block) >= _MIN_LINES:
-            rows += _rows(block[: _MAX_ROWS + 1], separator, before + 1)
+        if separator and len(block) >= _MIN_LINES and before < _MAX_ROWS:
+            rows += _rows(block[: _MAX_ROWS + 1], separator, _next_table(rows))
         if len(rows) == before:
             kept += block
     return "\n".join(kept)
@@ -210,7 +216,10 @@ def _cells(line: str, separator: str) -> list[str]:
     line = line.strip()
     if separator == "|":
         line = line.removeprefix("|").removesuffix("|")
-    cells = line.split(separator) if '"' not in line else next(csv.reader([line], delimiter=separator))
+    cells = line.split(separator)
+    if '"' in line:
+        with contextlib.suppress(csv.Error):  # a lone carriage return, say
+            cells = next(csv.reader([line], delimiter=separator))
     return [cell.strip().strip("*") for cell in cells]
 
 

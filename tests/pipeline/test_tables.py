@@ -75,6 +75,7 @@ def test_years_name_rows_and_plain_counts_do_not():
     table = "Year,Sales,Staff\n2019,3.1,40\n2020,4.2,45"
     assert wrong("In 2020 sales were 3.1 with a staff of 45.", table) == ["3.1"]
     assert wrong("Sales grew from 3.1 in 2019 to 4.2 in 2020.", table) == []
+    assert wrong("In 2020 the staff was 4.2.", table) == ["4.2"]  # of another column
     (first, second) = read_tables((Passage("p", "No | Name | Goals\n1 | Anna Berg | 12\n2 | Lisa Holm | 9"),)).rows
     assert (first.label, second.label) == ("Anna Berg", "Lisa Holm")
 
@@ -181,3 +182,14 @@ def test_the_hours_of_weekdays_are_rows(context):
 )
 def test_other_texts_have_no_rows(text):
     assert read_tables((Passage("p", text),)) is None
+
+
+def test_tables_of_several_passages_stay_apart_and_hours_are_no_table():
+    record = json.dumps({"a": 1, "b": 2, "c": 3, "d": [{"x": "Ada", "n": 1}, {"x": "Ben", "n": 2}]})
+    hours = "Monday: 8:00\nTuesday: 9:00"
+    tables = read_tables(tuple(Passage(str(at), text) for at, text in enumerate((record, hours, COMMAS, BARS, TABS))))
+    assert sorted(tables.sizes()) == [2.0, 3.0, 3.0, 3.0]
+
+
+def test_a_quoted_line_that_is_no_csv_is_parted_all_the_same():
+    assert read_tables((Passage("p", 'a,b\n"x"\ry,1\n"z",2'),)) is not None
