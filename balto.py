@@ -76,7 +76,7 @@ def main() -> None:
     configure_logging()
     with listening() as heard:
         code = _run(typer.main.get_command(app))
-    sys.exit(_say_interrupted(heard) if code == INTERRUPTED else code)
+    trainer_cli.end_process(_say_interrupted(heard) if code == INTERRUPTED else code)
 
 
 def _say_interrupted(heard: Heard) -> int:

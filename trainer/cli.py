@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+import sys
 import types
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -48,6 +49,22 @@ def train(config: Path | None, dry_run: bool, as_json: bool, **options: Any) -> 
 def mount(app: typer.Typer) -> None:
     """Add this package's commands to the `balto` command."""
     app.command()(_with_options_of(TrainConfig, train))
+
+
+def end_process(code: int) -> NoReturn:
+    """Exit with `code`; one of several ranks without the interpreter's own end.
+
+    torch's caches of sharded tensors keep a process group for ever, and with it gloo's threads. One that lets go of a
+    tensor while the interpreter is taken down ends the process with SIGABRT (pytorch/pytorch#190489), and torchrun
+    calls a run failed that has finished.
+    """
+    if "trainer.distributed" in sys.modules and os.environ.get("WORLD_SIZE", "1") != "1":
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    sys.exit(code)
 
 
 def _with_options_of(config: type, command: Any) -> Any:

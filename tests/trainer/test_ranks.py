@@ -105,6 +105,23 @@ def scores_by_response(run: Path) -> dict[bytes, list[float]]:
     return {key: reference.logprobs[first:end].tolist() for key, (first, end) in reference.places.items()}
 
 
+@pytest.mark.parametrize(("size", "said"), [("1", "done\nthe interpreter's own end\n"), ("2", "done\n")])
+def test_one_of_several_ranks_ends_without_the_interpreters_own_end(size, said):
+    """There gloo's threads, which torch never joins, could abort a process whose run has finished."""
+    program = """
+import atexit, trainer.distributed
+from trainer.cli import end_process
+atexit.register(print, "the interpreter's own end")
+print("done")
+end_process(3)
+"""
+    environment = {**os.environ, "WORLD_SIZE": size}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (3, said), ended.stderr
+
+
 LITTLE_MEMORY = """
 import os, sys, torch
 from trainer.gradient import StepGradient
