@@ -90,6 +90,12 @@ class ContextIndex:
     tables: Tables | None
     places: WordPlaces | None = None
 
+    def text_of(self, sentence: int, most: int | None = None) -> str:
+        """The words of a sentence of the context, up to `most` characters."""
+        found = self.sentences[sentence]
+        end = found.end if most is None else min(found.end, found.start + most)
+        return self.passages[found.passage].text[found.start : end]
+
 
 @lru_cache(maxsize=32)
 def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
@@ -158,20 +164,12 @@ def rank_sentences(index: ContextIndex, stems: Collection[str], limit: int = 3) 
 
     Ties go to the earlier sentence, so the answer does not depend on the order of a set.
     """
-    scores = _shared_mass(index, stems)
+    scores = shared_mass(index, stems)
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
 
-def best_sentence(index: ContextIndex, stems: Collection[str]) -> int | None:
-    """The context sentence that shares most with `stems`, the earliest of equals; None when none shares any."""
-    scores = _shared_mass(index, stems)
-    if not scores:
-        return None
-    highest = max(scores.values())
-    return min([sentence for sentence, score in scores.items() if score == highest])
-
-
-def _shared_mass(index: ContextIndex, stems: Collection[str]) -> dict[int, float]:
+def shared_mass(index: ContextIndex, stems: Collection[str]) -> dict[int, float]:
+    """Sentence -> IDF mass of the stems that it has, for sentences that have any."""
     scores: dict[int, float] = {}
     postings, idf, score_of = index.postings, index.idf, scores.get
     for stem in dict.fromkeys(stems):

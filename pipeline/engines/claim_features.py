@@ -12,13 +12,15 @@ from math import fsum, log
 from typing import Final
 
 from pipeline.engines.claimed_numbers import claimed_numbers
+from pipeline.engines.contrary import find_contrary
 from pipeline.engines.derived_numbers import sort_missing
 from pipeline.engines.features import read_signals, word_means, word_sums
+from pipeline.engines.likeness import Likeness
 from pipeline.engines.number_index import missing_numbers
 from pipeline.engines.numbers import Number
 from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, Tokens, tokenize
-from pipeline.gather_evidence import ContextIndex, Familiarity, rank_sentences
+from pipeline.gather_evidence import ContextIndex, Familiarity
 from schemas.records import Sample
 
 TEXT_FEATURES: Final = (
@@ -30,6 +32,7 @@ TEXT_FEATURES: Final = (
     "rarest_uncovered",  # the highest IDF among the words that the best sentence lacks, 0 to 1
     "new_names",  # capitalised content words that the context lacks (0, 1, 2)
     "number_elsewhere",  # a number that is not near the best sentence
+    "contrary",  # a sign that it turns round what a sentence says: contrary/
     "missing_number",  # a number that the context does not bear
 )  # fmt: skip
 STRETCH: Final = 16  # content words; 12 to 20 score the same
@@ -38,20 +41,22 @@ _MAX_TOPIC_WORDS = 60  # a longer prompt is instructions or holds the context: i
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClaimReading:
-    """A claim's text read against a context. best: the context sentence that shares most with it, or None.
+    """A claim's text read against a context. like: the context's sentences against its words, None if they have none.
 
     asked: its content stems and numbers with their IDF.   new_words: tokens.   missing: numbers the context lacks.
-    doubtful: those that may be worked out from its numbers.   numbers: all that it states.
+    doubtful: those that may be worked out from its numbers.   numbers: all that it states.   contrary: see
+    `find_contrary`.
     """
 
     tokens: Tokens
     features: tuple[float, ...]
-    best: int | None
+    like: Likeness | None
     asked: dict[str, float]
     new_words: list[int]
     missing: list[Number]
     doubtful: list[Number]
     numbers: list[Number]
+    contrary: str
 
 
 def question_of(sample: Sample) -> str:
@@ -75,8 +80,8 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
     stems, kinds, idf = tokens.stems, tokens.kinds, index.idf
     highest = log(1 + max(1, len(index.sentences)))
     weights = {stem: idf.get(stem, highest) for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT}
-    ranked = rank_sentences(index, weights, 1)
-    best = ranked[0][0] if ranked else None
+    like = Likeness.of(index, weights)
+    best = like.best if like else None
     here = index.sentences[best].stems if best is not None else frozenset()
     content = [at for at, kind in enumerate(kinds) if kind == CONTENT]
     beyond = {stems[at]: weights[stems[at]] for at in content if stems[at] not in topic}
@@ -86,19 +91,21 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
         missing_numbers(numbers, tokens, index.numbers), numbers, tokens, 0, len(tokens), index, question
     )
     familiar, paired, _ = word_means(word_sums(read_signals(tokens, index), 0, len(tokens)))
+    contrary = find_contrary(like, tokens, 0, len(tokens), numbers)
     features = (
         familiar,
         paired,
         _familiar(index.familiarity, {stems[at]: weights[stems[at]] for at in content}),
         _familiar(index.familiarity, dict.fromkeys(beyond, 1.0)),
-        ranked[0][1] / (fsum(weights.values()) or 1.0) if ranked else 0.0,
+        like.share() if like else 0.0,
         _together(index, {stem: weight for stem, weight in weights.items() if stem not in topic}),
         max((weight for stem, weight in weights.items() if stem not in here), default=0.0) / highest,
         float(min(2, sum(at > 0 and tokens.words[at][0].isupper() for at in new_words))),
         float(any(number not in missing and not _stands_near(number, index, best) for number in numbers)),
+        float(bool(contrary)),
         float(bool(missing)),
     )
-    return ClaimReading(tokens, features, best, weights, new_words, missing, doubtful, numbers)
+    return ClaimReading(tokens, features, like, weights, new_words, missing, doubtful, numbers, contrary)
 
 
 def _familiar(familiarity: Familiarity, weights: Mapping[str, float]) -> float:

@@ -90,11 +90,8 @@ def _numbers_near(index: ContextIndex, stems: Sequence[str]) -> list[Number]:
     found = list(index.numbers.few)
     if not found:
         ranked = [at for at, _ in rank_sentences(index, dict.fromkeys(stems), _SENTENCES)]
-        for at in dict.fromkeys([*ranked, *(beside for best in ranked[:1] for beside in (best - 1, best + 1))]):
-            if 0 <= at < len(index.sentences):
-                sentence = index.sentences[at]
-                end = min(sentence.end, sentence.start + _MAX_SENTENCE)
-                texts.append(index.passages[sentence.passage].text[sentence.start : end])
+        places = dict.fromkeys([*ranked, *(beside for best in ranked[:1] for beside in (best - 1, best + 1))])
+        texts += [index.text_of(at, _MAX_SENTENCE) for at in places if 0 <= at < len(index.sentences)]
     found += [number for text in texts for number in find_numbers(text, tokenize(text))]
     return list({(number.value, number.unit, number.percent): number for number in found}.values())[:_MOST_OPERANDS]
 

@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.engines.claim_features import read_claim
+from pipeline.engines.contrary import find_contrary
 from pipeline.engines.derived_numbers import sort_missing
 from pipeline.engines.features import Reading, clause_features
 from pipeline.engines.field_mentions import FieldMention, mentioned_fields
 from pipeline.engines.lexical_model import CLAUSE_MODEL, TEXT_MODEL
+from pipeline.engines.likeness import Likeness
 from pipeline.engines.linear import ClaimModel
 from pipeline.engines.negation import says_opposite
 from pipeline.engines.numbers import Number
 from pipeline.engines.row_claims import Denial, compare_rows
 from pipeline.engines.tables import Row, Tables
 from pipeline.engines.words import CONTENT, Tokens
-from pipeline.gather_evidence import ContextIndex, best_sentence
+from pipeline.gather_evidence import ContextIndex
 from schemas.records import Span
 
 _WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
@@ -32,7 +34,7 @@ class Finding:
     logit: of the model, before the claims beside it are looked at.   best: the context sentence that has most of the
     claim's words; covered: the share it has; negates: it says the opposite.   missing: numbers the context lacks;
     doubtful: those that may be worked out from its numbers; swapped: that stand in another row of a table than the one
-    that the claim names; denial: what it says against a table.
+    that the claim names; denial: what it says against a table; contrary: a sign that it turns its sentence round.
     against: fields of a data record that the claim gets wrong; agrees: it names some, or rows of a table, all rightly,
     and next to nothing new.
     tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the words'
@@ -52,6 +54,7 @@ class Finding:
     doubtful: list[Span] = field(default_factory=list)
     swapped: list[tuple[Span, Row]] = field(default_factory=list)
     denial: Denial | None = None
+    contrary: str = ""
     against: list[FieldMention] = field(default_factory=list)
     agrees: bool = False
 
@@ -97,7 +100,8 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
     tokens, index = reading.analysis.tokens, reading.index
     stems, kinds = tokens.stems[first:last], tokens.kinds[first:last]
     asked = dict.fromkeys([stem for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT])
-    best = best_sentence(index, asked)
+    like = Likeness.of(index, asked)
+    best = like.best if like else None
     covered = covered_share(index, best, asked)
     finding = Finding(
         model=model,
@@ -116,6 +120,7 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
     )
     finding.missing = [number_span(tokens, number) for number in missing]
     finding.doubtful = [number_span(tokens, number) for number in doubtful]
+    finding.contrary = find_contrary(like, tokens, first, last, numbers)
     if index.tables:
         finding.compare_rows(index, index.tables, numbers)
     if index.fields:
@@ -133,19 +138,21 @@ def find_in_text(
     """The finding about a claim that stands on its own.   topic: stems of the question."""
     claim = read_claim(text, index, topic, question)
     tokens = claim.tokens
-    covered = covered_share(index, claim.best, claim.asked)
+    best = claim.like.best if claim.like else None
+    covered = covered_share(index, best, claim.asked)
     finding = Finding(
         model=model,
         logit=model.linear.logit(claim.features),
-        best=claim.best,
+        best=best,
         covered=covered,
-        negates=covered >= _WORD_FOR_WORD and says_opposite(index, claim.best, tokens, 0, len(tokens)),
+        negates=covered >= _WORD_FOR_WORD and says_opposite(index, best, tokens, 0, len(tokens)),
         tokens=tokens,
         first=0,
         last=len(tokens),
         placed=False,
         missing=[number_span(tokens, number) for number in claim.missing],
         doubtful=[number_span(tokens, number) for number in claim.doubtful],
+        contrary=claim.contrary,
     )
     if index.tables:
         finding.compare_rows(index, index.tables, claim.numbers)

@@ -42,11 +42,11 @@ def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, fir
     if found.negated == negated:
         return False
     asked = {word for word, kind in zip(stems, kinds, strict=True) if kind >= CONTENT}
-    text = index.passages[found.passage].text[found.start : found.end]
+    text = index.text_of(sentence)
     theirs = tokenize(text)
     if not _CONDITIONS.isdisjoint(theirs.stems) or not _CONDITIONS.isdisjoint(stems):
         return False
-    if _bounds_number(theirs.stems, theirs.kinds) or _bounds_number(stems, kinds):
+    if bounds_number(theirs.stems, theirs.kinds) or bounds_number(stems, kinds):
         return False
     if any(mark in text for mark in _OTHER_PARTS):
         return False
@@ -57,7 +57,8 @@ def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, fir
     return any(word in asked and theirs.stems.count(word) == 1 for word in _denied(theirs.stems, theirs.kinds))
 
 
-def _bounds_number(stems: Sequence[str], kinds: Sequence[int]) -> bool:
+def bounds_number(stems: Sequence[str], kinds: Sequence[int]) -> bool:
+    """Whether a number stands behind "over", "less than" and the like."""
     return any(word in _BOUNDS and NUMBER in kinds[at + 1 : at + 3] for at, word in enumerate(stems))
 
 

@@ -47,4 +47,6 @@ def _of_numbers_and_records(finding: Finding) -> str:
     if finding.doubtful:
         numbers = ", ".join(finding.words_at(finding.doubtful[:_MAX_NAMED_WORDS]))
         return f"number {numbers} is not in the context, but may follow from its numbers"
+    if finding.contrary and not finding.negates:
+        return finding.contrary
     return ""

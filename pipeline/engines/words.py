@@ -83,12 +83,19 @@ def word_set(words: str) -> frozenset[str]:
 
 # Inflections that no suffix rule reaches, as "form form > base".
 _IRREGULAR_FORMS = """
-men > man; women > woman; children > child; feet > foot; teeth > tooth; people > person; took taken > take; made >
-make; went gone > go; born > birth; wrote written > write; began begun > begin; grew grown > grow; gave given > give;
-won > win; held > hold; became > become; left > leave; led > lead; met > meet; said > say; died dies die dying >
-death; found > find; got > get; kept > keep; sold > sell; taught > teach; thought > think; knew known > know; ran >
-run; saw seen > see; sang sung > sing; drew drawn > draw; fell > fall; chose chosen > choose; brought > bring; built >
-build; bought > buy; lives lived life > live; better best > good; worse worst > bad
+men > man; women > woman; children > child; feet > foot; teeth > tooth; people > person; mice > mouse; wives > wife;
+knives > knife; halves > half; criteria > criterion; took taken > take; made > make; went gone > go; born > birth;
+wrote written > write; began begun > begin; grew grown > grow; gave given > give; won > win; held > hold; became >
+become; left > leave; led > lead; met > meet; said > say; died dies die dying > death; found > find; got > get; kept >
+keep; sold > sell; taught > teach; thought > think; knew known > know; ran > run; saw seen > see; sang sung > sing; drew
+drawn > draw; fell fallen > fall; chose chosen > choose; brought > bring; built > build; bought > buy; lives lived life
+> live; better best > good; worse worst > bad; rose risen > rise; paid > pay; sent > send; spent > spend; told > tell;
+felt > feel; broke broken > break; spoke spoken > speak; wore worn > wear; drove driven > drive; flew flown > fly; threw
+thrown > throw; froze frozen > freeze; hid hidden > hide; swam swum > swim; sank sunk > sink; shrank shrunk > shrink;
+sat > sit; stood > stand; understood > understand; caught > catch; fought > fight; sought > seek; lent > lend; dealt >
+deal; meant > mean; slept > sleep; shot > shoot; fed > feed; fled > flee; struck > strike; shown > show; lost > lose;
+ate eaten > eat; drank drunk > drink; rode ridden > ride; forgot forgotten > forget; heard > hear; tore torn > tear;
+bore borne > bear; stole stolen > steal; swore sworn > swear; blew blown > blow; hung > hang; laid > lay; beaten > beat
 """
 _IRREGULAR = {
     form: base.strip()
@@ -117,8 +124,7 @@ def stem(word: str) -> str:
     if "'" in word:
         head, _, tail = word.partition("'")
         word = (tail if head in _ELISIONS else head) or word
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
+    word = _IRREGULAR.get(word, word)
     for _ in range(2):
         for suffix in _SUFFIXES.get(word[-1], ()):
             if word.endswith(suffix) and len(word) - len(suffix) >= 3:

@@ -1,7 +1,7 @@
 """Which passages and sentences speak about a claim."""
 
 from pipeline.engines.words import stem
-from pipeline.gather_evidence import best_sentence, gather_evidence, index_context, rank_sentences
+from pipeline.gather_evidence import gather_evidence, index_context, rank_sentences
 from schemas.records import Passage
 
 PASSAGES = (
@@ -31,14 +31,6 @@ def test_function_words_find_nothing():
 def test_equal_scores_go_to_the_earlier_sentence():
     index = index_context((Passage("a", "Red wine. Red wine."), Passage("b", "Red wine.")))
     assert [sentence for sentence, _ in rank_sentences(index, ["red", "win"])] == [0, 1, 2]
-    assert best_sentence(index, ["red"]) == 0
-
-
-def test_best_sentence_is_the_first_of_the_ranking():
-    index = index_context(PASSAGES)
-    stems = list(index.postings)
-    assert best_sentence(index, stems) == rank_sentences(index, stems, 1)[0][0]
-    assert best_sentence(index, ["violin"]) is None
 
 
 def test_rare_words_weigh_more_than_frequent_ones():

@@ -25,6 +25,11 @@ def test_kinds():
         "hormone hormones hormonal",
         "study studies studied",
         "woman women",
+        "take took taken takes",
+        "fall fell fallen falling",
+        "choose chose chosen",
+        "rise rose risen",
+        "pay paid pays",
     ],
 )
 def test_inflections_share_a_stem(forms):

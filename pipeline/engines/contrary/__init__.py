@@ -1,0 +1,86 @@
+"""Signs that a claim turns round the context sentence that it is made of.
+
+One word replaced by its opposite, a negation put in or left out, a number or a name from another place, two numbers
+told the other way round, "always" where the context sets no such rule. Signs, no more: of models' claims that people
+have labelled, three in four that show one are right. Such a claim stays what the verifier says it is, but is doubtful,
+so that it labels nothing: benchmarks/changed_facts.py shows how many changed facts the signs find, and what they cost.
+What denies a whole sentence is in negation.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pipeline.engines.contrary.crossed import crossed_numbers
+from pipeline.engines.contrary.denials import turned_denial
+from pipeline.engines.contrary.elsewhere import name_elsewhere, number_elsewhere
+from pipeline.engines.contrary.opposites import OPPOSITES, is_other_word, opposites_of
+from pipeline.engines.likeness import ALIKE, Likeness
+from pipeline.engines.numbers import Number
+from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens, stem, word_set
+
+_ALWAYS: Final = stem("always")
+_LIKE_ALWAYS: Final = word_set("every each all any everyone everything never daily only")
+_MIN_WORDS: Final = 2  # content words that a claim shares with a sentence
+
+
+def find_contrary(like: Likeness | None, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]) -> str:
+    """The first sign that the claim in words [first, last) turns the context round, in words for people; "" for none.
+
+    like: the context against all words of the claim.   numbers: that the claim states.
+    """
+    if like is None:
+        return ""
+    index, kinds = like.index, tokens.kinds[first:last]
+    content = {word for word, kind in zip(tokens.stems[first:last], kinds, strict=True) if kind == CONTENT}
+    if NUMBER in kinds:
+        like = Likeness.of(index, content)
+    if like is None or len(index.sentences[like.best].stems & content) < _MIN_WORDS:
+        return ""
+    return (
+        _universal(like, tokens, first, last)
+        or _opposite(like, content, tokens, first, last)
+        or turned_denial(like, tokens, first, last)
+        or number_elsewhere(like, tokens, numbers)
+        or crossed_numbers(like, tokens, first, last, numbers)
+        or name_elsewhere(like, content, tokens, first, last)
+    )
+
+
+def _universal(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
+    """ "Always" where neither the context has it nor the best sentence a word like it."""
+    if _ALWAYS not in tokens.stems[first:last] or _ALWAYS in like.index.idf:
+        return ""
+    at = tokens.stems.index(_ALWAYS, first)
+    _, read = like.words()
+    if NEGATION in tokens.kinds[first:at] or not _LIKE_ALWAYS.isdisjoint(map(str.lower, read.words)):
+        return ""
+    return f"“{tokens.words[at]}” is not in the context"
+
+
+def _opposite(like: Likeness, content: set[str], tokens: Tokens, first: int, last: int) -> str:
+    """A word of the claim of which the best sentence has the opposite instead; neither is negated, or both are."""
+    turnable = OPPOSITES.keys() & content
+    if not turnable:
+        return ""
+    theirs = like.index.sentences[like.best]
+    start = first + 1 if tokens.stems[first] == "no" else first  # the "No" that answers a question
+    if theirs.negated != (NEGATION in tokens.kinds[start:last]):
+        return ""
+    for at in range(first, last):
+        word = tokens.stems[at]
+        if word not in turnable:
+            continue
+        turned = opposites_of(tokens.words[at], word) & theirs.stems
+        if not turned or word in theirs.stems or not OPPOSITES[word].isdisjoint(content):
+            continue
+        alike = {other for one in turned for other in OPPOSITES[one]}  # "increases" beside "grows"
+        others = content - {word}
+        if alike & theirs.stems or len(theirs.stems & others) < ALIKE * len(others):
+            continue
+        _, read = like.words()
+        for written, one in zip(read.words, read.stems, strict=True):
+            if one in turned and not is_other_word(written):
+                return f"the context says “{written}” where the claim says “{tokens.words[at]}”"
+    return ""

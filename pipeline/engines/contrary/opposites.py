@@ -1,0 +1,111 @@
+"""Words that say the opposite of each other, from general English."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.engines.words import stem, word_set
+
+# Words against those behind the bar. Forms that our stems do not bring together are listed one by one.
+_LISTED: Final = """
+rise rose risen increase grow climb gain strength strengthen jump surge soar expand up
+| fall fallen decrease decline drop lose lost weaken weak slump shrink shrank plunge down
+raise improve | lower reduce cut worsen deteriorate down
+open | close shut
+allow permit let | forbid prohibit ban prevent
+exceed | below
+begin start | end finish stop
+accept | refuse reject decline
+win | lose lost
+most | least
+buy bought | sell sold
+high | low
+strong | weak
+mild | severe serious
+common frequent often | rare rarely uncommon infrequent seldom
+include cover | exclude
+support favour favor | oppose
+upgrade | downgrade
+true | false
+safe | dangerous unsafe harmful
+large big huge | small tiny little
+hot warm | cold cool
+wet | dry
+old | new young
+man male men | woman female women
+north northern | south southern
+east eastern | west western
+public | private
+always | never sometimes rarely
+import | export
+mother | father
+brother | sister
+son | daughter
+husband | wife
+married | divorced unmarried
+alive | dead died
+easy simple | difficult hard complicated
+cheap inexpensive | expensive costly
+heavy | light
+thick | thin
+long | short
+fast quick | slow
+wide broad | narrow
+deep | shallow
+early | late
+empty | full
+loud noisy | quiet
+clean | dirty
+optional voluntary | mandatory compulsory required
+legal lawful | illegal unlawful
+guilty convict | innocent acquit clear
+arrive | depart leave left
+enter | exit leave left
+push | pull
+praise | criticize criticise
+love | hate
+agree | disagree
+protect | harm damage hurt
+internal | external
+indoor | outdoor
+upper | lower
+maximum | minimum
+profit | loss
+success succeed successful | failure fail unsuccessful
+present | absent
+possible | impossible
+temporary | permanent
+natural | artificial synthetic
+domestic | foreign
+rural | urban
+positive | negative
+"""
+# In a claim these are too common, or mean too much, to be turned round; in the sentence they may be.
+_ONLY_THEIRS: Final = word_set("up down below most least late left cut close clear little cover")
+_OTHER_WORDS: Final = word_set("several minute minutes minus minor")  # have the stems of "severe" and "minimum"
+
+
+def _read(listed: str) -> dict[str, frozenset[str]]:
+    opposites: dict[str, set[str]] = {}
+    for line in listed.strip().replace("\n|", " |").splitlines():
+        one, other = ({stem(word) for word in side.split()} for side in line.split("|"))
+        for word in one:
+            opposites.setdefault(word, set()).update(other - {word})
+        for word in other:
+            opposites.setdefault(word, set()).update(one - {word})
+    return {word: frozenset(others) for word, others in opposites.items()}
+
+
+OPPOSITES: Final = _read(_LISTED)  # stem -> stems
+_NEVER_OURS: Final = frozenset(map(stem, _ONLY_THEIRS))
+
+
+def opposites_of(written: str, word: str) -> frozenset[str]:
+    """Stems that say the opposite of a word of a claim, `word` its stem; empty for nearly all words."""
+    found = OPPOSITES.get(word)
+    return found if found and word not in _NEVER_OURS and not is_other_word(written) else frozenset()
+
+
+def is_other_word(written: str) -> bool:
+    """Whether a word only looks like one of ours once it is a stem."""
+    return written.lower() in _OTHER_WORDS

@@ -1,0 +1,116 @@
+"""Signs that a claim turns round what the context says, and what is none."""
+
+import pytest
+
+from pipeline.engines.claimed_numbers import claimed_numbers
+from pipeline.engines.contrary import find_contrary
+from pipeline.engines.contrary.opposites import OPPOSITES, opposites_of
+from pipeline.engines.lexical import LexicalVerifier
+from pipeline.engines.likeness import Likeness
+from pipeline.engines.words import CONTENT, stem, tokenize
+from pipeline.gather_evidence import index_context
+from pipeline.weigh_scores import NeutralBand
+from schemas.records import SUPPORTED, Claim, Passage, Sample, Span
+
+SLOPE = (
+    "Bane Nor, which runs the tracks, had inspected the slope in March and rated it as low risk. A train came in May."
+)
+FARES = "Basic: cabin bag 18 euros at booking or 35 euros at the gate; no changes."
+CAREER = (
+    "In 2008 she joined the orchestra of Leeds as a cellist. In 2016 she founded a school for young players in York. "
+    "Bats can enter homes and are the most common source of exposure. Dogs are vaccinated in most states."
+)
+
+
+def sign(claim: str, *passages: str) -> str:
+    index = index_context(tuple(Passage(f"p{at}", text) for at, text in enumerate(passages)))
+    tokens = tokenize(claim)
+    stems = [word for word, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind >= CONTENT]
+    return find_contrary(Likeness.of(index, stems), tokens, 0, len(tokens), claimed_numbers(claim, tokens))
+
+
+@pytest.mark.parametrize(
+    ("claim", "context", "reason"),
+    [
+        ("Bane Nor rated the slope as high risk.", SLOPE, "the context says “low” where the claim says “high”"),
+        (
+            "Net debt of the group rose.",
+            "Net debt of the group fell.",
+            "the context says “fell” where the claim says “rose”",
+        ),
+        ("The Greens upgraded the old code.", "The Greens downgraded the code.", "the context says “downgraded” where"),
+        ("You can switch the machine off.", "Do not switch the machine off.", "has “switch” behind a negation"),
+        ("Fees paid are refunded.", "Customers may leave; fees paid are not refunded.", "“refunded” behind a negation"),
+        ("The bridge was not closed in June.", "The bridge was closed in June.", "says so without “not”"),
+        ("The cabin bag can't be booked.", "The cabin bag can be booked.", "says so without “can't”"),
+        ("She founded a school for young players in 2008.", CAREER, "other words has 2016, not 2008"),
+        ("Dogs like Bats enter homes. The most common source of exposure are Leeds.", CAREER, ""),
+        ("In 2016 she founded a school for young players in Leeds.", CAREER, "other words has “York”, not “Leeds”"),
+        ("A cabin bag costs 35 euros at booking and 18 euros at the gate.", FARES, "has 35 and 18 the other way round"),
+        (
+            "Return shipping is always free.",
+            "Return shipping is free for store credit.",
+            "“always” is not in the context",
+        ),
+    ],
+)
+def test_what_turns_a_sentence_round_shows(claim, context, reason):
+    found = sign(claim, context)
+    assert reason in found
+    assert bool(reason) == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("Bane Nor rated the slope as low risk.", SLOPE),
+        ("The shop is not open on Monday.", "The shop is closed on Monday."),
+        ("No, damage by liquids is excluded.", "The warranty does not cover damage by liquids."),
+        ("Sales of tea rose while those of coffee fell.", "Sales of tea increased; those of coffee decreased."),
+        ("Repairs of the bridge started in June.", "Repairs of the bridge began in June and were finished in May."),
+        ("You can enter the park with a ticket.", "You cannot enter the park without a ticket."),
+        ("Orders of 60 dollars ship for free.", "Shipping of orders is not free under 50 dollars."),
+        ("If you do not have a brush, use a cloth.", "Use a cloth or a brush."),
+        ("Weight is lost by diet, not by sleep.", "Weight is lost by diet."),
+        ("Tram 6 stops at the gate.", "There is no parking; tram 6 stops at the gate."),
+        ("She founded a school for young players in 2016.", CAREER),
+        ("It takes 35 minutes.", "The ferry takes 35 minutes. In winter the crossing takes up to 50 minutes."),
+        ("A cabin bag costs 18 euros at booking and 35 euros at the gate.", FARES),
+        ("18 and 35 euros are paid at booking and at the gate, respectively.", FARES),
+        ("A helmet is always included.", "Every rental includes a helmet. A helmet is worn."),
+        ("Something else altogether.", SLOPE),
+        ("", SLOPE),
+    ],
+)
+def test_what_says_the_same_shows_no_sign(claim, context):
+    assert sign(claim, context) == ""
+
+
+def test_a_claim_with_a_sign_stays_supported_but_labels_nothing():
+    response = "Bane Nor inspected the slope in March and rated it as high risk."
+    sample = Sample("a", "a", "Was the slope safe?", (Passage("p1", SLOPE),), response)
+    (claim,) = LexicalVerifier().verify(sample, (Claim("1", response, spans=(Span(0, len(response)),)),))
+    assert claim.verdict == SUPPORTED
+    assert claim.reason == "the context says “low” where the claim says “high”"
+    assert NeutralBand(*LexicalVerifier.neutral_band).is_doubtful(claim)
+
+
+def test_opposites_go_both_ways_and_no_word_is_its_own():
+    for word, others in OPPOSITES.items():
+        assert word not in others
+        assert all(word in OPPOSITES[other] for other in others)
+    assert stem("severe") == stem("several")
+    assert opposites_of("severe", stem("severe"))
+    assert not opposites_of("several", stem("several"))
+
+
+def test_likeness_weighs_rare_words_most_and_takes_the_earliest_of_equals():
+    index = index_context((Passage("a", "Red wine. Red wine. White wine from Mosel."),))
+    like = Likeness.of(index, ["red", "win"])
+    assert like is not None
+    assert (like.best, like.near(), like.share()) == (0, [0, 1], 1.0)
+    assert Likeness.of(index, ["violin"]) is None
+    assert Likeness.of(index, []) is None
+    partly = Likeness.of(index, ["win", "violin"])
+    assert partly is not None
+    assert 0 < partly.share() < 0.5
