@@ -14,7 +14,7 @@ from pipeline import look_cli, read_cli, verifier_cli
 from pipeline.logs import configure_logging
 from rounds import cli as rounds_cli
 from schemas.errors import BaltoError
-from schemas.interruption import Heard, Output, listening
+from schemas.interruption import Heard, Output, end_with, listening
 from trainer import cli as trainer_cli
 
 # Which extra brings a package that a command needs.
@@ -75,8 +75,10 @@ def main() -> None:
     """Run the command. Exit status: 0 done, 1 failed, 2 usage; errors are one line on standard error."""
     configure_logging()
     with listening() as heard:
-        code = _run(typer.main.get_command(app))
-    trainer_cli.end_process(_say_interrupted(heard) if code == INTERRUPTED else code)
+        code = _run()
+        code = _say_interrupted(heard) if code == INTERRUPTED else code
+        end_with(code)
+    trainer_cli.end_process(code)
 
 
 def _say_interrupted(heard: Heard) -> int:
@@ -89,9 +91,9 @@ def _say_interrupted(heard: Heard) -> int:
     )
 
 
-def _run(command: Any) -> int:
+def _run() -> int:
     try:
-        return int(command.main(prog_name="balto", standalone_mode=False) or 0)
+        return int(typer.main.get_command(app).main(prog_name="balto", standalone_mode=False) or 0)
     except ClickError as err:
         if not err.format_message():  # no arguments at all: the help was printed
             return err.exit_code

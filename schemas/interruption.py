@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -66,7 +67,18 @@ def listening() -> Iterator[Heard]:
         yield heard
     finally:
         for number, handler in ours.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) == heard.hear:  # else `end_with` has been called
+                signal.signal(number, handler)
+
+
+def end_with(code: int) -> None:
+    """From now on a signal ends the process at once, with the exit status that it has come to. Called in `listening`.
+
+    What is left is the interpreter's own end; the default handlers would call a finished command killed there.
+    """
+    for number in NUMBERS:
+        if signal.getsignal(number) == _heard.hear:
+            signal.signal(number, lambda *_: os._exit(code))
 
 
 def interrupt_if_heard() -> None:

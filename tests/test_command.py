@@ -146,7 +146,7 @@ def test_a_second_signal_does_not_promise_that_a_complete_output_is_resumed(step
 import os, signal, balto
 from schemas.interruption import completing
 
-def get_two_signals(_):
+def get_two_signals():
     try:
         {step}
         os.kill(os.getpid(), signal.SIGTERM)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from schemas.interruption import Output, completing, interrupt_if_heard, listening
+from schemas.interruption import Output, completing, end_with, interrupt_if_heard, listening
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
@@ -109,3 +109,29 @@ with listening() as heard:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_at_the_very_end_does_not_change_the_exit_status(number):
+    code = f"""
+import os
+from schemas.interruption import end_with, listening
+
+with listening():
+    end_with(3)
+os.kill(os.getpid(), {int(number)})
+raise SystemExit(4)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 3
+
+
+def test_a_signal_that_is_ignored_stays_ignored_at_the_end():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with listening():
+            end_with(3)
+        get(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
