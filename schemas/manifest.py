@@ -148,12 +148,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise NoLabelSetError(
             f"{address}: label sets are read from local folders; copy it here first: balto copy {address} FOLDER"
         )
+    if folder.is_file():
+        raise NoLabelSetError(
+            f"{folder}: no such label set: a file, not the folder that `balto label` makes of a corpus"
+        )
     if not folder.is_dir():
         raise NoLabelSetError(f"{folder}: no such label set (it must be a folder that `balto label` wrote)")
     if not path.is_file():
         if (folder / WORK_FOLDER).is_dir():
             raise ShardError(f"{folder}: an unfinished run; the command that started it resumes it")
-        raise ShardError(f"{folder}: not a label set (no {MANIFEST})")
+        raise ShardError(f"{folder}: not a label set, or an unfinished one: no {MANIFEST} (run `balto label` again)")
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise ShardError(f"{path}: {path.stat().st_size} bytes are no manifest; label the corpus again")
     return parse_manifest(path.read_bytes(), str(path))

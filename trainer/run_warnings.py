@@ -35,6 +35,9 @@ def warnings_about(data: Data, config: TrainConfig) -> list[str]:
     left_out = sum(data.split.left_out.values())
     if left_out > MAX_LEFT_OUT * len(data.index.entries):
         counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in data.split.left_out.items() if count)
+        if data.split.left_out.get("too_long"):
+            longest = data.index.entries["longest_row"].max()
+            counts += f" (prompt and response up to {longest} tokens: more than the model's window, or --max-positions)"
         found.append(f"{left_out} of {len(data.index.entries)} groups are left out: {counts}")
     if config.held_out and not len(data.split.held_out):
         found.append("no group is held out: nothing will be evaluated but the steps themselves")

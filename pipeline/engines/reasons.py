@@ -18,6 +18,8 @@ def reason_of(finding: Finding, verdict: str, evidence: tuple[Evidence, ...], in
         return found
     if verdict == CONTRADICTED and finding.negates:
         return f"{evidence[0].passage_id} says the opposite: one of the two is negated"
+    if verdict == SUPPORTED and finding.contrary:
+        return f"doubtful: {finding.contrary}"
     if verdict == SUPPORTED and finding.agrees:
         return "a record of the context says so"
     if verdict == SUPPORTED and evidence:
@@ -47,6 +49,4 @@ def _of_numbers_and_records(finding: Finding) -> str:
     if finding.doubtful:
         numbers = ", ".join(finding.words_at(finding.doubtful[:_MAX_NAMED_WORDS]))
         return f"number {numbers} is not in the context, but may follow from its numbers"
-    if finding.contrary and not finding.negates:
-        return finding.contrary
     return ""

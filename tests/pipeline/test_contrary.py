@@ -47,11 +47,12 @@ def sign(claim: str, *passages: str) -> str:
         ("Dogs like Bats enter homes. The most common source of exposure are Leeds.", CAREER, ""),
         ("In 2016 she founded a school for young players in Leeds.", CAREER, "other words has “York”, not “Leeds”"),
         ("A cabin bag costs 35 euros at booking and 18 euros at the gate.", FARES, "has 35 and 18 the other way round"),
-        (
-            "Return shipping is always free.",
-            "Return shipping is free for store credit.",
-            "“always” is not in the context",
-        ),
+        ("Return shipping is always free.", "Shipping is free for store credit.", "“always” is not in the context"),
+        ("Store it above 25 °C in a dry room.", "Store it below 25 °C in a dry room.", "says “below” where the claim"),
+        ("Take one tablet without food.", "Take one tablet with food.", "says “with” where the claim says “without”"),
+        ("The bank cut its budget for sports.", "The bank increased its budget for sports.", "says “increased” where"),
+        ("The gym is closed on Sunday.", "The gym is open on Sunday.", "says “open” where the claim says “closed”"),
+        ("Violins were played.", SLOPE, "no word of it is in the context"),
     ],
 )
 def test_what_turns_a_sentence_round_shows(claim, context, reason):
@@ -78,7 +79,7 @@ def test_what_turns_a_sentence_round_shows(claim, context, reason):
         ("A cabin bag costs 18 euros at booking and 35 euros at the gate.", FARES),
         ("18 and 35 euros are paid at booking and at the gate, respectively.", FARES),
         ("A helmet is always included.", "Every rental includes a helmet. A helmet is worn."),
-        ("Something else altogether.", SLOPE),
+        ("Ford has won many awards.", "Ford has many awards for The Lost Ark."),
         ("", SLOPE),
     ],
 )
@@ -91,7 +92,7 @@ def test_a_claim_with_a_sign_stays_supported_but_labels_nothing():
     sample = Sample("a", "a", "Was the slope safe?", (Passage("p1", SLOPE),), response)
     (claim,) = LexicalVerifier().verify(sample, (Claim("1", response, spans=(Span(0, len(response)),)),))
     assert claim.verdict == SUPPORTED
-    assert claim.reason == "the context says “low” where the claim says “high”"
+    assert claim.reason == "doubtful: the context says “low” where the claim says “high”"
     assert NeutralBand(*LexicalVerifier.neutral_band).is_doubtful(claim)
 
 

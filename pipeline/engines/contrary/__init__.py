@@ -16,6 +16,7 @@ from pipeline.engines.contrary.crossed import crossed_numbers
 from pipeline.engines.contrary.denials import turned_denial
 from pipeline.engines.contrary.elsewhere import name_elsewhere, number_elsewhere
 from pipeline.engines.contrary.opposites import OPPOSITES, is_other_word, opposites_of
+from pipeline.engines.contrary.small_words import turned_small_word
 from pipeline.engines.likeness import ALIKE, Likeness
 from pipeline.engines.numbers import Number
 from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens, stem, word_set
@@ -31,16 +32,19 @@ def find_contrary(like: Likeness | None, tokens: Tokens, first: int, last: int, 
     like: the context against all words of the claim.   numbers: that the claim states.
     """
     if like is None:
-        return ""
+        return "no word of it is in the context" if CONTENT in tokens.kinds[first:last] else ""
     index, kinds = like.index, tokens.kinds[first:last]
     content = {word for word, kind in zip(tokens.stems[first:last], kinds, strict=True) if kind == CONTENT}
     if NUMBER in kinds:
         like = Likeness.of(index, content)
     if like is None or len(index.sentences[like.best].stems & content) < _MIN_WORDS:
         return ""
+    start = first + 1 if tokens.stems[first] == "no" else first  # the "No" that answers a question
+    alike = index.sentences[like.best].negated == (NEGATION in tokens.kinds[start:last])  # else "not open" is "closed"
     return (
         _universal(like, tokens, first, last)
-        or _opposite(like, content, tokens, first, last)
+        or (_opposite(like, content, tokens, first, last) if alike else "")
+        or (turned_small_word(like, tokens, first, last) if alike else "")
         or turned_denial(like, tokens, first, last)
         or number_elsewhere(like, tokens, numbers)
         or crossed_numbers(like, tokens, first, last, numbers)
@@ -60,14 +64,11 @@ def _universal(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
 
 
 def _opposite(like: Likeness, content: set[str], tokens: Tokens, first: int, last: int) -> str:
-    """A word of the claim of which the best sentence has the opposite instead; neither is negated, or both are."""
+    """A word of the claim of which the best sentence has the opposite instead."""
     turnable = OPPOSITES.keys() & content
     if not turnable:
         return ""
     theirs = like.index.sentences[like.best]
-    start = first + 1 if tokens.stems[first] == "no" else first  # the "No" that answers a question
-    if theirs.negated != (NEGATION in tokens.kinds[start:last]):
-        return ""
     for at in range(first, last):
         word = tokens.stems[at]
         if word not in turnable:
@@ -81,6 +82,6 @@ def _opposite(like: Likeness, content: set[str], tokens: Tokens, first: int, las
             continue
         _, read = like.words()
         for written, one in zip(read.words, read.stems, strict=True):
-            if one in turned and not is_other_word(written):
+            if one in turned and not is_other_word(written) and written[0].isupper() <= tokens.words[at][0].isupper():
                 return f"the context says “{written}” where the claim says “{tokens.words[at]}”"
     return ""

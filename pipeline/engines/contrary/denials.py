@@ -11,6 +11,7 @@ from pipeline.engines.likeness import ALIKE, Likeness
 from pipeline.engines.negation import bounds_number
 from pipeline.engines.words import CONTENT, NEGATION, Tokens, stem, word_set
 
+_LIKE_ENOUGH: Final = 0.3  # share of a claim's words from which a negation that no sentence like it has says something
 _REACH: Final = 5  # words behind a negation
 _DENIED: Final = 2  # content words among them that it denies: "did not receive any payment"
 _PART_ENDS: Final = re.compile("[;:{}]")
@@ -25,27 +26,32 @@ _DENYING: Final = _EXCEPTING.union(
 
 def turned_denial(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
     """Why the claim in words [first, last) is the other way round; "" if it is not."""
-    stems, kinds, sentences = tokens.stems[first:last], tokens.kinds[first:last], like.index.sentences
-    if NEGATION in kinds:
-        at = first + kinds.index(NEGATION)
-        if like.share() < ALIKE or not _denies(tokens, at, first):
-            return ""
-        denied = _behind(tokens, at, last)
-        denying = _DENYING.union(*(OPPOSITES.get(word, ()) for word in denied))  # "not open" of "closed"
-        near = [sentences[one] for one in like.near()]
-        if any(sentence.negated or not denying.isdisjoint(sentence.stems) for sentence in near):
-            return ""
-        return f"the context says so without “{tokens.words[at]}”"
-    if not sentences[like.best].negated or not _DENYING.isdisjoint(stems) or like.share() < ALIKE:
+    at = next((at for at in range(first, last) if tokens.kinds[at] == NEGATION), None)
+    return _left_out(like, tokens, first, last) if at is None else _put_in(like, tokens, first, at, last)
+
+
+def _put_in(like: Likeness, tokens: Tokens, first: int, at: int, last: int) -> str:
+    """The claim denies at word `at` what no sentence like it does."""
+    if like.share() < _LIKE_ENOUGH or not _denies(tokens, at, first):
         return ""
-    if not all(sentences[one].negated for one in like.near()):
+    near = [like.index.sentences[one] for one in like.near()]
+    denying = _DENYING.union(*(OPPOSITES.get(word, ()) for word in _behind(tokens, at, last)))  # "not open" of "closed"
+    if any(sentence.negated or not denying.isdisjoint(sentence.stems) for sentence in near):
+        return ""
+    return f"the context says so without “{tokens.words[at]}”"
+
+
+def _left_out(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
+    """The claim has, without denying anything, a word that the sentences like it deny."""
+    sentences, stems = like.index.sentences, tokens.stems[first:last]
+    if not sentences[like.best].negated or not _DENYING.isdisjoint(stems) or like.share() < ALIKE:
         return ""
     text, read = like.words()
     if bounds_number(read.stems, read.kinds):  # "free over $50" of "not free under $50"
         return ""
-    denied = _denied(text, read)
-    if not _exceptions(read).isdisjoint(stems):
+    if not _exceptions(read).isdisjoint(stems) or not all(sentences[one].negated for one in like.near()):
         return ""
+    denied = _denied(text, read)
     for at in range(first, last):
         if tokens.kinds[at] == CONTENT and tokens.stems[at] in denied:
             return f"the context has “{tokens.words[at]}” behind a negation"

@@ -8,17 +8,17 @@ from pipeline.engines.words import stem, word_set
 
 # Words against those behind the bar. Forms that our stems do not bring together are listed one by one.
 _LISTED: Final = """
-rise rose risen increase grow climb gain strength strengthen jump surge soar expand up
-| fall fallen decrease decline drop lose lost weaken weak slump shrink shrank plunge down
-raise improve | lower reduce cut worsen deteriorate down
+rise raise increase grow climb gain strength strengthen jump surge soar expand up
+| fall decrease decline drop lose weaken weak slump shrink plunge reduce lower cut down
+improve | worsen deteriorate weaken
 open | close shut
 allow permit let | forbid prohibit ban prevent
 exceed | below
 begin start | end finish stop
 accept | refuse reject decline
-win | lose lost
+win | lose
 most | least
-buy bought | sell sold
+buy | sell
 high | low
 strong | weak
 mild | severe serious
@@ -59,8 +59,8 @@ clean | dirty
 optional voluntary | mandatory compulsory required
 legal lawful | illegal unlawful
 guilty convict | innocent acquit clear
-arrive | depart leave left
-enter | exit leave left
+arrive | depart leave
+enter | exit leave
 push | pull
 praise | criticize criticise
 love | hate
@@ -81,7 +81,7 @@ rural | urban
 positive | negative
 """
 # In a claim these are too common, or mean too much, to be turned round; in the sentence they may be.
-_ONLY_THEIRS: Final = word_set("up down below most least late left cut close clear little cover")
+_ONLY_THEIRS: Final = word_set("up down below most least late close leave clear little cover")
 _OTHER_WORDS: Final = word_set("several minute minutes minus minor")  # have the stems of "severe" and "minimum"
 
 
@@ -98,12 +98,15 @@ def _read(listed: str) -> dict[str, frozenset[str]]:
 
 OPPOSITES: Final = _read(_LISTED)  # stem -> stems
 _NEVER_OURS: Final = frozenset(map(stem, _ONLY_THEIRS))
+_CLOSED: Final = word_set("closed closes")  # but not "close", which may be near
 
 
 def opposites_of(written: str, word: str) -> frozenset[str]:
     """Stems that say the opposite of a word of a claim, `word` its stem; empty for nearly all words."""
     found = OPPOSITES.get(word)
-    return found if found and word not in _NEVER_OURS and not is_other_word(written) else frozenset()
+    if not found or is_other_word(written) or (word in _NEVER_OURS and written.lower() not in _CLOSED):
+        return frozenset()
+    return found
 
 
 def is_other_word(written: str) -> bool:
