@@ -18,7 +18,7 @@ from math import log, sqrt
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from pipeline.engines.dates import months_of_dates
+from pipeline.engines.dates import words_of_dates
 from pipeline.engines.fields import Field, read_fields
 from pipeline.engines.implied_numbers import ImpliedNumbers
 from pipeline.engines.number_index import NumberIndex
@@ -112,14 +112,14 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
         numbers += found
         implied.add(passage.text, tokens)
         at = 0
-        months = deque(months_of_dates(passage.text))
+        dates = deque(words_of_dates(passage.text))
         words += len(tokens)
         pairs.update(zip(tokens.stems, tokens.stems[1:], strict=False))
         for span, first, last in sentence_words(passage.text, tokens):
             kinds = tokens.kinds[first:last]
             stems = {stem: None for stem, kind in zip(tokens.stems[first:last], kinds, strict=True) if kind >= CONTENT}
-            while months and months[0][0] < span.end:
-                stems[months.popleft()[1]] = None
+            while dates and dates[0][0] < span.end:
+                stems[dates.popleft()[1]] = None
             for stem in stems:
                 postings.setdefault(stem, []).append(len(sentences))
             before, at = at, bisect_left(found, last, at, key=_first_word)

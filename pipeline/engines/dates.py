@@ -1,4 +1,4 @@
-"""Months that dates of digits name: "2024-03-05" is in March, whatever the text calls it."""
+"""Words that dates stand for: "2024-03-05" is in March, and "Sat" is Saturday, whatever the text calls it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ from pipeline.engines.words import stem
 _DATE: Final = re.compile(r"(?<![\d/.-])(?:\d{4}-(\d{2})-\d{2}|\d{1,2}\.(\d{1,2})\.\d{4})(?!\d)")
 _NAMES: Final = "january february march april may june july august september october november december"
 _MONTHS: Final = tuple(map(stem, _NAMES.split()))
+
+
+_DAY_NAMES: Final = "monday tuesday wednesday thursday friday saturday sunday"
+_DAYS: Final = {name[:3]: stem(name) for name in _DAY_NAMES.split()}
+_DAY: Final = re.compile(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:s|rs?|urs|nes)?\b")
+
+
+def words_of_dates(text: str) -> Iterator[tuple[int, str]]:
+    """(offset, stem) of the months and weekdays that a text has in digits or short, in order."""
+    yield from sorted([*months_of_dates(text), *days_of_short_names(text)])
+
+
+def days_of_short_names(text: str) -> Iterator[tuple[int, str]]:
+    """(offset, stem of the day's name) of "Sat", "Thurs", if the text has two such: one may be the sun."""
+    found = list(_DAY.finditer(text))
+    if len({match[1] for match in found}) > 1:
+        for match in found:
+            yield match.start(), _DAYS[match[1].lower()]
 
 
 def months_of_dates(text: str) -> Iterator[tuple[int, str]]:

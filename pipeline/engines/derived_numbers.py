@@ -56,7 +56,12 @@ def sort_missing(
         if from_own or _follows(number, stems, near, near) or _is_of_column(number, stems, index):
             if not from_own and number.digits < _SURE_DIGITS and number.whole is None:
                 doubtful.insert(0, number)
-        elif number.value in asked or _may_count(number, tokens, index) or not _TOTALS.isdisjoint(stems):
+        elif (
+            number.value in asked
+            or _may_count(number, tokens, index)
+            or not _TOTALS.isdisjoint(stems)
+            or (number.percent and _follows(number, stems, own + near, own + near, roughly=True))
+        ):
             doubtful.insert(0, number)
         elif not _is_larger_unit(number, missing, kept):
             kept.insert(0, number)
@@ -109,9 +114,11 @@ def _is_of_column(number: Number, stems: set[str], index: ContextIndex) -> bool:
     return False
 
 
-def _follows(claimed: Number, stems: set[str], operands: Sequence[Number], one_of: Sequence[Number]) -> bool:
-    """Whether a number is what two operands make, one of them among `one_of`."""
-    return any(_rounds(value, claimed) for value in _results(claimed, stems, operands, one_of))
+def _follows(
+    claimed: Number, stems: set[str], operands: Sequence[Number], one_of: Sequence[Number], roughly: bool = False
+) -> bool:
+    """Whether a number is what two operands make, one of them among `one_of`.   roughly: "9 %" of 9.03 %."""
+    return any(_rounds(value, claimed, roughly) for value in _results(claimed, stems, operands, one_of))
 
 
 def _results(claimed: Number, stems: set[str], operands: Sequence[Number], one_of: Sequence[Number]) -> Iterator[float]:
@@ -176,10 +183,11 @@ def _in_unit(operand: Number, claimed: Number) -> float:
     return operand.value * UNITS[operand.unit][1] / UNITS[claimed.unit][1]
 
 
-def _rounds(value: float, claimed: Number) -> bool:
+def _rounds(value: float, claimed: Number, roughly: bool = False) -> bool:
     """Whether a result is told as the claimed number: to its digits, but a round number has to be exact to three."""
     asked = claimed.whole if claimed.whole is not None else claimed.value
     if isinstance(asked, str) or not value:
         return False
-    digits = claimed.digits if claimed.digits > 1 and claimed.whole is None else _SURE_DIGITS
+    told = claimed.whole is None and (claimed.digits > 1 or roughly)
+    digits = claimed.digits if told else _SURE_DIGITS
     return float(f"{value:.{digits - 1}e}") == asked

@@ -52,6 +52,7 @@ def sign(claim: str, *passages: str) -> str:
         ("Take one tablet without food.", "Take one tablet with food.", "says “with” where the claim says “without”"),
         ("The bank cut its budget for sports.", "The bank increased its budget for sports.", "says “increased” where"),
         ("The gym is closed on Sunday.", "The gym is open on Sunday.", "says “open” where the claim says “closed”"),
+        ("It is open on Sunday.", '{"Sat": "10-15", "Sun": "closed"}', "says “closed” where the claim says “open”"),
         ("Violins were played.", SLOPE, "no word of it is in the context"),
     ],
 )

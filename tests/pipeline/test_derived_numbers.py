@@ -46,6 +46,7 @@ def test_what_follows_from_numbers_of_the_claim_or_with_three_digits_is_neither(
         ("The risk was 29% lower.", TRIAL, "29"),
         ("59% of the patients were men.", TRIAL, "59"),
         ("The line rose by 11%.", GLACIER, "11"),
+        ("Sales rose by about 9%.", "Sales rose to 812.4 million (2022: 745.1 million).", "9"),
         ("The ice lost 7.7 km2, which is more than expected.", GLACIER, "7.7"),
         ("It was so in two of the rows.", TABLE, "two"),
         ("In total there were 4,130 of them.", TABLE, "4,130"),  # we add up less than people do

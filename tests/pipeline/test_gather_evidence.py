@@ -60,3 +60,10 @@ def test_a_date_of_digits_has_the_word_of_its_month():
     assert index.postings[stem("march")] == [0]
     assert index.postings[stem("december")] == [2]
     assert stem("january") not in index.postings
+
+
+def test_weekdays_in_short_are_their_names_unless_one_may_be_a_star():
+    index = index_context((Passage("a", "Thurs: 9-17. Sat: closed."), Passage("b", "Sat in the Sun at noon.")))
+    assert index.postings["thursda"] == [0]
+    assert index.postings["saturda"] == [1, 2]
+    assert "sunda" not in index_context((Passage("a", "The Sun rises."),)).postings

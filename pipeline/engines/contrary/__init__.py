@@ -37,13 +37,15 @@ def find_contrary(like: Likeness | None, tokens: Tokens, first: int, last: int, 
     content = {word for word, kind in zip(tokens.stems[first:last], kinds, strict=True) if kind == CONTENT}
     if NUMBER in kinds:
         like = Likeness.of(index, content)
-    if like is None or len(index.sentences[like.best].stems & content) < _MIN_WORDS:
+    if like is None:
         return ""
     start = first + 1 if tokens.stems[first] == "no" else first  # the "No" that answers a question
     alike = index.sentences[like.best].negated == (NEGATION in tokens.kinds[start:last])  # else "not open" is "closed"
+    turned = _opposite(like, content, tokens, first, last) if alike else ""
+    if turned or len(index.sentences[like.best].stems & content) < _MIN_WORDS:
+        return turned
     return (
         _universal(like, tokens, first, last)
-        or (_opposite(like, content, tokens, first, last) if alike else "")
         or (turned_small_word(like, tokens, first, last) if alike else "")
         or turned_denial(like, tokens, first, last)
         or number_elsewhere(like, tokens, numbers)
@@ -78,7 +80,7 @@ def _opposite(like: Likeness, content: set[str], tokens: Tokens, first: int, las
             continue
         alike = {other for one in turned for other in OPPOSITES[one]}  # "increases" beside "grows"
         others = content - {word}
-        if alike & theirs.stems or len(theirs.stems & others) < ALIKE * len(others):
+        if alike & theirs.stems or not others or len(theirs.stems & others) < max(ALIKE * len(others), 1):
             continue
         _, read = like.words()
         for written, one in zip(read.words, read.stems, strict=True):
