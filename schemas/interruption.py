@@ -15,6 +15,7 @@ import contextlib
 import enum
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -74,8 +75,11 @@ def listening() -> Iterator[Heard]:
 def end_with(code: int) -> None:
     """From now on a signal ends the process at once, with the exit status that it has come to. Called in `listening`.
 
-    What is left is the interpreter's own end; the default handlers would call a finished command killed there.
+    What is left is the interpreter's own end; the default handlers would call a finished command killed there. What
+    has been printed is written out first: nobody else would.
     """
+    with contextlib.suppress(OSError, ValueError):  # a reader that is gone: the interpreter's end says so
+        sys.stdout.flush()
     for number in NUMBERS:
         if signal.getsignal(number) == _heard.hear:
             signal.signal(number, lambda *_: os._exit(code))

@@ -118,11 +118,13 @@ import os
 from schemas.interruption import end_with, listening
 
 with listening():
+    print("done")
     end_with(3)
 os.kill(os.getpid(), {int(number)})
 raise SystemExit(4)
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 3
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (3, "done\n")
 
 
 def test_a_signal_that_is_ignored_stays_ignored_at_the_end():
