@@ -28,10 +28,9 @@ from typing import Any, Final
 from unittest import mock
 
 from benchmarks import label_scores
-from benchmarks.label_quality import LEXICAL, sets_of
+from benchmarks.label_quality import LEXICAL, named_verifier, sets_of
 from benchmarks.lexical_data import read_factscore
-from pipeline.config import LabelConfig
-from pipeline.engines import AskingVerifier, BatchVerifier, Verifier, make_verifier
+from pipeline.engines import BatchVerifier, Verifier
 from pipeline.engines.rules import RulesExtractor
 from pipeline.weigh_scores import NeutralBand
 from schemas.records import SUPPORTED, Claim, Sample, Span
@@ -120,11 +119,7 @@ def measure(
         if seen[one[0]] <= most:
             chosen.append(one)
     pairs = [(sample, claims) for _, sample, claims, _ in chosen]
-    judged = (
-        verifier.verify_many(pairs)
-        if isinstance(verifier, BatchVerifier)
-        else [verifier.verify(sample, claims) for sample, claims in pairs]
-    )
+    judged = label_scores.verified(pairs, verifier)
     labels: dict[str, Counter[int]] = {}
     for (kind, _, _, number), claims in zip(chosen, judged, strict=True):
         labels.setdefault(kind, Counter()).update([_label(claims[number], band)])
@@ -152,17 +147,15 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.ragtruth or arguments.factscore):
         parser.error("give --ragtruth, --factscore or both")
-    config = LabelConfig(num_shards=1, verifier=arguments.verifier).prepared()
-    verifier = make_verifier(config.verifier, nli=config.nli, compute=config.compute)
-    assert not isinstance(verifier, AskingVerifier), "the config refuses `llm` without a model"
+    verifier, band = named_verifier(arguments.verifier)
     verifier.setup()
     figures: dict[str, Any] = {"verifier": verifier.name}
     records = read_factscore(arguments.factscore) if arguments.factscore else []
     for name, samples in sets_of(arguments.ragtruth, records):
-        figures[name] = measure(samples, verifier, config.band, arguments.most)
+        figures[name] = measure(samples, verifier, band, arguments.most)
         if arguments.verifier == LEXICAL:
             with mock.patch("pipeline.engines.findings.find_contrary", return_value=""):
-                figures[f"{name}, without signs"] = measure(samples, verifier, config.band, arguments.most)
+                figures[f"{name}, without signs"] = measure(samples, verifier, band, arguments.most)
     verifier.teardown()
     print(json.dumps(figures, indent=2) if arguments.json else _report(figures))
 

@@ -26,8 +26,8 @@ import numpy as np
 from benchmarks import label_scores, lexical_folds, location_quality
 from benchmarks.lexical_data import read_biographies, read_factscore, read_ragtruth
 from pipeline.config import LabelConfig
-from pipeline.engines import AskingVerifier, make_verifier
-from pipeline.weigh_scores import NONE
+from pipeline.engines import AskingVerifier, BatchVerifier, Verifier, make_verifier
+from pipeline.weigh_scores import NONE, NeutralBand
 from schemas.records import Sample
 
 LEXICAL: Final = "lexical"
@@ -43,14 +43,19 @@ def sets_of(ragtruth: Path | None, records: Sequence[dict[str, Any]]) -> Iterato
         yield "FActScore biographies", read_biographies(records)
 
 
+def named_verifier(name: str) -> tuple[Verifier | BatchVerifier, NeutralBand | None]:
+    """A verifier that needs no endpoint, as `balto label` makes it, and its neutral band."""
+    config = LabelConfig(num_shards=1, verifier=name).prepared()
+    verifier = make_verifier(config.verifier, nli=config.nli, compute=config.compute)
+    assert not isinstance(verifier, AskingVerifier), "the config refuses `llm` without a model"
+    return verifier, config.band
+
+
 def measure(
     ragtruth: Path | None, factscore: Path | None, verifier_name: str, seeds: int, nested: bool
 ) -> dict[str, Any]:
     """All figures, by set."""
-    config = LabelConfig(num_shards=1, verifier=verifier_name).prepared()
-    verifier = make_verifier(config.verifier, nli=config.nli, compute=config.compute)
-    assert not isinstance(verifier, AskingVerifier), "the config refuses `llm` without a model"
-    band = config.band
+    verifier, band = named_verifier(verifier_name)
     records = read_factscore(factscore) if factscore else []
     figures: dict[str, Any] = {"verifier": verifier.name, "neutral_band": str(band or NONE)}
     verifier.setup()

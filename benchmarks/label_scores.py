@@ -26,10 +26,11 @@ _COUNTS: Final = 3  # gold, predicted, shared
 def judge(samples: Sequence[Sample], verifier: Verifier | BatchVerifier) -> list[Claims]:
     """The verified claims of every response."""
     extractor = RulesExtractor()
-    return _verified([(sample, extractor.extract(sample)) for sample in samples], verifier)
+    return verified([(sample, extractor.extract(sample)) for sample in samples], verifier)
 
 
-def _verified(asked: Sequence[tuple[Sample, Claims]], verifier: Verifier | BatchVerifier) -> list[Claims]:
+def verified(asked: Sequence[tuple[Sample, Claims]], verifier: Verifier | BatchVerifier) -> list[Claims]:
+    """The answers to claims, in order, from a verifier of either kind."""
     if isinstance(verifier, BatchVerifier):
         return verifier.verify_many(asked)
     return [verifier.verify(sample, claims) for sample, claims in asked]
@@ -167,7 +168,7 @@ def as_claims(records: Sequence[dict[str, Any]]) -> list[Asked]:
 
 def judge_claims(asked: Sequence[Asked], verifier: Verifier | BatchVerifier) -> list[Claims]:
     """The verified claims of every record."""
-    return _verified([(one.sample, one.claims) for one in asked], verifier)
+    return verified([(one.sample, one.claims) for one in asked], verifier)
 
 
 def of_claims(asked: Sequence[Asked], judged: Sequence[Claims]) -> dict[str, Any]:

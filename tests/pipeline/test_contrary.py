@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.engines.claimed_numbers import claimed_numbers
-from pipeline.engines.contrary import find_contrary
+from pipeline.engines.contrary import find_contrary, opposites
 from pipeline.engines.contrary.opposites import OPPOSITES, opposites_of
 from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.likeness import Likeness
@@ -97,7 +97,8 @@ def test_a_claim_with_a_sign_stays_supported_but_labels_nothing():
     assert NeutralBand(*LexicalVerifier.neutral_band).is_doubtful(claim)
 
 
-def test_opposites_go_both_ways_and_no_word_is_its_own():
+def test_opposites_are_content_words_go_both_ways_and_no_word_is_its_own():
+    assert set(tokenize(opposites.LISTED.replace("|", " ")).kinds) == {CONTENT}
     for word, others in OPPOSITES.items():
         assert word not in others
         assert all(word in OPPOSITES[other] for other in others)

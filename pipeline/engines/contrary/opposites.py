@@ -6,24 +6,23 @@ from typing import Final
 
 from pipeline.engines.words import stem, word_set
 
-# Words against those behind the bar. Forms that our stems do not bring together are listed one by one.
-_LISTED: Final = """
-rise raise increase grow climb gain strength strengthen jump surge soar expand up
-| fall decrease decline drop lose weaken weak slump shrink plunge reduce lower cut down
+# Words against those behind the bar; function words are in small_words.py. Forms that our stems do not bring together
+# are listed one by one.
+LISTED: Final = """
+rise raise increase grow climb gain strength strengthen jump surge soar expand
+| fall decrease decline drop lose weaken weak slump shrink plunge reduce lower cut
 improve | worsen deteriorate weaken
 open | close shut
 allow permit let | forbid prohibit ban prevent
-exceed | below
 begin start | end finish stop
 accept | refuse reject decline
 win | lose
-most | least
 buy | sell
 high | low
 strong | weak
 mild | severe serious
 common frequent often | rare rarely uncommon infrequent seldom
-include cover | exclude
+cover | exclude
 support favour favor | oppose
 upgrade | downgrade
 true | false
@@ -36,7 +35,7 @@ man male men | woman female women
 north northern | south southern
 east eastern | west western
 public | private
-always | never sometimes rarely
+always | sometimes rarely
 import | export
 mother | father
 brother | sister
@@ -81,7 +80,7 @@ rural | urban
 positive | negative
 """
 # In a claim these are too common, or mean too much, to be turned round; in the sentence they may be.
-_ONLY_THEIRS: Final = word_set("up down below most least late close leave clear little cover")
+_ONLY_THEIRS: Final = word_set("late close leave clear little cover")
 _OTHER_WORDS: Final = word_set("several minute minutes minus minor")  # have the stems of "severe" and "minimum"
 
 
@@ -96,7 +95,7 @@ def _read(listed: str) -> dict[str, frozenset[str]]:
     return {word: frozenset(others) for word, others in opposites.items()}
 
 
-OPPOSITES: Final = _read(_LISTED)  # stem -> stems
+OPPOSITES: Final = _read(LISTED)  # stem -> stems
 _NEVER_OURS: Final = frozenset(map(stem, _ONLY_THEIRS))
 _CLOSED: Final = word_set("closed closes")  # but not "close", which may be near
 
