@@ -4,7 +4,8 @@
 
 Clause model: a ridge logistic regression of "at least half of the clause is in human hallucination spans" on
 CLAUSE_FEATURES, on RAGTruth's responses and, with a smaller weight and an intercept of their own, on FActScore's
-biographies: what speaks for invention is much the same in both, how much is invented is not. Text model: the same of
+biographies: what speaks for invention is much the same in both, how much is invented is not. Group model: the same on
+GROUP_FEATURES, on the responses that have others beside them. Text model: the same of
 "not supported" on TEXT_FEATURES, on FActScore's human claims. On out-of-fold logits of each, a second regression finds
 how much the claims beside a claim count, and makes the probabilities mean what they say. The thresholds maximise the
 mean of response F1 and span F1, and the balanced accuracy, on out-of-fold probabilities. Folds never split a context
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from benchmarks.lexical_data import (
     ClaimRows,
     ClauseRows,
     clause_rows,
+    group_rows,
     read_biographies,
     read_factscore,
     read_ragtruth,
@@ -36,6 +38,7 @@ from benchmarks.lexical_data import (
 )
 from pipeline.engines.linear import ClaimModel, LinearModel
 from pipeline.score.span_overlap import Overlaps
+from schemas.records import Sample
 
 CLAUSE_RIDGE: Final = 10.0  # lambda on standardised features; 1 to 30 score the same within the noise
 TEXT_RIDGE: Final = 30.0  # 1 to 100 score the same within the noise
@@ -205,19 +208,27 @@ class Labels:
 
     clauses: Any  # ClauseRows, or None where a benchmark has none
     biographies: Any
+    group_clauses: Any  # the same two with GROUP_FEATURES
+    group_biographies: Any
     texts: Any  # ClaimRows
 
     @classmethod
-    def read(cls, ragtruth: Path, factscore: Path) -> Labels:
-        """From the published files."""
-        records = read_factscore(factscore)
-        return cls(clause_rows(read_ragtruth(ragtruth)), clause_rows(read_biographies(records)), text_rows(records))
+    def of(cls, samples: list[Sample], records: Sequence[dict[str, Any]]) -> Labels:
+        """samples: of RAGTruth.   records: of FActScore.   Either may be empty."""
+        biographies = read_biographies(records)
+        return cls(
+            clause_rows(samples) if samples else None,
+            clause_rows(biographies) if records else None,
+            group_rows(samples) if samples else None,
+            group_rows(biographies) if records else None,
+            text_rows(records) if records else None,
+        )
 
 
 def constants_source(labels: Labels) -> str:
     """The text of lexical_model.py: constants fitted on all the data."""
-    clauses, texts = labels.clauses, labels.texts
-    all_clauses, all_texts = np.ones(len(clauses.chars), dtype=bool), np.ones(len(texts.unsupported), dtype=bool)
+    clauses, groups, texts = labels.clauses, labels.group_clauses, labels.texts
+    all_clauses, all_groups, all_texts = (np.ones(len(one.unsupported), dtype=bool) for one in (clauses, groups, texts))
     return TEMPLATE.format(
         today=datetime.date.today(),
         clauses=len(clauses.chars),
@@ -226,6 +237,7 @@ def constants_source(labels: Labels) -> str:
         biographies=len(labels.biographies.chars),
         texts=len(texts.unsupported),
         clause_model=_literal(clause_model(clauses, labels.biographies, all_clauses, seed=0)),
+        group_model=_literal(clause_model(groups, labels.group_biographies, all_groups, seed=0)),
         text_model=_literal(text_model(texts, all_texts, seed=0)),
         missing=int(texts.missing.sum()),
         missing_supported=float((~texts.unsupported[texts.missing]).mean()),
@@ -262,6 +274,9 @@ from pipeline.engines.linear import ClaimModel, LinearModel
 # Claims in the response's own words.
 CLAUSE_MODEL: Final = {clause_model}
 
+# The same where the other responses to the prompt are known.
+GROUP_MODEL: Final = {group_model}
+
 # Reworded claims.
 TEXT_MODEL: Final = {text_model}
 
@@ -281,7 +296,7 @@ def main() -> None:
     parser.add_argument("--factscore", type=Path, required=True, help="factscore.jsonl with contexts")
     parser.add_argument("--write", type=Path, help="file to write; without it the constants are printed")
     arguments = parser.parse_args()
-    source = constants_source(Labels.read(arguments.ragtruth, arguments.factscore))
+    source = constants_source(Labels.of(read_ragtruth(arguments.ragtruth), read_factscore(arguments.factscore)))
     if arguments.write:
         arguments.write.write_text(source, encoding="utf-8")
     else:

@@ -25,8 +25,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.fit_lexical import clause_model, deal_folds
-from benchmarks.lexical_data import clause_rows, read_biographies, read_ragtruth
+from benchmarks.fit_lexical import Labels, deal_folds
+from benchmarks.lexical_data import read_factscore, read_ragtruth
+from benchmarks.lexical_folds import fitted_without
 from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.nli.trained import CLAIM, TOKEN_MAX, TOKEN_MEAN, WORDS, Calibration, TrainedVerifier, named_words
 from pipeline.engines.nli.training.calibrate import calibration_error, fit_calibration
@@ -177,12 +178,8 @@ def cross_validated(scored: list[Scored], folds: np.ndarray, features: tuple[str
 
 def lexical_fits(examples: Sequence[Example], factscore: Path | None) -> Callable[[set[str]], LexicalVerifier]:
     """Gives the lexical verifier fitted without some contexts; the shipped constants have seen them all."""
-    rows = clause_rows([one.sample for one in examples])
-    records = [json.loads(line) for line in factscore.read_text("utf-8").splitlines()] if factscore else []
-    biographies = clause_rows(read_biographies(records)) if records else None
-    return lambda contexts: LexicalVerifier(
-        clause_model(rows, biographies, ~np.isin(rows.groups, list(contexts)), seed=0)
-    )
+    labels = Labels.of([one.sample for one in examples], read_factscore(factscore) if factscore else [])
+    return lambda contexts: fitted_without(labels, contexts, seed=0)
 
 
 def measure(arguments: argparse.Namespace, options: TrainOptions) -> dict[str, Any]:

@@ -9,8 +9,9 @@ that are left once doubtful claims are neutral. Intervals: bootstrap over prompt
 
 `shipped` runs the verifier as it is; for `lexical` that is on the data of its fit. `out_of_fold`, for `lexical`: the
 contexts (persons) are dealt into five folds and, for each, weights, calibration and threshold are fitted on the other
-four; over seeds. `--nested` also chooses the features inside the folds. `transfer`: fitted on one set alone, measured
-on the other. The features themselves were chosen on this data: expect less on new data.
+four; over seeds. Every response is seen beside the others to its prompt, as `balto label` sees it, or `by_itself`, as
+if there were no others. `--nested` also chooses the features inside the folds. `transfer`: fitted on one set alone,
+measured on the other. The features themselves were chosen on this data: expect less on new data.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def _with_folds(
     data = lexical_folds.Data.read(ragtruth, records)
     if ragtruth:
         name = next(iter(sets_of(ragtruth, ())))[0]
-        figures[name]["out_of_fold"] = spread([lexical_folds.responses(data, seed, band) for seed in range(seeds)])
+        for kind, seen in (("out_of_fold", data), ("out_of_fold_by_itself", data.by_themselves())):
+            figures[name][kind] = spread([lexical_folds.responses(seen, seed, band) for seed in range(seeds)])
         if nested:
             few = range(min(2, seeds))
             figures[name]["nested"] = spread([lexical_folds.nested_responses(data, seed, band) for seed in few])

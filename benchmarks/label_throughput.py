@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def plain_loop(corpus: str, out: str, num_shards: int) -> None:
     from pipeline.corpora import open_corpus, read_corpus_file
     from pipeline.graph import label_steps
     from pipeline.shard_files import shard_name, shard_of, shard_report
+    from pipeline.sibling_responses import know_each_other
     from pipeline.stages import relax_collector
     from pipeline.write_shards import PACK_ROWS
     from schemas.records import LabelledResponse, Sample
@@ -88,9 +90,10 @@ def plain_loop(corpus: str, out: str, num_shards: int) -> None:
         step.setup()
     waiting: dict[int, list[LabelledResponse]] = {}
     tables: dict[int, list[pa.Table]] = {}
-    for file in open_corpus([corpus]):
-        for record in read_corpus_file(file):
-            assert isinstance(record, Sample), record
+    records = [record for file in open_corpus([corpus]) for record in read_corpus_file(file)]
+    samples = sorted((one for one in records if isinstance(one, Sample)), key=lambda one: (one.group_id, one.id))
+    for _, members in groupby(samples, key=lambda one: one.group_id):
+        for record in know_each_other(list(members)):
             row: Any = functools.reduce(lambda value, step: step(value), steps, record)
             rows = waiting.setdefault(shard := shard_of(record.group_id, num_shards), [])
             rows.append(row)

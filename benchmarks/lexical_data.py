@@ -18,12 +18,14 @@ from pipeline.corpora.files import open_corpus
 from pipeline.corpora.read import read_corpus_file
 from pipeline.engines.claim_features import TEXT_FEATURES, read_claim, topic_of
 from pipeline.engines.clauses import analyse_response
-from pipeline.engines.features import CLAUSE_FEATURES, Reading, clause_features
+from pipeline.engines.features import CLAUSE_FEATURES, GROUP_FEATURES, Reading, clause_features
+from pipeline.engines.group_words import group_words
 from pipeline.engines.linear import neighbour_means
 from pipeline.engines.rules import checkable_clauses
 from pipeline.gather_evidence import index_context
 from pipeline.locate_spans import locate_claims
 from pipeline.resolve import resolve
+from pipeline.sibling_responses import know_each_other
 from schemas.records import NEGATIVE, OK, SUPPORTED, UNSUPPORTED, Claim, GoldSpan, Passage, Sample, Span
 
 _BY_CLAIM: Final = {"features", "unsupported", "missing", "response", "groups", "gold_chars", "chars"}
@@ -72,9 +74,26 @@ class ClauseRows(ClaimRows):
 
 
 def read_ragtruth(folder: Path) -> list[Sample]:
-    """The annotated responses of a RAGTruth folder (response.jsonl beside source_info.jsonl)."""
-    samples = [record for file in open_corpus([str(folder / "response.jsonl")]) for record in read_corpus_file(file)]
-    return [sample for sample in samples if isinstance(sample, Sample) and sample.response is not None]
+    """The annotated responses of a RAGTruth folder (response.jsonl beside source_info.jsonl), in prompt groups."""
+    records = [record for file in open_corpus([str(folder / "response.jsonl")]) for record in read_corpus_file(file)]
+    return in_groups([one for one in records if isinstance(one, Sample) and one.response is not None])
+
+
+def in_groups(samples: Sequence[Sample]) -> list[Sample]:
+    """The same samples, in order, each knowing its prompt group as in `balto label`."""
+    groups: dict[str, list[int]] = {}
+    for at, sample in enumerate(samples):
+        groups.setdefault(sample.group_id, []).append(at)
+    known = list(samples)
+    for places in groups.values():
+        for at, sample in zip(places, know_each_other([samples[at] for at in places]), strict=True):
+            known[at] = sample
+    return known
+
+
+def by_themselves(samples: Sequence[Sample]) -> list[Sample]:
+    """The same samples as if their prompt had no other response."""
+    return [replace(sample, group_responses=()) for sample in samples]
 
 
 def read_factscore(file: Path) -> list[dict[str, Any]]:
@@ -100,7 +119,7 @@ def read_biographies(records: Sequence[dict[str, Any]]) -> list[Sample]:
             labelled = resolve(located, "neutral").label_spans
             gold = tuple(GoldSpan(span.start, span.end, "NS") for span in labelled if span.label == NEGATIVE)
             samples.append(_sample(record, gold))
-    return samples
+    return in_groups(samples)
 
 
 def labelled_facts(records: Sequence[dict[str, Any]]) -> Iterator[tuple[Sample, list[tuple[int, str, bool]]]]:
@@ -122,15 +141,25 @@ def _sample(record: dict[str, Any], gold: tuple[GoldSpan, ...] = ()) -> Sample:
     return Sample(record["id"], record["topic"], record["prompt"], context, record["response"], gold_spans=gold)
 
 
+def group_rows(samples: list[Sample]) -> ClauseRows:
+    """As `clause_rows`, with GROUP_FEATURES, of the responses whose prompt group is known."""
+    known = [sample for sample in samples if group_words(sample.group_responses)]
+    return _clause_rows(known, GROUP_FEATURES)
+
+
 def clause_rows(samples: list[Sample]) -> ClauseRows:
-    """One row per clause that the extractor `rules` makes a claim of."""
+    """One row per clause that the extractor `rules` makes a claim of, each response seen by itself."""
+    return _clause_rows(by_themselves(samples), CLAUSE_FEATURES)
+
+
+def _clause_rows(samples: list[Sample], names: tuple[str, ...]) -> ClauseRows:
     spans, features, gold, response, missing = [], [], [], [], []
     for at, sample in enumerate(samples):
         text = sample.response or ""
         marked = np.zeros(len(text) + 1, dtype=bool)
         for span in sample.gold_spans or ():
             marked[span.start : span.end] = True
-        reading = Reading(text, index_context(sample.context))
+        reading = Reading(text, index_context(sample.context), group_words(sample.group_responses))
         for clause in checkable_clauses(analyse_response(text)):
             features.append(clause_features(reading, clause.start, clause.first, clause.last))
             spans.append(Span(clause.start, clause.end))
@@ -139,7 +168,7 @@ def clause_rows(samples: list[Sample]) -> ClauseRows:
             missing.append(bool(reading.missing_between(clause.first, clause.last)))
     chars = np.array([span.end - span.start for span in spans])
     return ClauseRows(
-        names=CLAUSE_FEATURES,
+        names=names,
         features=np.array(features),
         unsupported=np.array(gold) >= 0.5 * chars,
         missing=np.array(missing),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,12 +22,13 @@ from benchmarks.fit_lexical import (
     text_model,
 )
 from benchmarks.label_scores import Asked
-from benchmarks.lexical_data import ClauseRows, clause_rows, read_biographies, read_ragtruth, text_rows
+from benchmarks.lexical_data import ClauseRows, by_themselves, read_ragtruth
 from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.linear import ClaimModel, LinearModel
 from pipeline.weigh_scores import NeutralBand
 from schemas.records import Sample
 
+Fit = Callable[[ClauseRows, ClauseRows | None, np.ndarray, int], ClaimModel]
 _GAIN: Final = 1e-3  # a feature is added while it lowers the inner log-loss by so much
 
 
@@ -43,12 +44,11 @@ class Data:
     def read(cls, ragtruth: Path | None, records: Sequence[dict[str, Any]]) -> Data:
         """Empty parts for what is not given."""
         samples = read_ragtruth(ragtruth) if ragtruth else []
-        labels = Labels(
-            clause_rows(samples) if samples else None,
-            clause_rows(read_biographies(records)) if records else None,
-            text_rows(records) if records else None,
-        )
-        return cls(labels, samples, label_scores.as_claims(records))
+        return cls(Labels.of(samples, records), samples, label_scores.as_claims(records))
+
+    def by_themselves(self) -> Data:
+        """The same responses as if their prompts had no other."""
+        return replace(self, samples=by_themselves(self.samples))
 
 
 def responses(data: Data, seed: int, band: NeutralBand | None) -> dict[str, Any]:
@@ -58,24 +58,36 @@ def responses(data: Data, seed: int, band: NeutralBand | None) -> dict[str, Any]
 
 def judged_out_of_fold(data: Data, seed: int) -> list[label_scores.Claims]:
     """The verified claims of every response, each by an engine that was fitted without its context."""
-    rows = data.labels.clauses
-    fold = deal_folds(rows.groups, seed)
-    fitted = {
-        number: clause_model(rows, data.labels.biographies, fold != number, seed) for number in np.unique(fold).tolist()
+    return _judged_by_fold(data, seed, clause_model)
+
+
+def _judged_by_fold(data: Data, seed: int, fit: Fit) -> list[label_scores.Claims]:
+    groups = data.labels.clauses.groups
+    folds = dict(zip(groups.tolist(), deal_folds(groups, seed).tolist(), strict=True))
+    verifiers = {
+        number: fitted_without(data.labels, {group for group, at in folds.items() if at == number}, seed, fit)
+        for number in set(folds.values())
     }
-    return _judged_by_fold(data, rows, fold, fitted)
-
-
-def _judged_by_fold(
-    data: Data, rows: ClauseRows, fold: np.ndarray, fitted: dict[int, ClaimModel]
-) -> list[label_scores.Claims]:
-    fold_of = dict(zip(rows.groups.tolist(), fold.tolist(), strict=True))
-    verifiers = {number: LexicalVerifier(model) for number, model in fitted.items()}
     anyone = LexicalVerifier()  # for contexts whose responses make no claim at all
     return [
-        label_scores.judge([sample], verifiers.get(fold_of.get(sample.group_id, -1), anyone))[0]
+        label_scores.judge([sample], verifiers.get(folds.get(sample.group_id, -1), anyone))[0]
         for sample in data.samples
     ]
+
+
+def fitted_without(labels: Labels, contexts: set[str], seed: int, fit: Fit = clause_model) -> LexicalVerifier:
+    """The verifier fitted on RAGTruth without some contexts, and on all biographies.
+
+    fit: what gives the model of some rows, from (rows, biographies, rows to fit on, seed).
+    """
+    alone, grouped = (
+        fit(rows, biographies, ~np.isin(rows.groups, list(contexts)), seed)
+        for rows, biographies in (
+            (labels.clauses, labels.biographies),
+            (labels.group_clauses, labels.group_biographies),
+        )
+    )
+    return LexicalVerifier(alone, group_model=grouped)
 
 
 def claims(data: Data, seed: int) -> dict[str, Any]:
@@ -93,18 +105,16 @@ def claims(data: Data, seed: int) -> dict[str, Any]:
 
 def nested_responses(data: Data, seed: int, band: NeutralBand | None) -> dict[str, Any]:
     """As `responses`, with the features chosen anew inside every fold; features that are not chosen weigh nothing."""
-    rows = data.labels.clauses
-    fold = deal_folds(rows.groups, seed)
-    fitted = {}
-    for number in np.unique(fold).tolist():
-        chosen = choose_features(rows, data.labels.biographies, fold != number, seed)
-        model = clause_model(
-            _only(rows, chosen), _only(data.labels.biographies, chosen), fold != number, seed
-        )  # fmt: skip
-        weights = np.zeros(len(rows.names))
-        weights[chosen] = model.linear.weights
-        fitted[number] = replace(model, linear=LinearModel(rows.names, tuple(weights.tolist()), model.linear.bias))
-    return label_scores.of_responses(data.samples, _judged_by_fold(data, rows, fold, fitted), band)
+    return label_scores.of_responses(data.samples, _judged_by_fold(data, seed, _model_of_chosen), band)
+
+
+def _model_of_chosen(rows: ClauseRows, biographies: ClauseRows | None, train: np.ndarray, seed: int) -> ClaimModel:
+    """The model of the features that are chosen on some rows."""
+    chosen = choose_features(rows, biographies, train, seed)
+    model = clause_model(_only(rows, chosen), _only(biographies, chosen), train, seed)
+    weights = np.zeros(len(rows.names))
+    weights[chosen] = model.linear.weights
+    return replace(model, linear=LinearModel(rows.names, tuple(weights.tolist()), model.linear.bias))
 
 
 def choose_features(rows: ClauseRows, extra: ClauseRows | None, train: np.ndarray, seed: int) -> list[int]:

@@ -111,6 +111,13 @@ class LabelConfig:
         )
 
     @property
+    def reads_groups(self) -> bool:
+        """Whether the verifier looks at the other responses to a prompt."""
+        if self.labels == "gold":
+            return False
+        return getattr(make_verifier(self.verifier, self.llm, nli=self.nli), "reads_group", False)
+
+    @property
     def uses_llm(self) -> bool:
         """Whether a language model is asked for anything."""
         return self.labels == "claims" and LLM in (self.extractor, self.verifier)

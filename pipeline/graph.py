@@ -3,13 +3,15 @@
     samples -> validate -> extract claims -> locate spans -> verify claims -> label tokens -> write shards
                    \\________________ rejected, with stage and reason ______________/
 
-Evidence is gathered inside the verifiers: what they want of a context, and in which form, differs by engine.
+Evidence is gathered inside the verifiers: what they want of a context, and in which form, differs by engine. Before the
+first stage every sample gets to know the other responses to its prompt (sibling_responses.py): some verifiers look.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -22,11 +24,13 @@ from pipeline.corpora import CorpusFile, read_corpus_file
 from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, BatchVerifier, make_extractor, make_verifier
 from pipeline.extract_claims import AskForClaims, ExtractClaims
 from pipeline.gold_labels import gold_claims
+from pipeline.join_prompt_groups import JoinPromptGroups
 from pipeline.label_tokens import LabelTokens
 from pipeline.locate_spans import locate_claims
 from pipeline.reject_duplicates import RejectDuplicates, duplicate_reason
 from pipeline.runs.split_corpus import read_bucket
 from pipeline.sentences import split_sentences
+from pipeline.sibling_responses import know_each_other
 from pipeline.stages import ACCEPTED, REJECTED, Draft, PureStep, Stage, Step, reject
 from pipeline.validate import validate_sample
 from pipeline.verify_claims import AskForVerdicts, VerifyClaims, VerifyTogether
@@ -156,7 +160,10 @@ def label_files(
         | "Read file" >> beam.ParDo(_ReadFile()).with_outputs(REJECTED, main=ACCEPTED)
     )
     samples = read[ACCEPTED] | "Reject duplicates" >> RejectDuplicates()
-    labelled, refused, usage = samples[ACCEPTED] | "Label" >> LabelSamples(config, closing.asking, tokenizer_file)
+    accepted = samples[ACCEPTED]
+    if config.reads_groups:
+        accepted = accepted | "Prompt groups" >> JoinPromptGroups()
+    labelled, refused, usage = accepted | "Label" >> LabelSamples(config, closing.asking, tokenizer_file)
     rejected = [read[REJECTED], samples[REJECTED], refused] | "All rejected" >> beam.Flatten()
     reports = (labelled, rejected) | "Write shards" >> WriteShards(closing.out, config.num_shards, closing.token)
     return (reports, read[ACCEPTED], read[REJECTED], *usage) | "Close" >> CloseLabelSet(closing)
@@ -174,12 +181,15 @@ class _ReadBucket(beam.DoFn):
         self.duplicates = duplicates
 
     def process(self, element: int) -> Iterator[Any]:
-        for ordinal, sample in read_bucket(self.folder, element):
-            if ordinal in self.duplicates:
-                reason = duplicate_reason(self.duplicates[ordinal])
-                yield TaggedOutput(REJECTED, reject(sample, "validate", reason))
-            else:
-                yield sample
+        for _, group in groupby(read_bucket(self.folder, element), key=lambda numbered: numbered[1].group_id):
+            accepted = []
+            for ordinal, sample in group:
+                if ordinal in self.duplicates:
+                    reason = duplicate_reason(self.duplicates[ordinal])
+                    yield TaggedOutput(REJECTED, reject(sample, "validate", reason))
+                else:
+                    accepted.append(sample)
+            yield from know_each_other(accepted)
 
 
 class _ReadFile(beam.DoFn):

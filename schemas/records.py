@@ -107,6 +107,9 @@ class Sample:
     gold_spans: what people marked as wrong; () says "annotated and clean", None says "not annotated".
     response_token_ids, response_logprobs: as sampled, aligned with each other, natural log, temperature 1;
     `tokenizer` names the tokenizer of those ids.   source, source_row: the corpus file and its 1-based record.
+    group_responses: the different responses of its prompt group in the corpus, its own among them; () where they are
+    not known. What a verifier may hold a response against beside its context; not stored, and no part of what makes
+    two samples equal.
     """
 
     id: str
@@ -122,6 +125,7 @@ class Sample:
     meta: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     source_row: int = 0
+    group_responses: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ Three signals per word, from 0 (the context does not bear the word) to 1:
             context, so that "fertiliser" is close to "fertilizing"
   paired    1 when the word stands next to the same neighbour in the context (one of the two a content word)
   copied    1 when the word is part of a run of three or more words copied from the context
+Where the other responses to the prompt are known, a fourth one, from 0 to 1 the other way round:
+  unechoed  content words only: 1 - familiar, times how seldom the other responses have the word (group_words.py)
 A clause's features are the means of these over the clause itself, and over the clause with its neighbours (at half
 weight) because unsupported statements come in runs; then cues of position and discourse. With prefix sums, each claim
 takes constant time.
@@ -21,6 +23,7 @@ from typing import Final, NamedTuple
 
 from pipeline.engines.claimed_numbers import claimed_numbers
 from pipeline.engines.clauses import LIST_MARKER, analyse_response
+from pipeline.engines.group_words import GroupWords
 from pipeline.engines.number_index import missing_numbers
 from pipeline.engines.numbers import Number
 from pipeline.engines.words import CONTENT, NEGATION, Tokens, stem, word_set
@@ -40,6 +43,8 @@ CLAUSE_FEATURES: Final = (
     "negated",
     "new_names",  # share of its content words that are capitalised inside a sentence and that the context lacks
 )  # fmt: skip
+# The same where the other responses of the prompt group are known: a word that they have is as good as a familiar one.
+GROUP_FEATURES: Final = ("unechoed", *(name for name in CLAUSE_FEATURES if not name.startswith("familiar")))
 
 # Function words stand as they are in the stems of a text, content words as their stem.
 _CAVEATS = word_set("note noting important may might worth") | set(
@@ -84,6 +89,16 @@ def read_signals(tokens: Tokens, index: ContextIndex) -> Signals:
         list(accumulate(paired, initial=0)),
         list(accumulate(copied, initial=0)),
     )
+
+
+def unechoed_words(tokens: Tokens, index: ContextIndex, group: GroupWords) -> list[float]:
+    """Prefix sums of that signal over the words of a response of the group."""
+    look_up, known = index.familiarity.__getitem__, index.idf  # which are wholly familiar
+    signal = [
+        (1.0 - look_up(word)) * group.unechoed(word) if kind == CONTENT and word not in known else 0.0
+        for word, kind in zip(tokens.stems, tokens.kinds, strict=True)
+    ]
+    return list(accumulate(signal, initial=0.0))
 
 
 def word_sums(signals: Signals, first: int, last: int) -> tuple[float, float, int, int, int]:
@@ -134,7 +149,8 @@ def reports_on_passages(stems: Sequence[str]) -> bool:
 
 
 def clause_features(reading: Reading, start: int, first: int, last: int) -> tuple[float, ...]:
-    """CLAUSE_FEATURES of the words [first, last) of a response that begin at character `start`."""
+    """The features of the words [first, last) of a response that begin at character `start`: CLAUSE_FEATURES, or
+    GROUP_FEATURES when the reading knows the prompt group."""
     tokens, clauses = reading.analysis.tokens, reading.analysis.clauses
     number = max(0, bisect_right(reading.clause_starts, start) - 1)
     sums = reading.clause_sums
@@ -147,14 +163,21 @@ def clause_features(reading: Reading, start: int, first: int, last: int) -> tupl
         own[3] + 0.5 * (before[3] + after[3]),
         own[4] + 0.5 * (before[4] + after[4]),
     )
+    content = own[0] or 1
+    familiar, paired, copied = word_means(own)
+    familiar_near, paired_near, copied_near = word_means(near)
+    if reading.group is None:
+        borne = (familiar, paired, copied, familiar_near, paired_near, copied_near)
+    else:
+        unechoed = (reading.unechoed[last] - reading.unechoed[first]) / content
+        borne = (unechoed, paired, copied, paired_near, copied_near)
     return (
-        *word_means(own),
-        *word_means(near),
+        *borne,
         start / len(reading.analysis.text),
         *reading.cues_of(clauses[number].sentence),  # in the order of CLAUSE_FEATURES
         float(reports_on_passages(tokens.stems[first : first + 4])),
         float(NEGATION in tokens.kinds[first:last]),
-        reading.new_names_between(first, last) / (own[0] or 1),
+        reading.new_names_between(first, last) / content,
     )
 
 
@@ -163,17 +186,20 @@ _NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Reading:
-    """A response read against a context: what every claim of it shares."""
+    """A response read against a context, and against the other responses of its group: what every claim shares."""
 
     __slots__ = (
-        "_cues", "analysis", "clause_starts", "clause_sums", "index", "missing", "new_names", "numbers", "signals"
+        "_cues", "analysis", "clause_starts", "clause_sums", "group", "index", "missing", "new_names", "numbers",
+        "signals", "unechoed",
     )  # fmt: skip
 
-    def __init__(self, response: str, index: ContextIndex) -> None:
+    def __init__(self, response: str, index: ContextIndex, group: GroupWords | None = None) -> None:
         self.analysis = analyse_response(response)
         self.index = index
+        self.group = group
         tokens = self.analysis.tokens
         self.signals = read_signals(tokens, index)
+        self.unechoed = unechoed_words(tokens, index, group) if group else []
         self.numbers = claimed_numbers(response, tokens)
         self.missing = missing_numbers(self.numbers, tokens, index.numbers)
         sums = [word_sums(self.signals, clause.first, clause.last) for clause in self.analysis.clauses]

@@ -1,7 +1,8 @@
 """The verifier `lexical`: is a claim borne by the words of the context? No weights of others, no network: a heuristic.
 
 A claim in the response's own words (the extractor `rules` gives such claims) is judged by CLAUSE_MODEL, which also sees
-its place and its discourse cues. A reworded claim is judged by TEXT_MODEL from its text alone. Both then look at the
+its place and its discourse cues; where the other responses to the prompt are known, by GROUP_MODEL, which sees besides
+which of its words they lack. A reworded claim is judged by TEXT_MODEL from its text alone. All then look at the
 claims beside it, because inventions come in runs: the same claim may fare differently among others (lexical_model.py
 has the constants, fitted by benchmarks/fit_lexical.py). Then rules:
   a number that the context does not bear makes a claim unsupported, with one half if it may follow from its numbers;
@@ -22,7 +23,14 @@ from pipeline.engines.claim_features import question_of, topic_of
 from pipeline.engines.features import Reading
 from pipeline.engines.fields import UNKNOWN
 from pipeline.engines.findings import Finding, find_in_response, find_in_text
-from pipeline.engines.lexical_model import CLAUSE_MODEL, MISSING_NUMBER_SCORE, NEUTRAL_BAND, TEXT_MODEL
+from pipeline.engines.group_words import group_words
+from pipeline.engines.lexical_model import (
+    CLAUSE_MODEL,
+    GROUP_MODEL,
+    MISSING_NUMBER_SCORE,
+    NEUTRAL_BAND,
+    TEXT_MODEL,
+)
 from pipeline.engines.linear import ClaimModel
 from pipeline.engines.reasons import SAME_STATEMENT, reason_of
 from pipeline.engines.words import Tokens
@@ -40,16 +48,24 @@ _NOTHING_KNOWN_SCORE = 0.5  # the most for a claim of whose words the context ha
 class LexicalVerifier:
     """Verifies claims by their words. `setup` and `teardown` have nothing to open or close.
 
-    clause_model, text_model: other constants than the fitted ones; cross-validation passes those of a fold.
+    clause_model, text_model, group_model: other constants than the fitted ones; cross-validation passes those of a
+    fold.
     """
 
-    name = "lexical/6"
+    name = "lexical/7"
     prompt_version = ""
     neutral_band = NEUTRAL_BAND
+    reads_group = True
 
-    def __init__(self, clause_model: ClaimModel = CLAUSE_MODEL, text_model: ClaimModel = TEXT_MODEL) -> None:
+    def __init__(
+        self,
+        clause_model: ClaimModel = CLAUSE_MODEL,
+        text_model: ClaimModel = TEXT_MODEL,
+        group_model: ClaimModel = GROUP_MODEL,
+    ) -> None:
         self.clause_model = clause_model
         self.text_model = text_model
+        self.group_model = group_model
 
     def setup(self) -> None:
         """Nothing to open."""
@@ -69,8 +85,9 @@ class LexicalVerifier:
         findings: list[Finding] = []
         for claim in claims:
             if len(claim.spans) == 1 and response[claim.spans[0].start : claim.spans[0].end] == claim.text:
-                reading = reading or Reading(response, index)
-                findings.append(find_in_response(reading, claim.spans[0], self.clause_model, question))
+                reading = reading or Reading(response, index, group_words(sample.group_responses))
+                model = self.clause_model if reading.group is None else self.group_model
+                findings.append(find_in_response(reading, claim.spans[0], model, question))
             else:
                 topic = topic_of(sample) if topic is None else topic
                 findings.append(find_in_text(claim.text, index, topic, self.text_model, question))

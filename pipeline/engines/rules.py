@@ -18,9 +18,13 @@ from pipeline.engines.clauses import LIST_MARKER, Clause, ResponseAnalysis, anal
 from pipeline.engines.words import CONTENT, NEGATION, NUMBER, stem, word_set
 from schemas.records import EXACT, Claim, Sample, Span
 
-_REGRET = r"^\W*(?:(?:I(?: am|['\u2019]m) (?:\w+ )?)?(?:sorry|afraid|unfortunately)\W+(?:but |that )?)?"
+_REGRET = (
+    r"^\W*(?:(?:therefore|thus|hence|so|consequently|however|but|as a result)\b[, ]*)?"
+    r"(?:(?:I(?: am|['\u2019]m) (?:\w+ )?)?(?:sorry|afraid|unfortunately)\W+(?:but |that )?)?"
+)
 _COURTESY = re.compile(
-    r"(?i)hope (?:this|that) (?:helps|answers)|let me know|feel free|any (?:other|further|more) questions|happy to help"
+    r"(?i)hope (?:this|that) (?:helps|answers)|\bI hope (?:this|these|the) (?:\w+ ){1,3}helps?\b"
+    r"|let me know|feel free|any (?:other|further|more) questions|happy to help"
     r"|^\W*(?:sure|certainly|of course|great question|thank you|thanks|you're welcome|hello|hi|hey)\b"
     r"|\bI apologi[sz]e|\bas an ai\b"
     rf"|{_REGRET}I(?: do not|(?: ca| do)n['\u2019]t| cannot|(?: am|['\u2019]m) (?:not|un)) ?"
@@ -50,16 +54,13 @@ _ABOUT_CONTEXT = re.compile(
     r"(?i)\b(?:passages?|texts?|contexts?|documents?|articles?|sources?|information|data|question|provided|given)\b"
 )
 # One of these stands in every sentence that _COURTESY matches; looking for words is ten times cheaper than the pattern.
-_COURTEOUS_WORDS = {"question", "answer"} | set(
-    map(
-        stem,
-        word_set(
-            "hope free questions happy certainly course thank thanks welcome hello hi hey apologize apologise ai sure "
-            "know certain able unable aware answer say tell find give provide offer help assist share discuss comply "
-            "recommend advise"
-        ),
-    )
+# As they stand, too: function words have no other stem.
+_COURTEOUS = word_set(
+    "hope free questions happy certainly course thank thanks welcome hello hi hey apologize apologise ai sure "
+    "know certain able unable aware question answer say tell find give provide offer help assist share discuss comply "
+    "recommend advise"
 )
+_COURTEOUS_WORDS = _COURTEOUS | set(map(stem, _COURTEOUS))
 _UNABLE = stem("unable")
 _REFERRING = re.compile(r"(?i)\W*(?:(?:passage|source|document|text)s?\W*(?:\d+|and|or|[\s,&])*)+\W*")
 _BARE_ANSWERS = (["Yes"], ["yes"])  # like "No.", which has no content word
@@ -69,7 +70,7 @@ _MAX_OPENING_CHARS = 400
 class RulesExtractor:
     """Extracts claims without a model. Stateless: `setup` and `teardown` have nothing to open or close."""
 
-    name = "rules/5"
+    name = "rules/6"
     prompt_version = ""
 
     def setup(self) -> None:

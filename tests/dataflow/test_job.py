@@ -52,12 +52,18 @@ def test_dataflow_takes_the_job_with_its_image_and_staged_wheel(tmp_path):
         "Files",
         "Read file",
         "Reject duplicates",
+        "Prompt groups",
         "Label",
         "All rejected",
         "Write shards",
         "Close",
     ]
     assert proto.ByteSize() < 100_000  # Dataflow takes ten megabytes
+
+
+@pytest.mark.parametrize("config", [ASKING, LabelConfig(num_shards=4, labels="gold")])
+def test_corpus_is_not_shuffled_for_who_looks_at_one_response_alone(config):
+    assert "Prompt groups" not in steps_of(job(config, asking=asking() if config.uses_llm else None))
 
 
 def test_the_whole_graph_runs_in_the_workers_environment():

@@ -27,7 +27,7 @@ def test_each_sentence_with_content_is_a_claim_with_its_exact_characters():
     assert [claim.sentence_ids for claim in found] == [(0,), (1,)]
     for claim in found:
         assert response[claim.spans[0].start : claim.spans[0].end] == claim.text == claim.quotes[0]
-        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/5", None)
+        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/6", None)
         assert claim.status == NOT_VERIFIED_YET
 
 

@@ -31,7 +31,8 @@ def test_row_with_every_field_survives_parquet():
     row = full_row()
     for record in (row, row.sample, row.claims[0]):  # the fixture leaves no field at a default that hides a loss
         for field in dataclasses.fields(record):
-            assert getattr(record, field.name) not in (None, (), "", 0), field.name
+            if field.compare:  # the others are not stored
+                assert getattr(record, field.name) not in (None, (), "", 0), field.name
     assert from_table(through_parquet(to_table([row]))) == [row]
 
 

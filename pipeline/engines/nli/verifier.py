@@ -82,6 +82,7 @@ class NliVerifier:
     """Verifies claims by a model over (evidence, claim). `setup` loads it once per process."""
 
     prompt_version = ""
+    reads_group = True  # the lexical verifier does
 
     def __init__(
         self,

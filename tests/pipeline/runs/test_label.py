@@ -92,6 +92,33 @@ def test_one_run_on_a_shuffling_runner_gives_the_same_shards(corpus, undisturbed
     assert shard_bytes(tmp_path / "labels") == shard_bytes(undisturbed)
 
 
+def test_other_responses_to_a_prompt_count_alike_whoever_runs(tmp_path):
+    """A response whose invention others share scores higher than by itself; not those that were refused share it."""
+    facts = ["The ferry takes 35 minutes.", "The ferry serves espresso.", "It passes a lighthouse."]
+    said = [facts[0] + " " + facts[1], facts[0] + " " + facts[1].upper() + " Gladly.", facts[0] + " " + facts[2]]
+    records = [
+        {"id": f"r{at}-{group}", "prompt": f"How long is crossing {group}?", "context": facts[:1], "response": text}
+        for group in range(6)
+        for at, text in enumerate(said)
+    ]
+    refused = [{**records[0], "response": facts[0] + " " + facts[2]}]  # its id is there already
+    together = write_jsonl(tmp_path / "together.jsonl", [*records, *refused])
+    alone = write_jsonl(tmp_path / "alone.jsonl", records[::3])
+    here, there = tmp_path / "here", tmp_path / "there"
+    label(together, here)
+    run_label_on_runner(open_corpus([together]), there, CONFIG, Resources(beam_args=("--runner=FnApiRunner",)), False)
+    assert shard_bytes(there) == shard_bytes(here)
+    label(alone, tmp_path / "alone")
+    scores = [
+        pl.read_parquet(out / "shards" / "*.parquet").filter(pl.col("id").str.starts_with("r0")).sort("id")["claims"]
+        for out in (here, tmp_path / "alone")
+    ]
+    grouped, by_itself = ([row[1]["score"] for row in claims] for claims in scores)
+    assert len(set(grouped)) == 1  # the refused record changed nothing in its group
+    assert len(set(by_itself)) == 1
+    assert grouped[0] > by_itself[0]
+
+
 @pytest.mark.parametrize("run", [run_label, run_label_on_runner])
 def test_bad_records_are_rejected_with_place_and_reason(run, tmp_path):
     good = small_corpus(groups=1, responses=2)

@@ -8,8 +8,9 @@ marked, supported when none is, and left out in between.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.engines.rules import RulesExtractor
+from pipeline.sibling_responses import know_each_other
 from schemas.errors import ConfigError, ShardError
 from schemas.manifest import read_manifest
 from schemas.records import NEGATIVE, SUPPORTED, Claim, LabelledResponse, Passage, Sample, Span
@@ -73,7 +75,14 @@ def read_examples(folders: Sequence[Path], most: int, seed: int) -> list[Example
     rows = rows[: last or most]
     if len({row.sample.group_id for row in rows}) < 2:
         raise ConfigError("the label sets hold fewer than two prompt groups with a context, a response and claims")
-    return [example_of(row) for row in rows]
+    groups = groupby(rows, key=lambda row: row.sample.group_id)
+    return [example_of(row) for _, members in groups for row in _in_group(list(members))]
+
+
+def _in_group(rows: Sequence[LabelledResponse]) -> Iterator[LabelledResponse]:
+    """The rows of one prompt group, knowing each other as when they are labelled."""
+    known = know_each_other([row.sample for row in rows])
+    return (replace(row, sample=sample) for row, sample in zip(rows, known, strict=True))
 
 
 def share_of(group: str, seed: int) -> float:
