@@ -110,10 +110,10 @@ def label(
     from pipeline.config import LabelConfig
     from pipeline.corpora import corpus_size_bytes, open_corpus
     from pipeline.engines import Compute
-    from pipeline.runs.assemble import summary
     from pipeline.runs.beam_options import LOCAL_RUNNER, runner_of, split_beam_args
     from pipeline.runs.label import Resources, default_shards
     from pipeline.runs.start import beam_args_for, describe_job, start_label
+    from pipeline.runs.summary import summary
     from pipeline.storage import use_beam_options
 
     patterns, given = split_beam_args(corpus, _own_options(label))
@@ -195,8 +195,8 @@ def project(
     as_json: AsJson = False,
 ) -> None:
     """Project a label set's spans onto another tokenizer. No engine is asked again."""
-    from pipeline.runs.assemble import summary
     from pipeline.runs.project import run_project
+    from pipeline.runs.summary import summary
 
     result = summary(run_project(labels, out, tokenizer, workers or _cores(), overwrite), out)
     _finish(result, out, as_json)

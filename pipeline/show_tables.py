@@ -168,6 +168,9 @@ def print_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Named tables; a table of one wide row is shown upright, as name and value."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     for name, rows in tables.items():
+        if not rows:
+            console.print(Text(f"{name}: nothing to show\n"))
+            continue
         console.print(_upright(name, rows[0]) if len(rows) == 1 and len(rows[0]) > 4 else _table(name, rows))
         if name in NOTES:
             console.print(Text(f"  {NOTES[name]}\n", style="dim"))
@@ -183,8 +186,8 @@ def _upright(title: str, row: Mapping[str, Any]) -> Table:
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name, value in (rows[0] if rows else {}).items():
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name, value in rows[0].items():
         is_text = value is None or isinstance(value, str)
         table.add_column(_heading(name), justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
     for row in rows:

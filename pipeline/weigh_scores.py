@@ -68,5 +68,5 @@ def _at_threshold(claim: Claim, threshold: float) -> Claim:
     supported = claim.score >= threshold
     if supported == (claim.verdict == SUPPORTED):
         return claim
-    reason = f"P(supported) {claim.score:.2f} against a threshold of {threshold:g}; {claim.reason}"
+    reason = f"{'not ' * (not supported)}supported at a threshold of {threshold:g}; {claim.reason}"
     return replace(claim, verdict=SUPPORTED if supported else UNSUPPORTED, error_spans=(), reason=reason)

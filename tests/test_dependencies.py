@@ -5,8 +5,11 @@ this can and cannot know.
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
-from importlib.metadata import Distribution, distributions
+from collections.abc import Iterator
+from importlib import metadata
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
@@ -55,9 +58,21 @@ def plain(name: str) -> str:
 PINNED = {plain(name): version for name, version in PINS.items()}
 
 
+def distributions() -> Iterator[Distribution]:
+    """What is installed here. Not what lies on `sys.path`: setuptools, once imported, puts the packages there that it
+    carries for itself."""
+    return iter(metadata.distributions(path=sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})))
+
+
 def installed() -> dict[str, Distribution]:
     found = {plain(one.metadata["Name"]): one for one in distributions()}
     return {name: one for name, one in found.items() if name not in TOOLS}
+
+
+def test_packages_that_setuptools_carries_are_not_installed_here():
+    seen = "import setuptools, tests.test_dependencies as t; print(*t.installed())"
+    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert set(done.stdout.split()) == set(installed())
 
 
 def test_every_pin_is_exact_and_named_once():

@@ -79,6 +79,12 @@ def test_markdown_cells_cannot_break_the_table(tmp_path):
     assert line.startswith(r"| a&#124;b&lt;i&gt;\\n | 1 |")
 
 
+def test_overview_by_a_column_fits_a_terminal_and_an_empty_table_says_that_it_is(labels):
+    shown = balto("stats", labels, "--only", "by policy, rejected")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "rejected: nothing to show" in shown
+
+
 def test_tables_on_a_terminal_say_what_their_numbers_mean_and_programs_get_numbers_only(labels):
     assert "means over prompts" in balto("score", labels)
     assert not any("means over prompts" in balto("score", labels, form) for form in ("--json", "--csv", "--markdown"))

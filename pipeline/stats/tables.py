@@ -35,7 +35,8 @@ def stats_tables(
 ) -> dict[str, pl.DataFrame]:
     """Title -> table: what the manifests say, every figure over all rows, and every figure by the columns `by`.
 
-    only: titles to give; when empty, `extent` says which.   Empty tables are left out unless asked for or of ALL.
+    only: titles to give; when empty, `extent` says which.   Empty tables are left out unless asked for or of ALL. The
+    overview by columns has all of its own for ALL alone; a terminal is too narrow.
     Raises ConfigError for an unknown column or title, ShardError when the sums are not those of the manifests.
     """
     labels = scan_labels(folders)
@@ -48,9 +49,10 @@ def stats_tables(
     check_sums(folders, counted["overview"].row(0, named=True))
     agreed = {AGREEMENT: pairwise_agreement(folders)} if AGREEMENT in shown else {}
     tables = {title: table for title, table in (told | counted | agreed).items() if title in shown}
-    if extent is not Extent.ALL and not only and by:
-        table = tables[_by_title("overview", by)]
-        tables[_by_title("overview", by)] = table.select(*table.columns[: len(by)], *BRIEF)
+    overview = _by_title("overview", by)
+    if extent is not Extent.ALL and by and overview in tables:
+        table = tables[overview]
+        tables[overview] = table.select(*table.columns[: len(by)], *BRIEF)
     return {title: table for title, table in tables.items() if len(table) or title in only or extent is Extent.ALL}
 
 

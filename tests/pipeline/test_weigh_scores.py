@@ -83,7 +83,7 @@ def test_a_threshold_replaces_the_verdicts_that_the_score_does_not_bear():
     )
     assert [(one.verdict, one.error_spans) for one in low] == [(SUPPORTED, ()), (SUPPORTED, ())]
     assert [(one.verdict, one.error_spans) for one in high] == [(CONTRADICTED, (Span(1, 2),)), (UNSUPPORTED, ())]
-    assert high[1].reason == "P(supported) 0.60 against a threshold of 0.9; r"
+    assert high[1].reason == "not supported at a threshold of 0.9; r"
 
 
 def test_a_threshold_leaves_claims_without_score_or_verdict_alone():

@@ -1,12 +1,20 @@
 """The closing summary of a run: an outcome that hints at an idle engine is said in one line."""
 
+from pathlib import Path
+
 import pytest
 
-from pipeline.runs.assemble import MIN_CLAIMS_ALIKE, assemble, summary
+from pipeline.config import LabelConfig
+from pipeline.corpora import open_corpus
+from pipeline.runs.assemble import assemble
+from pipeline.runs.label import Resources, run_label
+from pipeline.runs.project import run_project
+from pipeline.runs.summary import MIN_CLAIMS_ALIKE, summary
 from pipeline.shard_files import shard_report
 from pipeline.show_tables import print_summary
 from schemas.rows import to_rejected_table, to_table
 from tests.pipeline.label_sets import row
+from tests.rows import small_corpus, write_jsonl
 
 ENGINES = {"extractor": "rules/1", "verifier": "llm:m/1", "prompt_version": ""}
 
@@ -60,3 +68,19 @@ def test_sound_runs_are_not_warned_of(rows, tmp_path, capsys):
     assert result["warnings"] == []
     print_summary(result, "out")
     assert "warning" not in capsys.readouterr().out
+
+
+WORLD = str(Path(__file__).parents[3] / "data" / "world" / "model" / "tokenizer.json")  # knows a few made-up words
+SAMPLE = str(Path(__file__).parents[3] / "data" / "sample" / "tokenizer.json")
+
+
+def test_tokenizer_that_does_not_know_the_text_is_warned_of(tmp_path):
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", small_corpus(groups=3))
+    labels, config = tmp_path / "labels", LabelConfig(num_shards=1, tokenizer=WORLD)
+    (line,) = summary(run_label(open_corpus([corpus]), labels, config, Resources(), False), labels)["warnings"]
+    assert "are one and the same, '<pad>'" in line
+    assert f"balto project {labels} --tokenizer T" in line
+    again = tmp_path / "projected"
+    assert summary(run_project(labels, again, SAMPLE, 1, False), again)["warnings"] == []
+    blind = tmp_path / "blind"
+    assert len(summary(run_project(again, blind, WORLD, 1, False), blind)["warnings"]) == 1

@@ -1,0 +1,95 @@
+"""What people read of a finished run: sums that add up, the first records that were refused, what looks wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipeline.config import LabelConfig
+from pipeline.storage import join, parquet_source
+from schemas.manifest import Manifest
+from schemas.records import CONTRADICTED, UNSUPPORTED
+from schemas.tokens import BYTES, load_tokenizer
+
+MAX_REJECTED_SHOWN = 5
+MIN_CLAIMS_ALIKE = 30  # from so many judged claims on, one and the same verdict against all of them is suspicious
+MIN_TOKENS = 50  # from so many tokens on, one and the same token in half of the places is
+MOST_ALIKE = 0.5  # a natural tokenizer's commonest token has about a twentieth of a text
+
+
+def first_rejected(manifest: Manifest, out: str | Path) -> list[str]:
+    """The first few rejected records as "file:row: stage: reason"."""
+    lines: list[str] = []
+    for entry in manifest.rejected:
+        with parquet_source(join(str(out), entry.path)) as source:
+            for batch in pq.ParquetFile(source).iter_batches(MAX_REJECTED_SHOWN):
+                rows = batch.to_pylist()[: MAX_REJECTED_SHOWN - len(lines)]
+                lines += [f"{row['source']}:{row['source_row']}: {row['stage']}: {row['reason']}" for row in rows]
+                if len(lines) == MAX_REJECTED_SHOWN:
+                    return lines
+    return lines
+
+
+def summary(manifest: Manifest, out: str | Path) -> dict[str, Any]:
+    """What a finished run in `out` prints: sums that add up, and where the first rejected records stand."""
+    return {
+        **manifest.counts,
+        "claims": manifest.claims.get("verdict", {}),
+        "doubtful": manifest.claims.get("projection", {}).get("doubtful", 0),
+        "tokens": {
+            "supported": sum(shard.tokens_supported for shard in manifest.shards),
+            "unsupported": sum(shard.tokens_unsupported for shard in manifest.shards),
+            "all": sum(shard.tokens for shard in manifest.shards),
+        },
+        "rejected_by": dict(manifest.rejected_by),
+        "first_rejected": first_rejected(manifest, out),
+        "shards": len(manifest.shards),
+        "engines": dict(manifest.engines),
+        "tokenizer": dict(manifest.tokenizer),
+        "usage": dict(manifest.usage),
+        "config": LabelConfig(**manifest.config).as_dict(),
+        "warnings": [*warnings_about(manifest), *of_tokenizer(manifest, out)],
+    }
+
+
+def warnings_about(manifest: Manifest) -> list[str]:
+    """What hints that an engine did not do its work although nothing failed; at most one line, none for a sound run."""
+    labelled, text = manifest.counts["labelled"], sum(shard.tokens for shard in manifest.shards)
+    verdicts = manifest.claims.get("verdict", {})
+    if text and not sum(verdicts.values()):
+        return [f"not one claim was found in {labelled:,} labelled records: {_to_check(manifest, 'extractor')}"]
+    judged = {name: count for name, count in verdicts.items() if name != str(None) and count}
+    if len(judged) == 1:
+        ((verdict, count),) = judged.items()
+        if verdict in (UNSUPPORTED, CONTRADICTED) and count >= MIN_CLAIMS_ALIKE:
+            return [f"all {count:,} judged claims are {verdict}: {_to_check(manifest, 'verifier')}"]
+    return []
+
+
+def _to_check(manifest: Manifest, stage: str) -> str:
+    if manifest.config.get("labels") == "gold":
+        return "check the corpus's gold_spans"
+    engine, model = manifest.engines.get(stage, ""), manifest.config.get("model")
+    asked = f", its model ({model})" if model and engine.startswith("llm") else ""
+    return f"check the {stage} ({engine}){asked} and the records' {'responses' if stage == 'extractor' else 'contexts'}"
+
+
+def of_tokenizer(manifest: Manifest, out: str | Path) -> list[str]:
+    """A line when one token stands for half of the text, as an unknown-word token does; from the first rows alone."""
+    name = manifest.tokenizer["name"]
+    if name == BYTES or not manifest.shards:
+        return []
+    with parquet_source(join(str(out), manifest.shards[0].path)) as source:
+        lists = pq.ParquetFile(source).read_row_group(0, columns=["token_ids"])["token_ids"].combine_chunks()
+    ids, counts = np.unique(lists.flatten().to_numpy(), return_counts=True)
+    tokens = counts.sum()
+    if tokens < MIN_TOKENS or counts.max() < MOST_ALIKE * tokens:
+        return []
+    commonest = load_tokenizer(name).tokenizer.id_to_token(int(ids[counts.argmax()]))
+    return [
+        f"{counts.max() / tokens:.0%} of the first tokens are one and the same, {commonest!r}: the tokenizer {name} "
+        f"does not know this text; balto project {out} --tokenizer T projects the same spans onto another"
+    ]
