@@ -11,6 +11,7 @@ from pipeline.engines.contrary import find_contrary
 from pipeline.engines.derived_numbers import sort_missing
 from pipeline.engines.features import Reading, clause_features
 from pipeline.engines.field_mentions import FieldMention, mentioned_fields
+from pipeline.engines.group_words import GroupWords
 from pipeline.engines.lexical_model import CLAUSE_MODEL, TEXT_MODEL
 from pipeline.engines.likeness import Likeness
 from pipeline.engines.linear import ClaimModel
@@ -25,6 +26,7 @@ from schemas.records import Span
 _WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
 _OTHER_NEW_WORDS = 1  # besides the fields' names: "accept" in "does not accept reservations"
 _MIN_UNKNOWN = 3  # content words of a claim of which the context has none
+_FEW_KNOWN = 0.4  # share of a claim's content words in the context below which +1 is a guess: people mark 14 to 52 %
 
 
 @dataclass(slots=True)
@@ -38,7 +40,7 @@ class Finding:
     against: fields of a data record that the claim gets wrong; agrees: it names some, or rows of a table, all rightly,
     and next to nothing new.
     tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the words'
-    places are places in the response.
+    places are places in the response.   group: the words of all responses to the prompt, where they are known.
     """
 
     model: ClaimModel
@@ -57,6 +59,7 @@ class Finding:
     contrary: str = ""
     against: list[FieldMention] = field(default_factory=list)
     agrees: bool = False
+    group: GroupWords | None = None
 
     def compare_fields(self, index: ContextIndex) -> None:
         """Hold the claim against the yes/no fields of the context."""
@@ -93,6 +96,18 @@ class Finding:
         kinds, stems, known = self.tokens.kinds, self.tokens.stems, index.idf
         return [at for at in range(self.first, self.last) if kinds[at] == CONTENT and stems[at] not in known]
 
+    def strangeness(self, index: ContextIndex) -> str:
+        """That the context lacks most words of the claim, in words for people; "" when it does not."""
+        words = self.tokens.kinds[self.first : self.last].count(CONTENT)
+        if words < _MIN_UNKNOWN:
+            return ""
+        known = words - len(self.new_words(index))
+        return f"the context has {known} of its {words} content words" if known < _FEW_KNOWN * words else ""
+
+    def is_echoed(self, word: int) -> bool:
+        """Whether another response is known to have a word of the claim."""
+        return self.group is not None and self.group.unechoed(self.tokens.stems[word]) < 1.0
+
 
 def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MODEL, question: str = "") -> Finding:
     """The finding about a piece of the response, judged in its place.   question: see `question_of`."""
@@ -113,6 +128,7 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
         first=first,
         last=last,
         placed=True,
+        group=reading.group,
     )
     numbers = reading.numbers_between(first, last)
     missing, doubtful = sort_missing(
@@ -120,7 +136,7 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
     )
     finding.missing = [number_span(tokens, number) for number in missing]
     finding.doubtful = [number_span(tokens, number) for number in doubtful]
-    finding.contrary = find_contrary(like, tokens, first, last, numbers)
+    finding.contrary = find_contrary(like, tokens, first, last, numbers) or finding.strangeness(index)
     if index.tables:
         finding.compare_rows(index, index.tables, numbers)
     if index.fields:

@@ -24,9 +24,9 @@ def reason_of(finding: Finding, verdict: str, evidence: tuple[Evidence, ...], in
         return "a record of the context says so"
     if verdict == SUPPORTED and evidence:
         return f"{finding.covered:.0%} of its words are in one sentence of {evidence[0].passage_id}"
-    new = [finding.tokens.words[at] for at in finding.new_words(index)[:_MAX_NAMED_WORDS]]
+    new = finding.new_words(index)
     if new and verdict != SUPPORTED:
-        return f"not in the context: {', '.join(dict.fromkeys(new))}"
+        return _of_new_words(finding, new)
     if not evidence:
         return "no word of it is in the context"
     if finding.covered < SAME_STATEMENT:
@@ -50,3 +50,10 @@ def _of_numbers_and_records(finding: Finding) -> str:
         numbers = ", ".join(finding.words_at(finding.doubtful[:_MAX_NAMED_WORDS]))
         return f"number {numbers} is not in the context, but may follow from its numbers"
     return ""
+
+
+def _of_new_words(finding: Finding, new: list[int]) -> str:
+    """The claim's words that the context lacks; of a prompt group, those that no other response has, if there are."""
+    alone = [at for at in new if not finding.is_echoed(at)] if finding.group else []
+    named = dict.fromkeys(finding.tokens.words[at] for at in (alone or new)[:_MAX_NAMED_WORDS])
+    return f"not in the context{', nor in another response' if alone else ''}: {', '.join(named)}"

@@ -84,11 +84,29 @@ def test_other_responses_never_bear_a_number():
     assert "99" in claim.reason
 
 
-def test_each_kind_of_response_has_its_model():
-    def always(probability: float, names: tuple[str, ...]) -> ClaimModel:
-        return ClaimModel(LinearModel(names, (0.0,) * len(names), 0.0), 0.0, 0.0, 0.0, probability)
+def always(threshold: float, names: tuple[str, ...]) -> ClaimModel:
+    """A model that gives every claim a probability of one half."""
+    return ClaimModel(LinearModel(names, (0.0,) * len(names), 0.0), 0.0, 0.0, 0.0, threshold)
 
-    verifier = LexicalVerifier(always(0.4, CLAUSE_FEATURES), group_model=always(0.6, GROUP_FEATURES))  # P is 0.5
+
+def test_each_kind_of_response_has_its_model():
+    verifier = LexicalVerifier(always(0.4, CLAUSE_FEATURES), group_model=always(0.6, GROUP_FEATURES))
     for sample, verdict in ((sample_with(), "unsupported"), (sample_with(*OTHERS), "supported")):
         claims = verifier.verify(sample, RulesExtractor().extract(sample))
         assert {claim.verdict for claim in claims} == {verdict}
+
+
+@pytest.mark.parametrize(
+    ("others", "reason"),
+    [
+        ((), "not in the context: bridge, painted, storms"),
+        (("It was painted.",), "not in the context, nor in another response: bridge, storms"),
+        (("Storms: painted bridge!", "Painted."), "not in the context: bridge, painted, storms"),
+    ],
+)
+def test_reason_names_the_words_that_nobody_else_has(others, reason):
+    said = "It takes 35 minutes. But the bridge was painted during storms."
+    sample = Sample("r1", "g", "How long?", CONTEXT, said, group_responses=(said, *others) if others else ())
+    finding_of = LexicalVerifier(always(0.4, CLAUSE_FEATURES), group_model=always(0.4, GROUP_FEATURES))
+    claims = finding_of.verify(sample, RulesExtractor().extract(sample))
+    assert claims[-1].reason == reason

@@ -7,6 +7,8 @@ import time
 import pytest
 
 from pipeline.engines.lexical import NO_CONTEXT, LexicalVerifier, name_spans
+from pipeline.engines.lexical_model import CLAUSE_MODEL, NEUTRAL_BAND
+from pipeline.engines.linear import ClaimModel
 from pipeline.engines.rules import RulesExtractor
 from pipeline.engines.words import tokenize
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNMATCHED, UNSUPPORTED, Claim, Passage, Sample
@@ -169,3 +171,21 @@ def test_a_claim_of_which_the_context_has_no_word_is_not_called_supported_howeve
     claim = claims["Penguins juggle marmalade sandwiches."]
     assert claim.verdict == UNSUPPORTED
     assert (claim.score or 0.0) <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Passengers juggle while quartets serenade the ferry.", "doubtful: the context has 1 of its 5 content words"),
+        ("Quartets serenade the ferry.", "doubtful: the context has 1 of its 3 content words"),
+        ("The ferry takes quartets in 35 minutes.", "80% of its words are in one sentence of p1"),
+        ("Ferry quartets.", "50% of its words are in one sentence of p1"),
+    ],
+)
+def test_claim_of_strange_words_is_too_doubtful_for_a_label(said, reason):
+    sample = Sample("r1", "g", "q", (Passage("p1", "The ferry takes 35 minutes."),), said)
+    (claim, *_) = LexicalVerifier(ClaimModel(CLAUSE_MODEL.linear, 0, 0, -3.0, 0.5)).verify(
+        sample, RulesExtractor().extract(sample)
+    )
+    assert (claim.verdict, claim.reason) == (SUPPORTED, reason)
+    assert (claim.score < NEUTRAL_BAND[1]) == reason.startswith("doubtful")
