@@ -59,6 +59,7 @@ def sort_missing(
         elif (
             number.value in asked
             or _may_count(number, tokens, index)
+            or index.numbers.has_around(number)
             or not _TOTALS.isdisjoint(stems)
             or (number.percent and _follows(number, stems, own + near, own + near, roughly=True))
         ):

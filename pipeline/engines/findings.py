@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pipeline.engines.claim_features import read_claim
 from pipeline.engines.contrary import find_contrary
+from pipeline.engines.contrary.atoms import strange_atom
 from pipeline.engines.derived_numbers import sort_missing
 from pipeline.engines.features import Reading, clause_features
 from pipeline.engines.field_mentions import FieldMention, mentioned_fields
@@ -26,6 +27,7 @@ from schemas.records import Span
 _WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
 _OTHER_NEW_WORDS = 1  # besides the fields' names: "accept" in "does not accept reservations"
 _MIN_UNKNOWN = 3  # content words of a claim of which the context has none
+_ENOUGH_COVERED = 0.5  # share of a claim's words in one sentence: then enough of them are known
 _FEW_KNOWN = 0.4  # share of a claim's content words in the context below which +1 is a guess: people mark 14 to 52 %
 
 
@@ -39,8 +41,8 @@ class Finding:
     that the claim names; denial: what it says against a table; contrary: a sign that it turns its sentence round.
     against: fields of a data record that the claim gets wrong; agrees: it names some, or rows of a table, all rightly,
     and next to nothing new.
-    tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the words'
-    places are places in the response.   group: the words of all responses to the prompt, where they are known.
+    text, tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the
+    words' places are places in the response.   group: the words of the responses to the prompt, where they are known.
     """
 
     model: ClaimModel
@@ -48,6 +50,7 @@ class Finding:
     best: int | None
     covered: float
     negates: bool
+    text: str
     tokens: Tokens
     first: int
     last: int
@@ -80,12 +83,8 @@ class Finding:
             self.agrees = self.agrees or len(others) <= _OTHER_NEW_WORDS
 
     def words_at(self, spans: list[Span]) -> list[str]:
-        """The words of the claim at these places, one string for each."""
-        tokens = self.tokens
-        within = range(self.first, self.last)
-        return [
-            " ".join(tokens.words[at] for at in within if span.start <= tokens.starts[at] < span.end) for span in spans
-        ]
+        """What stands at these places, one string for each."""
+        return [" ".join(self.text[span.start : span.end].split()) for span in spans]
 
     def knows_nothing(self) -> bool:
         """Whether no sentence of the context has a word of the claim, although it has some content words."""
@@ -99,7 +98,7 @@ class Finding:
     def strangeness(self, index: ContextIndex) -> str:
         """That the context lacks most words of the claim, in words for people; "" when it does not."""
         words = self.tokens.kinds[self.first : self.last].count(CONTENT)
-        if words < _MIN_UNKNOWN:
+        if words < _MIN_UNKNOWN or self.covered >= _ENOUGH_COVERED:
             return ""
         known = words - len(self.new_words(index))
         return f"the context has {known} of its {words} content words" if known < _FEW_KNOWN * words else ""
@@ -124,6 +123,7 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
         best=best,
         covered=covered,
         negates=covered >= _WORD_FOR_WORD and says_opposite(index, best, tokens, first, last),
+        text=reading.analysis.text,
         tokens=tokens,
         first=first,
         last=last,
@@ -136,7 +136,11 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
     )
     finding.missing = [number_span(tokens, number) for number in missing]
     finding.doubtful = [number_span(tokens, number) for number in doubtful]
-    finding.contrary = find_contrary(like, tokens, first, last, numbers) or finding.strangeness(index)
+    finding.contrary = (
+        find_contrary(like, tokens, first, last, numbers)
+        or strange_atom(reading.analysis.text[span.start : span.end], index)
+        or finding.strangeness(index)
+    )
     if index.tables:
         finding.compare_rows(index, index.tables, numbers)
     if index.fields:
@@ -162,13 +166,14 @@ def find_in_text(
         best=best,
         covered=covered,
         negates=covered >= _WORD_FOR_WORD and says_opposite(index, best, tokens, 0, len(tokens)),
+        text=text,
         tokens=tokens,
         first=0,
         last=len(tokens),
         placed=False,
         missing=[number_span(tokens, number) for number in claim.missing],
         doubtful=[number_span(tokens, number) for number in claim.doubtful],
-        contrary=claim.contrary,
+        contrary=claim.contrary or strange_atom(text, index),
     )
     if index.tables:
         finding.compare_rows(index, index.tables, claim.numbers)

@@ -46,7 +46,7 @@ def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, fir
     theirs = tokenize(text)
     if not _CONDITIONS.isdisjoint(theirs.stems) or not _CONDITIONS.isdisjoint(stems):
         return False
-    if bounds_number(theirs.stems, theirs.kinds) or bounds_number(stems, kinds):
+    if bounds(theirs.stems, theirs.kinds) != bounds(stems, kinds):
         return False
     if any(mark in text for mark in _OTHER_PARTS):
         return False
@@ -57,9 +57,9 @@ def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, fir
     return any(word in asked and theirs.stems.count(word) == 1 for word in _denied(theirs.stems, theirs.kinds))
 
 
-def bounds_number(stems: Sequence[str], kinds: Sequence[int]) -> bool:
-    """Whether a number stands behind "over", "less than" and the like."""
-    return any(word in _BOUNDS and NUMBER in kinds[at + 1 : at + 3] for at, word in enumerate(stems))
+def bounds(stems: Sequence[str], kinds: Sequence[int]) -> set[str]:
+    """The words such as "over" and "less" behind which a number stands."""
+    return {word for at, word in enumerate(stems) if word in _BOUNDS and NUMBER in kinds[at + 1 : at + 3]}
 
 
 def _denied(stems: Sequence[str], kinds: Sequence[int]) -> list[str]:

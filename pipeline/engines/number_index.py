@@ -71,6 +71,11 @@ class NumberIndex:
         self._in_rows = [number for number in implied.in_rows[:_MAX_COMPARED] if not isinstance(number.value, str)]
         numbers = list(numbers)
         self.few = numbers if len(numbers) <= _FEW else []
+        self._ranges = [
+            (number.value, number.until, number.unit)
+            for number in numbers
+            if number.until is not None and isinstance(number.value, float)
+        ]
         clock: list[Number] = []
         for number in numbers:
             if number.clock:
@@ -258,6 +263,13 @@ class NumberIndex:
         if not self.times.isdisjoint(asked):
             return True
         return minutes % 60 == 0 and not self.exact.isdisjoint({minutes // 60, other_half(minutes) // 60})
+
+    def has_around(self, number: Number) -> bool:
+        """Whether a range of the context has the claimed number, with its unit, between its ends."""
+        value = number.value
+        return isinstance(value, float) and any(
+            low <= value <= high and unit == number.unit for low, high, unit in self._ranges if unit
+        )
 
     def bears(self, claimed: Number) -> bool:
         """True when the context has the number itself, or a more precise one that rounds to it."""

@@ -74,7 +74,7 @@ class Number(NamedTuple):
     ordinal: "10th".   percent: a percentage or basis points.   scale: of its scale words, 1e6 in "5 million".
     in_date: a claimed number in a date of digits, "2024-06-01".   fraction: that a claimed number is a part of, "1/2".
     other: its value if the stop in "1.500" groups thousands, or "1.5m" are millions.   whole: "2 h 30 min" in minutes.
-    of_all: "the five", "all five".
+    of_all: "the five", "all five".   until: the other end of a range that it begins.
     clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
     """
 
@@ -96,6 +96,7 @@ class Number(NamedTuple):
     other: float | None = None
     whole: float | None = None
     of_all: bool = False
+    until: float | None = None
 
 
 def find_numbers(text: str, tokens: Tokens) -> list[Number]:
@@ -221,7 +222,8 @@ def _like_the_end(low: Number, high: Number) -> Number:
     value, scale = low.value, low.scale
     if scale == 1.0 and isinstance(value, float) and isinstance(high.value, float) and value <= high.value / high.scale:
         value, scale = value * high.scale, high.scale
-    return low._replace(value=value, scale=scale, unit=high.unit, unit_at=high.unit_at)
+    until = high.value if isinstance(high.value, float) else None
+    return low._replace(value=value, scale=scale, unit=high.unit, unit_at=high.unit_at, until=until)
 
 
 def _with_larger_unit(tokens: Tokens, larger: Number, number: Number) -> Number:

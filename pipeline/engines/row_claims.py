@@ -104,7 +104,25 @@ def _compare_cells(
             return Denial(mention.first, mention.last, f"the table says {row.label[:40]} {field.label}: {field.value}")
     stems = set(tokens.stems[first:last])
     others = [number for number in numbers if tokens.stems[number.first] not in row.name]
-    return _misplaced_number(row, stems, others) or _word_of_another_row(tables, row, tokens, first, last)
+    return (
+        _miscounted(row, tokens, others)
+        or _misplaced_number(row, stems, others)
+        or _word_of_another_row(tables, row, tokens, first, last)
+    )
+
+
+def _miscounted(row: Row, tokens: Tokens, numbers: Sequence[Number]) -> Denial | None:
+    """A number in words of what a column counts, where the row has another: "Mars has one moon".
+
+    numbers: without those of the row's name.
+    """
+    for number in numbers:
+        if tokens.words[number.first][0].isdigit() or not number.counted:
+            continue  # digits are held against all rows
+        for head, words in _heads(row):
+            if words == {number.counted} and row.values.get(head, number.value) != number.value:
+                return Denial(number.first, number.last + 1, _told(head, row))
+    return None
 
 
 def _misplaced_number(row: Row, stems: set[str], numbers: Sequence[Number]) -> Denial | None:

@@ -71,6 +71,19 @@ def test_what_follows_from_nothing_stays_missing(claim, context, missing):
     assert sorted_numbers(claim, context)[0] == [missing]
 
 
+@pytest.mark.parametrize(
+    ("claim", "missing", "doubtful"),
+    [
+        ("A child of 8 years takes it.", [], ["8"]),
+        ("A child of 12.5 years takes it.", ["12.5"], []),
+        ("A child of 8 months takes it.", ["8"], []),
+        ("It weighs 8 kg.", ["8"], []),
+    ],
+)
+def test_a_number_in_a_range_of_the_context_is_doubtful(claim, missing, doubtful):
+    assert sorted_numbers(claim, "Children from 6 to 12 years take 250 mg.") == (missing, doubtful)
+
+
 def test_a_number_of_the_question_is_doubtful():
     assert sorted_numbers("A rider of 110 kg may use it.", TRAIN) == (["110"], [])
     assert sorted_numbers("A rider of 110 kg may use it.", TRAIN, "Is it made for 110 kg?") == ([], ["110"])

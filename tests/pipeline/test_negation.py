@@ -21,6 +21,8 @@ def opposite(claim: str, sentence: str) -> bool:
         ("The code is available.", "The code is not yet available at our site under a free licence."),
         ("Der Akku ist austauschbar.", "Der Akku ist nicht austauschbar."),
         ("El museo no abre los lunes.", "El museo abre los lunes."),
+        ("It is recommended under 6 years.", "It is not recommended under 6 years."),
+        ("Shipping is not free over $50.", "Shipping is free over $50."),
         ("Restarting erases your data.", "Restarting the tracker takes a minute and doesn't erase your data."),
     ],
 )
@@ -44,6 +46,7 @@ def test_what_one_denies_and_the_other_says_is_opposite(claim, sentence):
         ("Unplug the router when the light is green.", "Do not unplug the router until the light is green."),
         ("The bird was not seen since 1987.", "The bird was last seen in 1987."),
         ("Shipping is free over $50.", "Shipping is not free under $50."),
+        ("Fish is sold.", "Fish is not sold under 6 euros."),
         ("Pets are allowed with consent.", "Pets are not allowed without the landlord's written consent."),
         ("It is water, not bowel movements.", "Water, rather than bowel movements, decides what the scales show."),
         ("The code is available.", "Code is available at our site, which is not hosted by a company."),

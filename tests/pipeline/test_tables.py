@@ -127,6 +127,8 @@ HOTELS = """
     [
         ("Alpha has 80 beds.", ["80"]),
         ("Alpha has 120 beds.", []),
+        ("Alpha has ninety-five beds.", ["ninety-five"]),
+        ("Beta has ninety-five beds.", []),
         ("Alpha has 120 beds at a price of 80.", []),
         ("Beta is in Oslo.", ["Oslo"]),
         ("Beta is in Bern.", []),

@@ -8,7 +8,7 @@ from typing import Final
 
 from pipeline.engines.contrary.opposites import OPPOSITES
 from pipeline.engines.likeness import ALIKE, Likeness
-from pipeline.engines.negation import bounds_number
+from pipeline.engines.negation import bounds
 from pipeline.engines.words import CONTENT, NEGATION, Tokens, stem, word_set
 
 _LIKE_ENOUGH: Final = 0.3  # share of a claim's words from which a negation that no sentence like it has says something
@@ -47,7 +47,7 @@ def _left_out(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
     if not sentences[like.best].negated or not _DENYING.isdisjoint(stems) or like.share() < ALIKE:
         return ""
     text, read = like.words()
-    if bounds_number(read.stems, read.kinds):  # "free over $50" of "not free under $50"
+    if bounds(read.stems, read.kinds) != bounds(stems, tokens.kinds[first:last]):  # "free over" of "not free under $50"
         return ""
     if not _exceptions(read).isdisjoint(stems) or not all(sentences[one].negated for one in like.near()):
         return ""
