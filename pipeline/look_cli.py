@@ -39,7 +39,7 @@ def stats(
     with readable(labels), show_progress("counting", count_rows(labels)):
         tables = stats_tables(labels, split_names(by), names, extent)
     print_frames(tables, shape)
-    if extent is Extent.OVERVIEW and not names:
+    if extent is Extent.OVERVIEW and not names and "overview" in tables:
         typer.echo(f"more with --all, or --only with titles: {', '.join(further_titles())}")
 
 

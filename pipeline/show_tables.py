@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import html
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -149,7 +150,7 @@ def _usage_line(counts: Mapping[str, float]) -> str:
 
 def print_estimate(result: Mapping[str, Any]) -> None:
     """What labelling with a language model will take, by stage; costs only where the model's price is known."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = Console(highlight=False, width=_width())
     stages = {**result["stages"], **({"all": result["total"]} if len(result["stages"]) > 1 else {})}
     known = all(stage["cost_usd"] is not None for stage in stages.values())
     hidden = () if known else ("cost_usd", "cost_usd_with_prefix_cache")
@@ -166,7 +167,7 @@ def print_estimate(result: Mapping[str, Any]) -> None:
 
 def print_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Named tables; a table of one wide row is shown upright, as name and value."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = Console(highlight=False, width=_width())
     for name, rows in tables.items():
         if not rows:
             console.print(Text(f"{name}: nothing to show\n"))
@@ -174,6 +175,11 @@ def print_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         console.print(_upright(name, rows[0]) if len(rows) == 1 and len(rows[0]) > 4 else _table(name, rows))
         if name in NOTES:
             console.print(Text(f"  {NOTES[name]}\n", style="dim"))
+
+
+def _width() -> int | None:
+    """None: what the terminal has, or the variable COLUMNS."""
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else PIPE_WIDTH
 
 
 def _upright(title: str, row: Mapping[str, Any]) -> Table:

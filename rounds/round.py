@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.corpora import open_corpus
+from rounds.check_options import check_options
 from rounds.read_prompts import read_prompts
 from rounds.run_stage import LOCK, Stage, run_stage, tidy_up
 from schemas.errors import ConfigError
@@ -36,6 +37,7 @@ from trainer.generation.write_corpus import write_rejected
 
 REJECTED = "rejected.jsonl"
 NOTE = "round.json"
+STAGES = ("generate", "label", "train")  # the commands that take options of their own
 log = logging.getLogger(__name__)
 
 
@@ -56,7 +58,7 @@ class RoundConfig:
     def __post_init__(self) -> None:
         if not 0 < self.held_out < 1:
             raise ConfigError(f"--held-out {self.held_out}: must be above 0 and below 1")
-        for name in ("generate", "label", "train"):
+        for name in STAGES:
             try:
                 options = shlex.split(getattr(self, name))
             except ValueError as err:
@@ -69,6 +71,7 @@ class RoundConfig:
 def run_round(config: RoundConfig, out: Path) -> list[dict[str, Any]]:
     """Run or resume all rounds; the scores of each (see `score_round`). Raises BaltoError when a stage fails."""
     open_corpus(config.prompts, config.format)  # wrong paths are told before anything is written
+    check_options(stages(config, out))
     with only_run(out, out / LOCK):
         remove_partials(out, NOTE)
         _hold(out, config)
@@ -122,7 +125,10 @@ def _label(config: RoundConfig, name: str, model: str, corpus: Path, labels: Pat
 
 
 def _hold(out: Path, config: RoundConfig) -> None:
-    """Note down what is asked; refuse to go on with something else. More rounds may be asked for later."""
+    """Note down what is asked; refuse to go on with something else.
+
+    More rounds may be asked for later, and a command may get other options as long as nothing was made with its own.
+    """
     asked = {name: value for name, value in dataclasses.asdict(config).items() if name != "rounds"}
     asked = json.loads(json.dumps(asked))
     note = out / NOTE
@@ -130,14 +136,27 @@ def _hold(out: Path, config: RoundConfig) -> None:
         before = json.loads(note.read_bytes())
         for name in sorted({*asked, *before}):
             if before.get(name) != asked.get(name):
-                raise ConfigError(
-                    f"--out {out}: holds a round with {name} {json.dumps(before.get(name))}, not "
-                    f"{json.dumps(asked.get(name))}; repeat that command to resume it, or name another folder"
-                )
+                _refuse_change(name, before.get(name), asked.get(name), config, out)
+        if before != asked:
+            write_atomically(note, json.dumps(asked, indent=1).encode())
         return
     if {path.name for path in out.iterdir()} - {LOCK}:
         raise ConfigError(f"--out {out}: is there already and holds no round; name a new folder")
     write_atomically(note, json.dumps(asked, indent=1).encode())
+
+
+def _refuse_change(name: str, before: Any, asked: Any, config: RoundConfig, out: Path) -> None:
+    """Raise ConfigError for another answer than before, unless these are options of a command that has made nothing."""
+    says = f"--out {out}: holds a round with {name} {json.dumps(before)}, not {json.dumps(asked)}"
+    if name not in STAGES:
+        raise ConfigError(f"{says}; repeat that command to resume it, or name another folder")
+    products = [stage.product for stage in stages(config, out) if stage.arguments[0] == name]
+    made = [product.parent if product.name == MANIFEST else product for product in products if product.exists()]
+    if made:
+        paths = ", ".join(str(path.relative_to(out)) for path in made)
+        raise ConfigError(
+            f"{says}; repeat that command to resume it, name another folder, or remove what was made so: {paths}"
+        )
 
 
 def _split_prompts(config: RoundConfig, folder: Path) -> None:

@@ -85,6 +85,19 @@ def test_overview_by_a_column_fits_a_terminal_and_an_empty_table_says_that_it_is
     assert "rejected: nothing to show" in shown
 
 
+def test_a_set_of_refused_records_shows_why(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text(2 * '{"id": "a", "prompt": "p", "context": ["c"]}\n')
+    run = subprocess.run(
+        [sys.executable, "-m", "balto", "label", str(tmp_path / "corpus.jsonl"), "--out", str(tmp_path / "labels")],
+        cwd=ROOT, capture_output=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1
+    shown = balto("stats", tmp_path / "labels")
+    assert "no response" in shown
+    assert "duplicate id" in shown
+    assert "more with --all" not in shown
+
+
 def test_tables_on_a_terminal_say_what_their_numbers_mean_and_programs_get_numbers_only(labels):
     assert "means over prompts" in balto("score", labels)
     assert not any("means over prompts" in balto("score", labels, form) for form in ("--json", "--csv", "--markdown"))

@@ -33,6 +33,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from schemas.disk import named
 from schemas.errors import BaltoError
 from schemas.manifest import sync_folder, write_atomically
 from trainer.distributed import Ranks
@@ -69,7 +70,8 @@ def save_checkpoint(
         partial = final.with_name(f".{final.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        save_file(_untied(weights), partial / "model.safetensors")
+        with named(partial):
+            save_file(_untied(weights), partial / "model.safetensors")
         torch.save(moments, partial / "optimizer.pt")
         torch.save(_random_states(), partial / "random.pt")
         described = {"version": VERSION, **dataclasses.asdict(state)}

@@ -13,6 +13,7 @@ import torch
 import transformers
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
+from schemas.disk import named
 from schemas.interruption import completing
 from trainer.config import TrainConfig, to_yaml
 from trainer.data.label_sets import LabelSet
@@ -37,7 +38,8 @@ def export_model(
         shutil.rmtree(partial, ignore_errors=True)
         model: Any = inputs.policy.model
         inputs.policy.scorer.causal_lm.config._attn_implementation = None  # ours is for training; the loader chooses
-        model.save_pretrained(partial, state_dict=weights)
+        with named(partial):
+            model.save_pretrained(partial, state_dict=weights)
         inputs.tokenizer.save_pretrained(partial)
         (partial / "README.md").write_text(model_card(config, inputs.label_sets, metrics, steps), encoding="utf-8")
         shutil.rmtree(old, ignore_errors=True)

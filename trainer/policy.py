@@ -88,12 +88,20 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrained
     """A causal language model in evaluation mode, from safetensors."""
     check_folder(model)
     refuse_unreachable(model, f"--model {model}")
+    load: Any = AutoModelForCausalLM.from_pretrained
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            model, dtype=dtype, use_safetensors=True, trust_remote_code=False
-        ).eval()
+        loaded, report = load(
+            model, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as err:
         raise _loading_error(model)(f"--model {model}: {_reason(err)}") from err
+    missing = sorted(report["missing_keys"])
+    if missing:  # transformers would go on with random numbers in their place
+        raise ModelError(
+            f"--model {model}: its weights lack {', '.join(missing[:3])}{' and others' * (len(missing) > 3)}; "
+            "it is no causal language model, or damaged"
+        )
+    return loaded.eval()
 
 
 def load_tokenizer(name: str) -> Any:

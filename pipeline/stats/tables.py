@@ -12,7 +12,7 @@ from pipeline.score.kappa import pairwise_agreement
 from pipeline.stats.figure import Figure, tables_of
 from pipeline.stats.figures import FIGURES, WITHOUT_BY
 from pipeline.stats.manifests import check_sums, label_sets, rejected, usage
-from pipeline.stats.scan import scan_labels
+from pipeline.stats.scan import count_rows, scan_labels
 from pipeline.stats.shares import BRIEF
 from schemas.errors import ConfigError
 
@@ -37,10 +37,13 @@ def stats_tables(
 
     only: titles to give; when empty, `extent` says which.   Empty tables are left out unless asked for or of ALL. The
     overview by columns has all of its own for ALL alone; a terminal is too narrow.
+    Where nothing was labelled the manifests' tables are all there is.
     Raises ConfigError for an unknown column or title, ShardError when the sums are not those of the manifests.
     """
-    labels = scan_labels(folders)
     told = {"label sets": label_sets(folders), "rejected": rejected(folders), "language model": usage(folders)}
+    if not count_rows(folders) and not only:
+        return {title: table for title, table in told.items() if len(table)}
+    labels = scan_labels(folders)
     wanted = _wanted(by)
     titles = [*told, *wanted, AGREEMENT]
     _check_titles(only, titles)

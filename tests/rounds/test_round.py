@@ -97,6 +97,45 @@ def test_a_failing_stage_ends_the_round_with_its_name_and_another_question_does_
         run_round(dataclasses.replace(config, seed=1), tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"train": "--epohcs 2"}, "--train: No such option: --epohcs"),
+        ({"train": "--lr fast"}, "--train: Invalid value for '--lr'"),
+        ({"generate": "--samples 0"}, "--generate: Invalid value for '--samples'"),
+        ({"label": "--workers x"}, "--label: Invalid value for '--workers'"),
+    ],
+)
+def test_a_mistyped_option_of_any_command_is_told_before_anything_runs(wrong, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        run_round(RoundConfig((SAMPLE,), "m", **wrong), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_may_change_until_something_was_made_with_them(tmp_path, monkeypatch):
+    out, ran = tmp_path / "out", []
+
+    def run(stage):
+        ran.append(stage.arguments)
+        if stage.arguments[0] == "label":
+            raise BaltoError("as asked")
+        stage.product.parent.mkdir(parents=True, exist_ok=True)
+        stage.product.write_text("")
+
+    monkeypatch.setattr("rounds.round.run_stage", run)
+    config = RoundConfig((SAMPLE,), "m", generate="--samples 2", label="--threshold 2")
+    for changed in (config, dataclasses.replace(config, label="--threshold 0.2", train="--lr 0.1")):
+        with pytest.raises(BaltoError, match="as asked"):
+            run_round(changed, out)
+    assert ran[-1][-2:] == ("--threshold", "0.2")
+    assert json.loads((out / "round.json").read_text())["train"] == "--lr 0.1"
+    with pytest.raises(ConfigError, match="name another folder, or remove what was made so: start/answers.jsonl$"):
+        run_round(dataclasses.replace(changed, generate="--samples 3"), out)
+    (out / "start" / "answers.jsonl").unlink()
+    with pytest.raises(BaltoError, match="as asked"):
+        run_round(dataclasses.replace(changed, generate="--samples 3"), out)
+
+
 def test_a_corpus_without_a_single_answer_is_an_error_that_names_the_reason(policy, tmp_path):
     out = tmp_path / "corpus.jsonl"
     config = GenerationConfig((SAMPLE,), policy, SamplingParams(num_samples=1, max_new_tokens=5000))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from schemas.errors import BaltoError, ConfigError, ShardError
+from schemas.errors import BaltoError, ConfigError, ModelError, ShardError
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_runs import byte_tokenizer, curve, label_folder, model_folder, tiny_config
 from trainer.gradient import StepGradient
@@ -114,3 +114,17 @@ def test_weights_that_would_need_unpickling_are_refused(model, labels, tmp_path)
             (folder / file.name).write_bytes(file.read_bytes())
     with pytest.raises(ConfigError, match="safetensors"):
         train(tiny_config(folder, labels, tmp_path / "run"))
+
+
+def test_a_model_without_a_head_is_no_language_model(tmp_path):
+    """transformers would fill the head with random numbers and go on."""
+    from transformers import BertConfig, BertModel
+
+    from trainer.policy import load_causal_lm
+
+    config = BertConfig(
+        vocab_size=300, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    BertModel(config).save_pretrained(tmp_path / "encoder")
+    with pytest.raises(ModelError, match=r"its weights lack .*; it is no causal language model, or damaged"):
+        load_causal_lm(str(tmp_path / "encoder"))

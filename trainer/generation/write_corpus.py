@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from schemas.disk import named
 from schemas.errors import ConfigError
 from schemas.interruption import completing
 from schemas.manifest import remove_partials, sync_folder, write_atomically
@@ -33,6 +34,7 @@ class CorpusWriter:
         self.done: set[str] = set()
         self._run = json.loads(json.dumps(run))
         self._num_samples = num_samples
+        self._overwrite = overwrite
         self._partial = out.with_name(f".{out.name}.partial")
         self._run_file = run_file(out)
         if out.is_dir():
@@ -63,12 +65,14 @@ class CorpusWriter:
     def write(self, group: Sequence[Sample]) -> None:
         """Add the responses of one prompt group. They are on disk after `flush`."""
         lines = [json.dumps(sample_to_json(sample), ensure_ascii=False) + "\n" for sample in group]
-        self._file.write("".join(lines).encode())
+        with named(self._partial):
+            self._file.write("".join(lines).encode())
 
     def flush(self) -> None:
         """Bring everything written so far to the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with named(self._partial):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def finish(self) -> None:
         """The corpus is complete: give it its name."""
@@ -80,11 +84,13 @@ class CorpusWriter:
 
     def _continue_or_start(self) -> None:
         before = json.loads(self._run_file.read_bytes()) if self._run_file.is_file() else None
+        if before != self._run and self._overwrite:
+            before = None
         if before is not None and before != self._run:
             changed = next(name for name in sorted({*before, *self._run}) if before.get(name) != self._run.get(name))
             raise ConfigError(
                 f"--out {self.out}: an unfinished run there has {changed} {json.dumps(before.get(changed))}, not "
-                f"{json.dumps(self._run.get(changed))}; repeat that command, or delete {self._partial.name}"
+                f"{json.dumps(self._run.get(changed))}; repeat that command, or add --overwrite to start anew"
             )
         if before is None:
             self._file.truncate(0)

@@ -123,6 +123,16 @@ def test_what_cannot_work_is_said_before_training(labels, base, tmp_path, option
     assert not (tmp_path / "V").exists()
 
 
+def test_labels_of_the_embedded_engine_are_warned_of(labels, base, tmp_path, caplog):
+    """Its own score is among what the verifier sees: the figures would only say how well it is imitated."""
+    lexical = tmp_path / "lexical"
+    label(lexical)
+    for folder, warned in ((labels, False), (lexical, True)):
+        done = train(folder, base, tmp_path / "out", "--epochs", "0.1", "--max-responses", "8", "--kind", "tokens")
+        assert done.exit_code in (0, 1, 2)  # so few may be of one kind
+        assert (f"{folder}: its labels are the embedded engine's own" in caplog.text) is warned
+
+
 def test_a_folder_that_is_no_verifier_is_never_replaced(labels, base, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     done = train(labels, base, tmp_path, "--overwrite")

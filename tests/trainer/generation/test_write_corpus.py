@@ -55,10 +55,24 @@ def test_another_run_does_not_continue_it(tmp_path):
     with CorpusWriter(out, RUN, 2) as writer:
         writer.write(group("a"))
     with (
-        pytest.raises(ConfigError, match="unfinished run there has seed 0, not 1"),
+        pytest.raises(ConfigError, match="unfinished run there has seed 0, not 1; .* or add --overwrite to start anew"),
         CorpusWriter(out, RUN | {"seed": 1}, 2),
     ):
         pass
+    with CorpusWriter(out, RUN | {"seed": 1}, 2, overwrite=True) as writer:
+        assert writer.done == set()
+        writer.write(group("b"))
+        writer.finish()
+    assert read(out) == group("b")
+
+
+def test_overwrite_goes_on_with_an_unfinished_run_of_the_same_question(tmp_path):
+    out = tmp_path / "corpus.jsonl"
+    for name in "ab":
+        with CorpusWriter(out, RUN, 2, overwrite=True) as writer:
+            assert writer.done == ({"a"} if name == "b" else set())
+            writer.write(group(name))
+            writer.flush()
 
 
 def test_a_corpus_that_is_there_is_not_replaced_by_surprise(tmp_path):

@@ -24,6 +24,7 @@ from pipeline.engines.nli.verifier import NliVerifier
 from schemas.errors import ConfigError
 from schemas.interruption import completing
 from schemas.lock import only_run
+from schemas.manifest import read_manifest
 
 LOCK: Final = ".lock"
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def train_verifier(labels: Sequence[Path], out: Path, options: TrainOptions, ove
         raise ConfigError(f"--out {out}: is there already; name a new folder, or say --overwrite")
     if out.is_file() or (out.exists() and any(out.iterdir()) and not (out / VERIFIER_FILE).is_file()):
         raise ConfigError(f"--out {out}: holds no verifier of balto's; it is not replaced")
+    _warn_of_circle(labels)
     examples = read_examples(labels, options.max_responses, options.seed)
     training, kept_back = held_out(examples, options.held_out, options.seed)
     check_both_kinds(training, "training")
@@ -55,6 +57,17 @@ def train_verifier(labels: Sequence[Path], out: Path, options: TrainOptions, ove
         (work / LOCK).unlink(missing_ok=True)
         _give_name(work, out)
     return dict(verifier.notes)
+
+
+def _warn_of_circle(labels: Sequence[Path]) -> None:
+    """Labels of the embedded engine are learnt with its own score at hand."""
+    for folder in labels:
+        if read_manifest(folder).engines.get("verifier", "").startswith("lexical"):
+            log.warning(
+                "%s: its labels are the embedded engine's own, whose score the verifier sees too: its figures will say "
+                "how well it imitates that engine, not how right it is",
+                folder,
+            )
 
 
 def _empty(work: Path) -> None:
