@@ -20,8 +20,8 @@ from pipeline.engines.negation import says_opposite
 from pipeline.engines.numbers import Number
 from pipeline.engines.row_claims import Denial, compare_rows
 from pipeline.engines.tables import Row, Tables
-from pipeline.engines.words import CONTENT, Tokens
-from pipeline.gather_evidence import ContextIndex
+from pipeline.engines.words import CONTENT, Tokens, tokenize
+from pipeline.gather_evidence import ContextIndex, rank_sentences
 from schemas.records import Span
 
 _WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
@@ -77,6 +77,10 @@ class Finding:
         said = compare_rows(tables, self.tokens, self.first, self.last, numbers)
         self.swapped = [(number_span(self.tokens, number), row) for number, row in said.wrong]
         self.denial = said.denial
+        if said.wrong or said.denial or said.agrees:
+            (row, *_) = tables.named(self.tokens.stems[self.first : self.last])
+            found = sentence_of_row(index, row)
+            self.best = self.best if found is None else found
         if said.agrees and not self.against:
             counted = {at for number in numbers for at in range(number.first, number.last + 1)}
             others = [at for at in self.new_words(index) if at not in counted]
@@ -180,6 +184,14 @@ def find_in_text(
     if index.fields:
         finding.compare_fields(index)
     return finding
+
+
+def sentence_of_row(index: ContextIndex, row: Row) -> int | None:
+    """The sentence of the context that says most of a row's cells; None when none says any of them."""
+    tokens = tokenize(" ".join((row.label, *row.cells.values())))
+    said = [stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind >= CONTENT]
+    ranked = rank_sentences(index, said, limit=1)
+    return ranked[0][0] if ranked else None
 
 
 def number_span(tokens: Tokens, number: Number) -> Span:

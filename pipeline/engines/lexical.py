@@ -126,7 +126,7 @@ def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, 
     evidence = (evidence_of(index, finding.best),) if finding.best is not None else ()
     errors = () if verdict == SUPPORTED or not finding.placed else _name_errors(finding, index, otherwise_found)
     reason = reason_of(finding, verdict, evidence, index)
-    return _answered(claim, verifier, verdict, OK, 1 - unsupported, evidence, errors, reason)
+    return _answered(claim, verifier, verdict, OK, round(1 - unsupported, 6), evidence, errors, reason)
 
 
 def _name_errors(finding: Finding, index: ContextIndex, otherwise_found: bool) -> tuple[Span, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from pipeline.engines.findings import Finding
 from pipeline.gather_evidence import ContextIndex
 from schemas.records import CONTRADICTED, SUPPORTED, Evidence
@@ -55,5 +57,16 @@ def _of_numbers_and_records(finding: Finding) -> str:
 def _of_new_words(finding: Finding, new: list[int]) -> str:
     """The claim's words that the context lacks; of a prompt group, those that no other response has, if there are."""
     alone = [at for at in new if not finding.is_echoed(at)] if finding.group else []
-    named = dict.fromkeys(finding.tokens.words[at] for at in (alone or new)[:_MAX_NAMED_WORDS])
+    named = dict.fromkeys(_written(finding, alone or new)[:_MAX_NAMED_WORDS])
     return f"not in the context{', nor in another response' if alone else ''}: {', '.join(named)}"
+
+
+def _written(finding: Finding, words: list[int]) -> list[str]:
+    """Words as they stand in the claim: "Wi" and "Fi" of "WiFi" are one."""
+    tokens, written = finding.tokens, list[str]()
+    for before, at in pairwise((-2, *words)):
+        if before == at - 1 and tokens.starts[at] == tokens.ends[before]:
+            written[-1] += tokens.words[at]
+        else:
+            written.append(tokens.words[at])
+    return written

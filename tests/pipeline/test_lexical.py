@@ -189,3 +189,9 @@ def test_claim_of_strange_words_is_too_doubtful_for_a_label(said, reason):
     )
     assert (claim.verdict, claim.reason) == (SUPPORTED, reason)
     assert (claim.score < NEUTRAL_BAND[1]) == reason.startswith("doubtful")
+
+
+def test_reason_writes_words_as_they_stand():
+    (claim,) = verify("The SuperBoat and TicTac sail on ArchiPelago lakes with WaterProof LapTop radios.")
+    assert claim.verdict == UNSUPPORTED
+    assert claim.reason == "not in the context: SuperBoat, TicTac, sail, ArchiPelago, lakes"

@@ -195,3 +195,17 @@ def test_tables_of_several_passages_stay_apart_and_hours_are_no_table():
 
 def test_a_quoted_line_that_is_no_csv_is_parted_all_the_same():
     assert read_tables((Passage("p", 'a,b\n"x"\ry,1\n"z",2'),)) is not None
+
+
+@pytest.mark.parametrize(
+    ("claim", "row"),
+    [
+        ("Beta has 95 beds.", "| Beta | Bern | 95 | 140 | no | yes |"),
+        ("Gamma has 95 beds.", "| Gamma | Rome | 210 | 95 | no | yes |"),
+        ("Beta is in Oslo.", "| Beta | Bern | 95 | 140 | no | yes |"),
+        ("Beta has ninety-six beds.", "| Beta | Bern | 95 | 140 | no | yes |"),
+    ],
+)
+def test_the_evidence_is_the_row_that_decides(claim, row):
+    (one,) = judged(claim, HOTELS)
+    assert [HOTELS[found.start : found.end] for found in one.evidence] == [row]
