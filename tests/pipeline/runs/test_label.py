@@ -94,7 +94,7 @@ def test_one_run_on_a_shuffling_runner_gives_the_same_shards(corpus, undisturbed
 
 def test_other_responses_to_a_prompt_count_alike_whoever_runs(tmp_path):
     """A response whose invention others share scores higher than by itself; not those that were refused share it."""
-    facts = ["The ferry takes 35 minutes.", "The ferry serves espresso.", "It passes a lighthouse."]
+    facts = ["The ferry takes 35 minutes.", "The ferry takes espresso.", "It passes a lighthouse."]
     said = [facts[0] + " " + facts[1], facts[0] + " " + facts[1].upper() + " Gladly.", facts[0] + " " + facts[2]]
     records = [
         {"id": f"r{at}-{group}", "prompt": f"How long is crossing {group}?", "context": facts[:1], "response": text}
