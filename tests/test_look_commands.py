@@ -85,6 +85,12 @@ def test_overview_by_a_column_fits_a_terminal_and_an_empty_table_says_that_it_is
     assert "rejected: nothing to show" in shown
 
 
+def test_the_variable_columns_tells_a_pipe_how_wide_a_table_may_be(labels, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    assert max(map(len, balto("stats", labels, "--only", "label sets").splitlines())) <= 50
+    assert max(map(len, balto("stats", labels, "--only", "overview").splitlines())) <= 50
+
+
 def test_a_set_of_refused_records_shows_why(tmp_path):
     (tmp_path / "corpus.jsonl").write_text(2 * '{"id": "a", "prompt": "p", "context": ["c"]}\n')
     run = subprocess.run(

@@ -112,15 +112,15 @@ def _compare_cells(
 
 
 def _miscounted(row: Row, tokens: Tokens, numbers: Sequence[Number]) -> Denial | None:
-    """A number in words of what a column counts, where the row has another: "Mars has one moon".
+    """A number in words of what a column counts, which nothing in the row bears: "Earth has two moons" of 1.
 
     numbers: without those of the row's name.
     """
     for number in numbers:
-        if tokens.words[number.first][0].isdigit() or not number.counted:
+        if tokens.words[number.first][0].isdigit() or not number.counted or is_borne(number, tokens, row.numbers):
             continue  # digits are held against all rows
         for head, words in _heads(row):
-            if words == {number.counted} and row.values.get(head, number.value) != number.value:
+            if words == {number.counted} and head in row.values:
                 return Denial(number.first, number.last + 1, _told(head, row))
     return None
 

@@ -181,12 +181,22 @@ def test_code_that_was_cut_off_is_no_claim():
         "I'm sorry, but I can't give medical advice.",
         "I am afraid I cannot help with that request.",
         "Unfortunately, I'm unable to provide a diagnosis.",
+        "Therefore, I cannot provide a detailed explanation of how twins happen.",
+        "So I can't give a figure.",
+        "I hope these tips help you plan your trip!",
     ],
 )
 def test_a_greeting_or_a_refusal_of_help_makes_no_claim(response):
     assert texts(response) == []
 
 
-def test_an_apology_with_a_statement_is_a_claim():
-    response = "I'm sorry, but the ferry does not sail on Sundays."
+@pytest.mark.parametrize(
+    "response",
+    [
+        "I'm sorry, but the ferry does not sail on Sundays.",
+        "Analysts hope the new law helps small firms.",
+        "Therefore, the ferry cannot provide meals.",
+    ],
+)
+def test_an_apology_or_a_hope_with_a_statement_is_a_claim(response):
     assert texts(response) == [response]

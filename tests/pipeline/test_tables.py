@@ -129,6 +129,7 @@ HOTELS = """
         ("Alpha has 120 beds.", []),
         ("Alpha has ninety-five beds.", ["ninety-five"]),
         ("Beta has ninety-five beds.", []),
+        ("Beta has more than ninety beds.", []),
         ("Alpha has 120 beds at a price of 80.", []),
         ("Beta is in Oslo.", ["Oslo"]),
         ("Beta is in Bern.", []),
