@@ -9,7 +9,7 @@ needs no embedding.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,12 +18,14 @@ from math import log, sqrt
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from pipeline.engines.dates import words_of_dates
-from pipeline.engines.fields import Field, read_fields
-from pipeline.engines.implied_numbers import ImpliedNumbers
-from pipeline.engines.number_index import NumberIndex
-from pipeline.engines.numbers import Number, find_numbers
-from pipeline.engines.tables import Tables, read_tables
+from pipeline.engines.numerals.dates import words_of_dates
+from pipeline.engines.numerals.implied_numbers import ImpliedNumbers
+from pipeline.engines.numerals.number_index import NumberIndex
+from pipeline.engines.numerals.numbers import Number, find_numbers
+from pipeline.engines.records.fields import Field, read_fields
+from pipeline.engines.records.number_fields import NumberFields, read_number_fields
+from pipeline.engines.records.opening_hours import COUNTED_DAYS, OpeningHours, read_hours
+from pipeline.engines.records.tables import Tables, read_tables
 from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, NEGATION, STOP, Tokens, tokenize
 from pipeline.sentences import split_sentences
@@ -74,7 +76,8 @@ class ContextIndex:
 
     idf: stem -> log(1 + sentences / sentences with it).   postings: stem -> sentences with it, in order.
     pairs: neighbouring words as stems.   familiarity: see `Familiarity`.   words: how many words the context has.
-    fields: yes/no fields, when the context is a data record.   tables: when it has any.
+    fields: yes/no fields, when the context is a data record; number_fields: those with numbers.   tables, hours: when
+    it has any.
     places: of content words, made when asked for.
     """
 
@@ -88,7 +91,13 @@ class ContextIndex:
     words: int
     fields: tuple[Field, ...]
     tables: Tables | None
+    hours: OpeningHours | None
+    number_fields: NumberFields | None
     places: WordPlaces | None = None
+
+    def sentence_at(self, passage: int, place: int) -> int:
+        """The sentence of a passage that a character is in."""
+        return bisect_right(self.sentences, (passage, place), key=lambda one: (one.passage, one.start)) - 1
 
     def text_of(self, sentence: int, most: int | None = None) -> str:
         """The words of a sentence of the context, up to `most` characters."""
@@ -132,10 +141,12 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     if tables:
         implied.in_rows += tables.numbers()
         implied.lists.update(tables.sizes())
-        implied.counts.update(tables.open_days())
+    hours = read_hours(passages)
+    if hours and hours.open_days():
+        implied.counts.add((float(hours.open_days()), COUNTED_DAYS))
     return ContextIndex(
         passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers, implied), words,
-        read_fields(passages), tables,
+        read_fields(passages), tables, hours, read_number_fields(passages),
     )  # fmt: skip
 
 

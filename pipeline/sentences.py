@@ -28,6 +28,7 @@ _OPENERS = "\"'([{\u201c\u2018\u00ab*_#"
 _WORD_BEFORE = re.compile(r"[\w.&]*$")
 _MARKER_ONLY = re.compile(r"\s*(?:[-*\u2022\u2023\u25e6\u2013]\s*)?\*{0,2}(?:\(?(?:\d{1,3}|[A-Za-z]|[ivx]{1,4})[.)])?$")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+\u2022\u2023\u25e6]\s|\(?(?:\d{1,3}|[A-Za-z])[.)]\s)")
+_KEY = re.compile(r"[^\W\d][\w ()/-]{0,60}: \S")  # a line of a data record, "hours Monday: 9:00-17:00"
 _NEVER_ENDS = """
 mr mrs ms dr prof rev hon st gen col lt sgt capt gov sen rep pres mt ft v vs approx dept est fig eq ed eds vol pp cf
 ca i.e e.g ie eg jan feb mar apr jun jul aug sep sept oct nov dec
@@ -98,10 +99,15 @@ def _append_trimmed(spans: list[Span], text: str, start: int, end: int) -> None:
 
 
 def _is_soft_wrap(text: str, start: int, line_end: int) -> bool:
-    """A line end inside hard-wrapped prose: a long line that has not finished, and the next starts in lower case."""
+    """A line end inside hard-wrapped prose: a long line that has not finished, and the next starts in lower case.
+
+    Not between two lines of a data record ("key: value").
+    """
     after = line_end + 1
     following = text[after : after + 1]
     if not following.islower() or line_end - start < 40 or text[line_end - 1] in ":.;!?":
+        return False
+    if _KEY.match(text, after) and _KEY.match(text, max(start, text.rfind("\n", start, line_end) + 1)):
         return False
     return not _LIST_ITEM.match(text[after : after + 8])
 
@@ -126,7 +132,7 @@ def _is_inside_sentence(text: str, start: int, dot: int, end: int) -> bool:
         return True  # "(b. 1902 in Graz)"
     if word in _TIME_OF_DAY and _AFTER_TIME.match(text, end):
         return False
-    if word in _ABBREVIATIONS:
+    if word in _ABBREVIATIONS and not (len(word) == 2 and lead[-2:].isupper()):  # "CA." is no circa
         return word not in _MAY_END or not _STARTS_SENTENCE.match(text, end)
     return _goes_on_in_lower_case(text, end)
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from math import fsum, log
 from typing import Final
 
-from pipeline.engines.claimed_numbers import claimed_numbers
 from pipeline.engines.contrary import find_contrary
-from pipeline.engines.derived_numbers import sort_missing
 from pipeline.engines.features import read_signals, word_means, word_sums
 from pipeline.engines.likeness import Likeness
-from pipeline.engines.number_index import missing_numbers
-from pipeline.engines.numbers import Number
+from pipeline.engines.numerals.claimed_numbers import claimed_numbers
+from pipeline.engines.numerals.derived_numbers import sort_missing
+from pipeline.engines.numerals.number_index import missing_numbers
+from pipeline.engines.numerals.numbers import Number
 from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, Tokens, tokenize
 from pipeline.gather_evidence import ContextIndex, Familiarity

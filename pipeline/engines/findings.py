@@ -9,17 +9,22 @@ from dataclasses import dataclass, field
 from pipeline.engines.claim_features import read_claim
 from pipeline.engines.contrary import find_contrary
 from pipeline.engines.contrary.atoms import strange_atom
-from pipeline.engines.derived_numbers import sort_missing
+from pipeline.engines.contrary.names import strange_name
 from pipeline.engines.features import Reading, clause_features
-from pipeline.engines.field_mentions import FieldMention, mentioned_fields
 from pipeline.engines.group_words import GroupWords
 from pipeline.engines.lexical_model import CLAUSE_MODEL, TEXT_MODEL
 from pipeline.engines.likeness import Likeness
 from pipeline.engines.linear import ClaimModel
 from pipeline.engines.negation import says_opposite
-from pipeline.engines.numbers import Number
-from pipeline.engines.row_claims import Denial, compare_rows
-from pipeline.engines.tables import Row, Tables
+from pipeline.engines.numerals.derived_numbers import sort_missing
+from pipeline.engines.numerals.numbers import Number
+from pipeline.engines.records.denial import Denial
+from pipeline.engines.records.field_mentions import FieldMention, mentioned_fields
+from pipeline.engines.records.hours_claims import compare_hours
+from pipeline.engines.records.number_fields import NumberFields, wrong_number
+from pipeline.engines.records.opening_hours import OpeningHours
+from pipeline.engines.records.row_claims import compare_rows
+from pipeline.engines.records.tables import Row, Tables
 from pipeline.engines.words import CONTENT, Tokens, tokenize
 from pipeline.gather_evidence import ContextIndex, rank_sentences
 from schemas.records import Span
@@ -67,7 +72,9 @@ class Finding:
     def compare_fields(self, index: ContextIndex) -> None:
         """Hold the claim against the yes/no fields of the context."""
         mentions = list(mentioned_fields(self.tokens, self.first, self.last, index.fields))
-        self.against = [mention for mention in mentions if mention.is_wrong]
+        self.against = [
+            mention for mention in mentions if mention.is_wrong and not (mention.loosely and _is_said(index, mention))
+        ]
         named = {at for mention in mentions for at in range(mention.first, mention.last)}
         others = [at for at in self.new_words(index) if at not in named]
         self.agrees = bool(mentions) and not self.against and len(others) <= _OTHER_NEW_WORDS
@@ -85,6 +92,22 @@ class Finding:
             counted = {at for number in numbers for at in range(number.first, number.last + 1)}
             others = [at for at in self.new_words(index) if at not in counted]
             self.agrees = self.agrees or len(others) <= _OTHER_NEW_WORDS
+
+    def compare_hours(self, index: ContextIndex, hours: OpeningHours, numbers: list[Number]) -> None:
+        """Hold the claim against the opening hours of the context."""
+        said = compare_hours(hours, self.text, self.tokens, self.first, self.last, numbers)
+        self.denial = self.denial or said.denial
+        self.agrees = self.agrees or (said.agrees and not self.against)
+        if said.day and (said.denial or said.agrees):
+            self.best = index.sentence_at(said.day.passage, said.day.start)
+
+    def compare_number_fields(self, index: ContextIndex, fields: NumberFields, numbers: list[Number]) -> None:
+        """Hold the claim against the fields of a data record that hold numbers."""
+        wrong = wrong_number(fields, self.tokens, self.first, self.last, numbers)
+        if wrong and not self.denial:
+            self.denial = wrong.denial
+            self.agrees = False
+            self.best = index.sentence_at(wrong.field.passage, wrong.field.start)
 
     def words_at(self, spans: list[Span]) -> list[str]:
         """What stands at these places, one string for each."""
@@ -106,6 +129,10 @@ class Finding:
             return ""
         known = words - len(self.new_words(index))
         return f"the context has {known} of its {words} content words" if known < _FEW_KNOWN * words else ""
+
+    def lonely_words(self, index: ContextIndex) -> list[int]:
+        """Content words that neither the context nor another response has, without the first of the claim."""
+        return [at for at in self.new_words(index) if at > self.first and not self.is_echoed(at)]
 
     def is_echoed(self, word: int) -> bool:
         """Whether another response is known to have a word of the claim."""
@@ -144,11 +171,16 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
         find_contrary(like, tokens, first, last, numbers)
         or strange_atom(reading.analysis.text[span.start : span.end], index)
         or finding.strangeness(index)
+        or strange_name(reading.analysis.text, tokens, finding.lonely_words(index), index, question)
     )
     if index.tables:
         finding.compare_rows(index, index.tables, numbers)
     if index.fields:
         finding.compare_fields(index)
+    if index.hours:
+        finding.compare_hours(index, index.hours, numbers)
+    if index.number_fields:
+        finding.compare_number_fields(index, index.number_fields, numbers)
     return finding
 
 
@@ -183,6 +215,10 @@ def find_in_text(
         finding.compare_rows(index, index.tables, claim.numbers)
     if index.fields:
         finding.compare_fields(index)
+    if index.hours:
+        finding.compare_hours(index, index.hours, claim.numbers)
+    if index.number_fields:
+        finding.compare_number_fields(index, index.number_fields, claim.numbers)
     return finding
 
 
@@ -192,6 +228,11 @@ def sentence_of_row(index: ContextIndex, row: Row) -> int | None:
     said = [stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind >= CONTENT]
     ranked = rank_sentences(index, said, limit=1)
     return ranked[0][0] if ranked else None
+
+
+def _is_said(index: ContextIndex, mention: FieldMention) -> bool:
+    """Whether more sentences than the field's own have the words of a field."""
+    return all(len(index.postings.get(word, ())) > 1 for word in mention.field.words)
 
 
 def number_span(tokens: Tokens, number: Number) -> Span:

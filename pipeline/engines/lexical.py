@@ -10,10 +10,12 @@ has the constants, fitted by benchmarks/fit_lexical.py). Then rules:
   a claim whose words nearly all stand in one context sentence, but with the opposite negation, is contradicted;
   a claim that says something else than a yes/no field of a data record is contradicted, or unsupported if the field is
   empty, and the field's name in the claim is named as the error; one that says what fields say is supported;
+  one that tells a number of another field of the record, or that opening hours deny, is contradicted;
   a number or a word of another row or column of a table than those that the claim names makes it contradicted, and so
   does an order that the table's cells do not have; one that says what its row says is supported;
   a wrong number in a claim whose other words one context sentence has makes it contradicted, not unsupported.
-A claim that turns a word of its sentence round (contrary/) stays supported, but is doubtful: it labels nothing.
+A claim that turns a word of its sentence round, or has a name that nobody else has (contrary/), stays supported, but is
+doubtful: it labels nothing.
 Numbers and names are named as the error where the rest of the claim is found; else the whole claim is the error.
 """
 
@@ -21,7 +23,6 @@ from __future__ import annotations
 
 from pipeline.engines.claim_features import question_of, topic_of
 from pipeline.engines.features import Reading
-from pipeline.engines.fields import UNKNOWN
 from pipeline.engines.findings import Finding, find_in_response, find_in_text
 from pipeline.engines.group_words import group_words
 from pipeline.engines.lexical_model import (
@@ -33,6 +34,7 @@ from pipeline.engines.lexical_model import (
 )
 from pipeline.engines.linear import ClaimModel
 from pipeline.engines.reasons import SAME_STATEMENT, reason_of
+from pipeline.engines.records.fields import UNKNOWN
 from pipeline.engines.words import Tokens
 from pipeline.gather_evidence import ContextIndex, evidence_of, index_context
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
@@ -52,7 +54,7 @@ class LexicalVerifier:
     fold.
     """
 
-    name = "lexical/7"
+    name = "lexical/8"
     prompt_version = ""
     neutral_band = NEUTRAL_BAND
     reads_group = True

@@ -41,7 +41,9 @@ def _of_numbers_and_records(finding: Finding) -> str:
     if finding.missing:
         return f"number {', '.join(finding.words_at(finding.missing[:_MAX_NAMED_WORDS]))} is not in the context"
     if finding.against:
-        named = dict.fromkeys(f"{at.field.label}: {at.field.value}" for at in finding.against[:_MAX_NAMED_WORDS])
+        named = dict.fromkeys(
+            f"{at.field.label}: {at.field.cost or at.field.value}" for at in finding.against[:_MAX_NAMED_WORDS]
+        )
         return f"the context says {', '.join(named)}"
     if finding.swapped:
         (number,), row = finding.words_at([finding.swapped[0][0]]), finding.swapped[0][1]

@@ -67,6 +67,16 @@ def test_hard_wrapped_prose_is_one_sentence():
     assert pieces(text) == [text]
 
 
+def test_lines_of_a_data_record_are_sentences():
+    text = "categories: Bars, Breakfast & Brunch, American (New)\nhours Monday: 17:00-22:00 (5 PM to 10 PM)\nstars: 4"
+    assert pieces(text) == text.split("\n")
+
+
+def test_a_state_is_no_abbreviation():
+    assert pieces("It is in Santa Monica, CA. Parking is free.") == ["It is in Santa Monica, CA.", "Parking is free."]
+    assert pieces("It was built ca. 1900 by St. Anne's.") == ["It was built ca. 1900 by St. Anne's."]
+
+
 def test_cjk_marks_need_no_space():
     assert pieces("他来了。他走了！好") == ["他来了。", "他走了！", "好"]
 

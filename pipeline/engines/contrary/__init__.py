@@ -18,7 +18,7 @@ from pipeline.engines.contrary.elsewhere import name_elsewhere, number_elsewhere
 from pipeline.engines.contrary.opposites import OPPOSITES, is_other_word, opposites_of
 from pipeline.engines.contrary.small_words import turned_small_word
 from pipeline.engines.likeness import ALIKE, Likeness
-from pipeline.engines.numbers import Number
+from pipeline.engines.numerals.numbers import Number
 from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens, stem, word_set
 
 _ALWAYS: Final = stem("always")

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Final
 
 from pipeline.engines.likeness import Likeness
-from pipeline.engines.numbers import Number, find_numbers
+from pipeline.engines.numerals.numbers import Number, find_numbers
 from pipeline.engines.words import CONTENT, Tokens
 
 _NEAR: Final = 6  # words between a number and a word that tells whose it is

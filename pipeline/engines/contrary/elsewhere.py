@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from pipeline.engines.likeness import ALIKE, Likeness
-from pipeline.engines.numbers import Number, find_numbers
+from pipeline.engines.numerals.numbers import Number, find_numbers
 from pipeline.engines.words import CONTENT, Tokens
 
 _MIN_OTHERS: Final = 2

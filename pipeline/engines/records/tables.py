@@ -1,7 +1,7 @@
 """Tables of the context, as rows with a name: the first cell that is no number.
 
-A table is lines of cells, parted by "|", a tab or a comma, under a line of heads; or a JSON list of objects; or the
-hours of weekdays. What a response makes of them: row_claims.py.
+A table is lines of cells, parted by "|", a tab or a comma, under a line of heads; or a JSON list of objects. What a
+response makes of them: row_claims.py.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from pipeline.engines.fields import Field, field_of
-from pipeline.engines.implied_numbers import ImpliedNumbers
-from pipeline.engines.number_index import NumberIndex
-from pipeline.engines.numbers import Number, find_numbers
-from pipeline.engines.words import CONTENT, NUMBER, stem, tokenize
+from pipeline.engines.numerals.implied_numbers import ImpliedNumbers
+from pipeline.engines.numerals.number_index import NumberIndex
+from pipeline.engines.numerals.numbers import Number, find_numbers
+from pipeline.engines.records.fields import Field, field_of
+from pipeline.engines.words import CONTENT, NUMBER, tokenize
 from schemas.records import Passage
 
 _SEPARATORS: Final = ("|", "\t", ",")
@@ -32,12 +32,8 @@ _MAX_LINES: Final = 20_000  # tables behind so many lines are taken for prose
 _MAX_NAME: Final = 6  # words
 _MIN_YEAR_DIGITS: Final = 4  # shorter numbers in front of a row count the rows
 _MAX_ROWS: Final = 500
-_NO_TABLE: Final = 0  # of the hours of weekdays
-_NEVER: Final = ("0:0-0:0", "0:00-0:00")  # closed
 _NO_NAMES: Final = ("true", "false", "null")
 _MAX_JSON_CHARS: Final = 200_000
-_DAY: Final = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
-_HOURS_OF_DAY: Final = re.compile(rf"""\b({_DAY})["']?:\s{{0,4}}["']?(\d[^"'\n]{{0,80}})""")
 
 
 @dataclass(eq=False)
@@ -56,7 +52,7 @@ class Row:
     @cached_property
     def numbers(self) -> NumberIndex:
         """The numbers of the row and of its heads."""
-        return _numbers_of(self.text)
+        return numbers_of(self.text)
 
     @cached_property
     def values(self) -> dict[str, float]:
@@ -91,7 +87,7 @@ class Tables:
     @cached_property
     def outside(self) -> NumberIndex:
         """The numbers that stand in no table."""
-        return _numbers_of(self.prose)
+        return numbers_of(self.prose)
 
     @cached_property
     def prose_stems(self) -> frozenset[str]:
@@ -114,14 +110,8 @@ class Tables:
                     yield [row.values[head] for row in rows]
 
     def sizes(self) -> Iterator[float]:
-        """How many rows each table has; the hours of weekdays are none."""
-        yield from map(float, Counter(row.table for row in self.rows if row.table != _NO_TABLE).values())
-
-    def open_days(self) -> Iterator[tuple[float, str]]:
-        """How many days a week it is open, as a count of days."""
-        days = {row.label for row in self.rows if row.table == _NO_TABLE and not row.text.startswith(_NEVER)}
-        if days:
-            yield float(len(days)), stem("days")
+        """How many rows each table has."""
+        yield from map(float, Counter(row.table for row in self.rows).values())
 
     def table_of(self, row: Row) -> list[Row]:
         """The rows beside a row, itself among them."""
@@ -154,20 +144,13 @@ def read_tables(passages: tuple[Passage, ...]) -> Tables | None:
         own = [*_rows_of_json(passage.text, _next_table(rows))]
         text = "" if own else passage.text
         rows += own
-        if "day" in passage.text:
-            rows += map(_day, _HOURS_OF_DAY.finditer(passage.text))
-            text = _HOURS_OF_DAY.sub("", text)
         prose.append(_rows_of_lines(text, rows))
     return Tables(tuple(rows[:_MAX_ROWS]), "\n\n".join(prose)) if rows else None
 
 
 def _next_table(rows: list[Row]) -> int:
     """The number of a table behind those of the rows."""
-    return max((row.table for row in rows), default=_NO_TABLE) + 1
-
-
-def _day(hours: re.Match[str]) -> Row:
-    return Row(tuple(tokenize(hours[1]).stems), hours[1], hours[2], {}, _NO_TABLE)
+    return max((row.table for row in rows), default=0) + 1
 
 
 def _rows_of_lines(text: str, rows: list[Row]) -> str:
@@ -280,7 +263,8 @@ def _rows_of_json(text: str, table: int) -> Iterator[Row]:
                     yield row
 
 
-def _numbers_of(text: str) -> NumberIndex:
+def numbers_of(text: str) -> NumberIndex:
+    """The numbers of a short text."""
     tokens = tokenize(text)
     implied = ImpliedNumbers()
     implied.add(text, tokens)

@@ -18,6 +18,8 @@ from schemas.records import Passage
 YES: Final = "yes"
 NO: Final = "no"
 UNKNOWN: Final = "not stated"
+FREE: Final = "free"
+PAID: Final = "paid"
 _OFFERED = "included|available|allowed|permitted|accepted|provided|offered"
 # What a key says beside the thing: "breakfast_included", "has_pool".
 _QUALIFIERS = frozenset((*_OFFERED.split("|"), *word_set("is has have are allows accepts includes offers")))
@@ -34,7 +36,7 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]{2})|[_.-]")
 _OPENS_OBJECT = re.compile(r"""\{\s*["'][\w .-]{1,60}["']\s*:""")
 _MOST_DEEP = 8
 _VALUES = {
-    **dict.fromkeys(("true", "free", "paid", *_OFFERED.split("|")), YES),
+    **dict.fromkeys(("true", *_OFFERED.split("|")), YES),
     **dict.fromkeys(
         ("false", "unavailable", "prohibited", "forbidden", *(f"not {it}" for it in _OFFERED.split("|"))), NO
     ),
@@ -52,7 +54,7 @@ class Field(NamedTuple):
 
     name: its words run together.   group: the last word of the object it is in, if a text must name that as well: a
     garage is not parking, a "parking garage" is.   words: the stems of its content words.
-    label: its words, for people.
+    label: its words, for people.   cost: "free" or "paid" where the value is one of them; else "".
     """
 
     name: str
@@ -60,6 +62,7 @@ class Field(NamedTuple):
     value: str
     words: tuple[str, ...]
     label: str
+    cost: str = ""
 
     @property
     def opens_with_function_word(self) -> bool:
@@ -102,7 +105,9 @@ def _field(key: tuple[str, ...], cut: int, value: str) -> Iterator[Field]:
         is_inner = cut > 1 and key[cut][0].islower() and key[cut - 1][0].isupper()  # "Business Parking garage"
         tokens = tokenize(" ".join(named))
         words = tuple(stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind == CONTENT)
-        yield Field(name, key[cut - 1].lower() if is_inner else "", value, words, " ".join(named))
+        group = key[cut - 1].lower() if is_inner else ""
+        cost = value if value in (FREE, PAID) else ""
+        yield Field(name, group, YES if cost else value, words, " ".join(named), cost)
 
 
 def _pairs_of(text: str) -> Iterator[tuple[str, str, bool]]:
@@ -127,7 +132,7 @@ def _pairs_of(text: str) -> Iterator[tuple[str, str, bool]]:
 
 
 def _value(written: str, *, is_text: bool = False) -> str:
-    """yes, no or not stated. Python's None states nothing, the text "none" says no."""
+    """yes, no, not stated, free or paid. Python's None states nothing, the text "none" says no."""
     if written == "None" and not is_text:
         return UNKNOWN
     return _VALUES.get(written.lower(), written.lower())

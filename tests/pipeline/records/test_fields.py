@@ -6,9 +6,9 @@ import time
 import pytest
 
 from pipeline.corpora.flatten_object import flatten_object
-from pipeline.engines.field_mentions import mentioned_fields
-from pipeline.engines.fields import read_fields
 from pipeline.engines.lexical import LexicalVerifier
+from pipeline.engines.records.field_mentions import mentioned_fields
+from pipeline.engines.records.fields import read_fields
 from pipeline.engines.rules import RulesExtractor
 from pipeline.engines.words import tokenize
 from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, Passage, Sample
@@ -85,7 +85,7 @@ def test_the_wrong_field_is_named_as_the_error():
     assert verdicts("Roma Grill offers takeout and outdoor seating.") == [(CONTRADICTED, ["outdoor seating"])]
     assert verdicts("Roma Grill has free WiFi.") == [(UNSUPPORTED, ["WiFi"])]
     assert verdicts("Roma Grill is open on Monday from 11 AM to 10 PM.") == [(SUPPORTED, [])]
-    assert verdicts("Roma Grill is open on Monday from 11 AM to 9 PM.") == [(UNSUPPORTED, ["9 PM"])]
+    assert verdicts("Roma Grill is open on Monday from 11 AM to 9 PM.") == [(CONTRADICTED, ["9 PM"])]
 
 
 @pytest.mark.parametrize("text", [json.dumps(OBJECT), json.dumps(OBJECT, indent=2), str(OBJECT)])
@@ -201,3 +201,46 @@ def test_a_claim_that_says_what_a_field_says_is_supported():
     )
     (claim,) = LexicalVerifier().verify(record, RulesExtractor().extract(record))
     assert claim.verdict == SUPPORTED
+
+
+PLACE = {
+    "name": "Roma Grill",
+    "attributes": {
+        "WiFi": "free",
+        "in_stock": True,
+        "BusinessParking": {"garage": False, "street": True, "lot": False, "valet": True},
+        "Ambience": {"romantic": False, "upscale": False, "casual": True, "classy": False},
+    },
+    "review": "It was romantic, in its way.",
+}
+
+
+@pytest.mark.parametrize("context", [json.dumps(PLACE), next(flatten_object(PLACE))["text"]])
+@pytest.mark.parametrize(
+    ("claim", "errors"),
+    [
+        ("There is a lot of street parking.", []),
+        ("It has a parking lot.", ["lot"]),
+        ("Valet parking is not available.", ["Valet"]),
+        ("Valet parking is available.", []),
+        ("It is a casual and upscale restaurant.", ["upscale"]),
+        ("The vibe is classy.", ["classy"]),
+        ("A classy crowd came.", []),  # of the ambience nothing is said
+        ("It is a romantic place.", []),  # a review says so
+        ("WiFi is available for a fee.", ["WiFi"]),
+        ("WiFi is free, without any fee.", []),
+        ("It is out of stock.", ["stock"]),
+    ],
+)
+def test_groups_costs_and_turns_of_phrase(context, claim, errors):
+    sample = Sample("s", "g", "Describe the business.", (Passage("p", context),), claim)
+    found = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
+    assert [
+        claim[at.start : at.end] for one in found if one.verdict == CONTRADICTED for at in one.error_spans
+    ] == errors
+
+
+def test_the_reason_says_what_it_costs():
+    sample = Sample("s", "g", "?", (Passage("p", json.dumps(PLACE)),), "WiFi is available for a fee.")
+    (claim,) = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
+    assert claim.reason == "the context says Wi Fi: free"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from pipeline.engines.implied_numbers import PARTS
-from pipeline.engines.numbers import ORDINAL_ENDINGS, Number, find_numbers, has_currency, key_set
-from pipeline.engines.shares import find_fractions, find_ratios
+from pipeline.engines.numerals.implied_numbers import PARTS
+from pipeline.engines.numerals.numbers import ORDINAL_ENDINGS, Number, find_numbers, has_currency, key_set
+from pipeline.engines.numerals.shares import find_fractions, find_ratios
 from pipeline.engines.words import UNSPACED, Tokens, stem, word_set
 
 _REFERENCES = word_set("passage passages step steps method methods option options part figure table example") | key_set(

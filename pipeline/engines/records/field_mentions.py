@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pipeline.engines.fields import NO, UNKNOWN, YES, Field
+from pipeline.engines.records.fields import FREE, NO, PAID, UNKNOWN, YES, Field
 from pipeline.engines.words import CONTENT, NEGATION, Tokens, word_set
 
 _LACKS: Final = word_set(
@@ -27,12 +27,25 @@ _IN_PLACE_OF: Final = word_set("instead rather")  # shortly before it
 _NOT_ASSERTED: Final = word_set("if want wants would could wish need needs leave apart everything whoever")
 _NOT_TOLD: Final = word_set("specified stated mentioned known unknown listed clear unclear whether information")
 _MOST_BETWEEN: Final = 4  # function words between those of a name
+_FEES: Final = word_set("fee fees charge charges charged surcharge cost costs")
+_COSTS: Final = {  # what denies it, and what says that the other is not meant
+    FREE: (_FEES | {"paid"}, word_set("free no not without complimentary")),
+    PAID: (word_set("free complimentary"), word_set("not no isn't aren't")),
+}
+# What texts call the things that fields are grouped by: "a romantic place" speaks of the ambience.
+_GROUP_WORDS: Final = {
+    "ambience": word_set(
+        "ambiance atmosphere vibe vibes feel mood setting decor interior environment place spot venue restaurant bar"
+        " cafe eatery establishment lounge pub"
+    )
+}
 
 
 class FieldMention(NamedTuple):
     """Words [first, last) of a text that name a field, and whether the text denies it.
 
-    asserted: whether it says so at all, and not only "if you need" or "guests who want".
+    asserted: whether it says so at all, and not only "if you need" or "guests who want".   loosely: the field's group
+    is not named, but something that it may be about.   costs_else: it is told with a fee where it is free, or free.
     """
 
     field: Field
@@ -40,13 +53,15 @@ class FieldMention(NamedTuple):
     last: int
     denied: bool
     asserted: bool = True
+    loosely: bool = False
+    costs_else: bool = False
 
     @property
     def is_wrong(self) -> bool:
         """Whether the text says something else than the field; that there is none may mean that none is stated."""
         if not self.asserted or (self.denied and self.field.value == UNKNOWN):
             return False
-        return self.field.value != (NO if self.denied else YES)
+        return self.costs_else or self.field.value != (NO if self.denied else YES)
 
 
 def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field, ...]) -> Iterator[FieldMention]:
@@ -58,14 +73,24 @@ def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field,
     for field in fields:
         if leaves_open and field.value == UNKNOWN:
             continue  # "it is not specified whether" is what the record says
-        if field.group and field.group not in joined:
+        loosely = bool(field.group) and field.group not in joined
+        if loosely and _GROUP_WORDS.get(field.group, frozenset()).isdisjoint(words):
             continue
         begin, end = _find_together(field.name, words, joined)
         if begin < 0 and field.words and (len(field.words) > 1 or field.opens_with_function_word):
             begin, end = _find_apart(frozenset(field.words), tokens, first, last)
-        if begin >= 0:
-            denied = _is_denied(tokens, words, first, begin, end)
-            yield FieldMention(field, first + begin, first + end, denied, asserted)
+        if begin >= 0 and not (words[end - 1] in ("lot", "lots") and words[end : end + 1] == ["of"]):
+            with_group = end + (words[end : end + 1] == [field.group])  # "valet parking is not available"
+            denied = _is_denied(tokens, words, first, begin, with_group)
+            yield FieldMention(
+                field, first + begin, first + end, denied, asserted, loosely, not denied and _costs_else(field, words)
+            )
+
+
+def _costs_else(field: Field, words: list[str]) -> bool:
+    """Whether a text has a fee for what is free, or the other way round."""
+    denying, excusing = _COSTS.get(field.cost, (frozenset(), frozenset()))
+    return not denying.isdisjoint(words) and excusing.isdisjoint(words)
 
 
 def _find_together(name: str, words: list[str], joined: str) -> tuple[int, int]:
@@ -119,9 +144,13 @@ def _is_denied(tokens: Tokens, words: list[str], first: int, begin: int, end: in
     nothing between but other things that are denied as well: "Takeout and delivery are not offered"."""
 
     def denies(at: int) -> bool:
-        return (tokens.kinds[first + at] == NEGATION or words[at] in _LACKS) and words[at + 1 : at + 2] != ["free"]
+        if tokens.kinds[first + at] != NEGATION and words[at] not in _LACKS:
+            return False
+        return words[at + 1 : at + 2] != ["free"] and _FEES.isdisjoint(words[at + 1 : at + 4])  # "without any fee"
 
     before = words[max(0, begin - _REACH_AFTER) : begin]
+    if before[-2:] == ["out", "of"] or "out of" in " ".join(words[begin:end]):
+        return True
     if not _MISSING.isdisjoint(before + words[end : end + _REACH_AFTER]) or not _IN_PLACE_OF.isdisjoint(before):
         return True
     for at in range(end - 1, max(-1, begin - 1 - _REACH), -1):

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from pipeline.engines.lexical import LexicalVerifier
+from pipeline.engines.records.tables import read_tables
 from pipeline.engines.rules import RulesExtractor
-from pipeline.engines.tables import read_tables
 from schemas.records import CONTRADICTED, SUPPORTED, Passage, Sample
 
 BARS = """

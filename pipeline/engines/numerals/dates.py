@@ -11,10 +11,9 @@ from pipeline.engines.words import stem
 _DATE: Final = re.compile(r"(?<![\d/.-])(?:\d{4}-(\d{2})-\d{2}|\d{1,2}\.(\d{1,2})\.\d{4})(?!\d)")
 _NAMES: Final = "january february march april may june july august september october november december"
 _MONTHS: Final = tuple(map(stem, _NAMES.split()))
-
-
 _DAY_NAMES: Final = "monday tuesday wednesday thursday friday saturday sunday"
 _DAYS: Final = {name[:3]: stem(name) for name in _DAY_NAMES.split()}
+DAYS_AND_MONTHS: Final = frozenset((*_MONTHS, *_DAYS.values()))
 _DAY: Final = re.compile(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:s|rs?|urs|nes)?\b")
 
 

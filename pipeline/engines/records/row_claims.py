@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from pipeline.engines.field_mentions import mentioned_fields
-from pipeline.engines.fields import YES, field_of
-from pipeline.engines.heads import without_unit
-from pipeline.engines.number_index import is_borne
-from pipeline.engines.numbers import Number, key_set
-from pipeline.engines.tables import Row, Tables
+from pipeline.engines.numerals.heads import without_unit
+from pipeline.engines.numerals.number_index import is_borne
+from pipeline.engines.numerals.numbers import Number, key_set
+from pipeline.engines.records.denial import Denial
+from pipeline.engines.records.field_mentions import mentioned_fields
+from pipeline.engines.records.fields import YES, field_of
+from pipeline.engines.records.tables import Row, Tables
 from pipeline.engines.words import CONTENT, NEGATION, Tokens, tokenize, word_set
 
 # With these a claim speaks of rows that it does not name.
@@ -31,14 +32,6 @@ _LOWER: Final = word_set("lower less fewer smaller shorter lighter")
 _OF_SOME: Final = key_set("second third fourth fifth among after except other others not twice half double") | {"one"}
 _SHORT_CELL: Final = 3  # content words
 _BESIDE: Final = 2  # words between the word that orders and the head
-
-
-class Denial(NamedTuple):
-    """Words [first, last) of a text say otherwise than the table.   reason: for people."""
-
-    first: int
-    last: int
-    reason: str
 
 
 class RowsSaid(NamedTuple):

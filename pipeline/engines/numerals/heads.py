@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipeline.engines.numbers import UNITS
+from pipeline.engines.numerals.numbers import UNITS
 from pipeline.engines.words import SCALE_WORDS, stem
 
 _SIGN: Final = "$\u20ac\u00a3\u00a5"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from pipeline.engines.clock import read_time
-from pipeline.engines.digits import if_grouped_by_stops, read_digits
+from pipeline.engines.numerals.clock import read_time
+from pipeline.engines.numerals.digits import if_grouped_by_stops, read_digits
 from pipeline.engines.words import CONTENT, NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, stem, word_set
 
 

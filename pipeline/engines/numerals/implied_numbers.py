@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Final
 
-from pipeline.engines.digits import parse_digits, parts_of_row
-from pipeline.engines.heads import scale_of_head, words_of_heads
-from pipeline.engines.numbers import UNITS, Number
-from pipeline.engines.shares import find_fractions, find_ratios
+from pipeline.engines.numerals.digits import parse_digits, parts_of_row
+from pipeline.engines.numerals.heads import scale_of_head, words_of_heads
+from pipeline.engines.numerals.numbers import UNITS, Number
+from pipeline.engines.numerals.shares import find_fractions, find_ratios
 from pipeline.engines.words import NUMBER, NUMBER_WORDS, SCALE_WORDS, Tokens, stem
 
 _ONE: Final = ("one", "a", "an")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.engines.claimed_numbers import claimed_numbers
-from pipeline.engines.derived_numbers import sort_missing
-from pipeline.engines.number_index import missing_numbers
+from pipeline.engines.numerals.claimed_numbers import claimed_numbers
+from pipeline.engines.numerals.derived_numbers import sort_missing
+from pipeline.engines.numerals.number_index import missing_numbers
 from pipeline.engines.words import tokenize
 from pipeline.gather_evidence import index_context
 from schemas.records import Passage

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from math import isclose
 
-from pipeline.engines.clock import other_half
-from pipeline.engines.implied_numbers import ImpliedNumbers
-from pipeline.engines.numbers import EXACTLY, UNITS, Number, key_set
+from pipeline.engines.numerals.clock import other_half
+from pipeline.engines.numerals.implied_numbers import ImpliedNumbers
+from pipeline.engines.numerals.numbers import EXACTLY, UNITS, Number, key_set
 from pipeline.engines.words import Tokens, stem
 
 # unit of the claim -> (factor, offset) to the other unit of the same quantity; tolerance below

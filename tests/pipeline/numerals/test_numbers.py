@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipeline.engines.claimed_numbers import claimed_numbers
-from pipeline.engines.implied_numbers import ImpliedNumbers
-from pipeline.engines.number_index import NumberIndex, missing_numbers
-from pipeline.engines.numbers import find_numbers
+from pipeline.engines.numerals.claimed_numbers import claimed_numbers
+from pipeline.engines.numerals.implied_numbers import ImpliedNumbers
+from pipeline.engines.numerals.number_index import NumberIndex, missing_numbers
+from pipeline.engines.numerals.numbers import find_numbers
 from pipeline.engines.words import tokenize
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
 from typing import Final
 
-from pipeline.engines.numbers import UNITS, Number, find_numbers, key_set
+from pipeline.engines.numerals.numbers import UNITS, Number, find_numbers, key_set
 from pipeline.engines.words import Tokens, tokenize
 from pipeline.gather_evidence import ContextIndex, rank_sentences
 

@@ -1,0 +1,1 @@
+"""Numbers: how texts write them, what they measure and count, and whether a context bears a claimed one."""

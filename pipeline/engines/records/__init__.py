@@ -1,0 +1,1 @@
+"""What data records, tables and opening hours of a context say, and what a claim makes of them."""

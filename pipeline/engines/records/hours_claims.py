@@ -1,0 +1,198 @@
+"""What a response makes of the opening hours of a context: "closes at 9 PM on Sunday" where it is 8.
+
+A time of the claim belongs to the weekdays named right before it or right behind it; it is wrong when it fits neither.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from pipeline.engines.numerals.clock import other_half
+from pipeline.engines.numerals.numbers import Number
+from pipeline.engines.records.denial import Denial
+from pipeline.engines.records.opening_hours import Day, Opening, OpeningHours, days_of
+from pipeline.engines.words import CONTENT, NEGATION, Tokens, word_set
+
+_OPEN: Final = word_set("open opens opening operates operating operational hours")
+_CLOSED: Final = word_set("closed closes close closing")
+_TO_OPEN: Final = word_set("opens opening from starts starting")
+_TO_CLOSE: Final = word_set("close closes closing until till to through ends -")
+_BETWEEN: Final = word_set("to through thru and or &")
+_EVERY: Final = (("every", "day"), ("each", "day"), ("seven", "days"), ("7", "days"))
+_SHORT: Final = word_set("mon tue tues wed thu thur thurs fri sat sun")
+_WHOLE_WEEK: Final = tuple(range(7))
+_EXCEPTIONS: Final = word_set(
+    "except other others but rest remaining if unless holiday holidays some most happy select"
+)
+_MAX_WORDS: Final = 80
+_TOLD: Final = 60  # characters
+
+
+class HoursSaid(NamedTuple):
+    """denial: what is wrong.   agrees: it speaks of opening hours, and all of it is right.   day: that decides."""
+
+    denial: Denial | None = None
+    agrees: bool = False
+    day: Day | None = None
+
+
+class _Days(NamedTuple):
+    """Weekdays named in words [first, last) of a text."""
+
+    first: int
+    last: int
+    days: Sequence[int]
+
+
+class _Time(NamedTuple):
+    """A time of day in words [first, last) of a text.   kind: "opens", "closes" or ""."""
+
+    first: int
+    last: int
+    minutes: int
+    either: bool
+    kind: str
+
+
+def compare_hours(
+    hours: OpeningHours, text: str, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]
+) -> HoursSaid:
+    """The claim in words [first, last) of a text against the opening hours.   numbers: that the claim states."""
+    words = [word.lower() for word in tokens.words[first:last]]
+    if len(words) > _MAX_WORDS or (_OPEN | _CLOSED).isdisjoint(words) or not _EXCEPTIONS.isdisjoint(words):
+        return HoursSaid()
+    groups = [*_named_days(text, tokens, first, last)]
+    if not groups or not any(day in hours.days for group in groups for day in group.days):
+        return HoursSaid()
+    times = [*_times(text, tokens, first, numbers)]
+    if times:
+        return _compare_times(hours, groups, times)
+    if NEGATION in tokens.kinds[first:last]:
+        return HoursSaid()
+    return _compare_days(hours.days, groups, tokens, first, last)
+
+
+def _named_days(text: str, tokens: Tokens, first: int, last: int) -> Iterator[_Days]:
+    """The weekdays in a claim, those that only "to", "and" or a sign parts together."""
+    begin = end = -1
+    for at in range(first, last):
+        word = tokens.words[at].lower()
+        is_day = _is_day(tokens.words[at])
+        is_every = (word, tokens.words[at + 1].lower() if at + 1 < last else "") in _EVERY
+        if is_every or (word == "daily" and begin < 0):
+            yield _Days(at, at + 1 + is_every, _WHOLE_WEEK)
+        elif is_day:
+            begin = at if begin < 0 else begin
+            end = at + 1
+        elif begin >= 0 and word not in _BETWEEN:
+            yield _group(text, tokens, begin, end)
+            begin = -1
+    if begin >= 0:
+        yield _group(text, tokens, begin, end)
+
+
+def _is_day(word: str) -> bool:
+    is_whole = word.lower().endswith(("day", "days", "weekend", "weekends"))
+    return (is_whole or (word[0].isupper() and word.lower() in _SHORT)) and bool(days_of(word))
+
+
+def _group(text: str, tokens: Tokens, begin: int, end: int) -> _Days:
+    return _Days(begin, end, days_of(text[tokens.starts[begin] : tokens.ends[end - 1]]))
+
+
+def _times(text: str, tokens: Tokens, first: int, numbers: Sequence[Number]) -> Iterator[_Time]:
+    behind = first
+    for number in numbers:
+        if not number.clock:
+            continue
+        between = tokens.words[behind : number.first]
+        if behind > first and text[tokens.ends[behind - 1] : tokens.starts[number.first]].strip() in ("-", "\u2013"):
+            between = ["-"]
+        elif behind > first and between == ["and"]:
+            between = ["to"]  # "between 9 AM and 5 PM"
+        yield _Time(number.first, number.last + 1, int(number.value), number.approximate, _kind(between))
+        behind = number.last + 1
+
+
+def _kind(words: Sequence[str]) -> str:
+    """What the last of some words makes of a time behind them; "from Tuesday to Thursday" makes nothing of it."""
+    for word in reversed(words):
+        if _is_day(word):
+            break
+        if word.lower() in _TO_OPEN or word.lower() in _TO_CLOSE:
+            return "opens" if word.lower() in _TO_OPEN else "closes"
+    return ""
+
+
+def _compare_times(hours: OpeningHours, groups: list[_Days], times: list[_Time]) -> HoursSaid:
+    starts = [group.first for group in groups]
+    agrees = True
+    for time in times:
+        behind = bisect_left(starts, time.first)
+        beside = groups[max(0, behind - 1) : behind + 1]
+        against = [_against(hours.days, group, time) for group in beside]
+        day = against[0]
+        if day is not None and None not in against and not _is_elsewhere(hours, time):
+            return HoursSaid(Denial(time.first, time.last, _told(day)), day=day)
+        agrees &= any(all(_is_exact(hours.days.get(day), time) for day in group.days) for group in beside)
+    return HoursSaid(agrees=agrees, day=_first(hours.days, groups))
+
+
+def _is_elsewhere(hours: OpeningHours, time: _Time) -> bool:
+    """Whether the context has the time in another place, where it may say anything."""
+    said = {float(time.minutes), float(other_half(time.minutes))} if time.either else {float(time.minutes)}
+    return not hours.other_times.isdisjoint(said)
+
+
+def _against(days: dict[int, Day], group: _Days, time: _Time) -> Day | None:
+    """A day of a group whose hours a time does not fit; None when it fits those of all that the context tells."""
+    for number in group.days:
+        day = days.get(number)
+        if day is not None and (day.openings or day.closed) and not _fits(day, time):
+            return day
+    return None
+
+
+def _fits(day: Day, time: _Time) -> bool:
+    if _is_exact(day, time):
+        return True
+    return not time.kind and any(opening.either or opening.holds(time.minutes) for opening in day.openings)
+
+
+def _is_exact(day: Day | None, time: _Time) -> bool:
+    """Whether the day opens or closes at the time, as the claim says."""
+    return day is not None and any(_at(opening, time) for opening in day.openings)
+
+
+def _at(opening: Opening, time: _Time) -> bool:
+    said = {time.minutes, other_half(time.minutes)} if time.either or opening.either else {time.minutes}
+    return (time.kind != "closes" and opening.opens in said) or (time.kind != "opens" and opening.closes in said)
+
+
+def _compare_days(days: dict[int, Day], groups: list[_Days], tokens: Tokens, first: int, last: int) -> HoursSaid:
+    """What "closed on Mondays" and "open every day" say, against what the context has for these days."""
+    (group, *others) = groups
+    words = [word.lower() for word in tokens.words[first:last]]
+    says_closed = "closed" in words
+    if others or (says_closed and not _OPEN.isdisjoint(words)) or not (says_closed or "open" in words):
+        return HoursSaid()
+    at = first + words.index("closed" if says_closed else "open")
+    between = range(at + 1, group.first) if at < group.first else range(group.last, at)
+    if any(tokens.kinds[it] >= CONTENT for it in between):
+        return HoursSaid()
+    told = [days[number] for number in group.days if number in days]
+    against = [day for day in told if (day.openings if says_closed else day.closed and not day.openings)]
+    if against:
+        return HoursSaid(Denial(at, at + 1, _told(against[0])), day=against[0])
+    agrees = len(told) == len(group.days) and all(day.closed if says_closed else day.openings for day in told)
+    return HoursSaid(agrees=agrees, day=_first(days, groups))
+
+
+def _first(days: dict[int, Day], groups: list[_Days]) -> Day | None:
+    return next((days[number] for group in groups for number in group.days if number in days), None)
+
+
+def _told(day: Day) -> str:
+    return f"the context says {day.written[:_TOLD]}"
