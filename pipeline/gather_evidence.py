@@ -18,6 +18,7 @@ from math import log, sqrt
 from operator import attrgetter
 from typing import Final, NamedTuple
 
+from pipeline.engines.markup import without_markup
 from pipeline.engines.numerals.dates import words_of_dates
 from pipeline.engines.numerals.implied_numbers import ImpliedNumbers
 from pipeline.engines.numerals.number_index import NumberIndex
@@ -74,6 +75,7 @@ _NEXT_KEY: Final = re.compile(r"""(?<=[,{])\s*+["'][^"'\n]{1,60}["']\s{0,4}:""")
 class ContextIndex:
     """What the context says, ready for look-ups.
 
+    passages: without markup, so that characters stand where they do in the sample's.
     idf: stem -> log(1 + sentences / sentences with it).   postings: stem -> sentences with it, in order.
     pairs: neighbouring words as stems.   familiarity: see `Familiarity`.   words: how many words the context has.
     fields: yes/no fields, when the context is a data record; number_fields: those with numbers.   tables, hours: when
@@ -109,6 +111,7 @@ class ContextIndex:
 @lru_cache(maxsize=32)
 def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     """The index of a context; the same tuple of passages gives the same object while it stays in the cache."""
+    passages = tuple(Passage(passage.passage_id, without_markup(passage.text)) for passage in passages)
     sentences: list[ContextSentence] = []
     postings: dict[str, list[int]] = {}
     pairs: set[tuple[str, str]] = set()

@@ -98,7 +98,8 @@ def _compare_cells(
     stems = set(tokens.stems[first:last])
     others = [number for number in numbers if tokens.stems[number.first] not in row.name]
     return (
-        _miscounted(row, tokens, others)
+        _not_one(row, tokens, first, last)
+        or _miscounted(row, tokens, others)
         or _misplaced_number(row, stems, others)
         or _word_of_another_row(tables, row, tokens, first, last)
     )
@@ -115,6 +116,17 @@ def _miscounted(row: Row, tokens: Tokens, numbers: Sequence[Number]) -> Denial |
         for head, words in _heads(row):
             if words == {number.counted} and head in row.values:
                 return Denial(number.first, number.last + 1, _told(head, row))
+    return None
+
+
+def _not_one(row: Row, tokens: Tokens, first: int, last: int) -> Denial | None:
+    """ "One" of what a column counts and has another number of: "Mars has one moon" of 2. As a number "one" is mostly
+    a pronoun."""
+    for at in range(first, last - 1):
+        if tokens.stems[at] == "one":
+            for head, words in _heads(row):
+                if words == {tokens.stems[at + 1]} and row.values.get(head, 1.0) != 1.0:
+                    return Denial(at, at + 1, _told(head, row))
     return None
 
 
