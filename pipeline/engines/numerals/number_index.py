@@ -262,7 +262,9 @@ class NumberIndex:
         asked = {minutes, other_half(minutes)} if claimed.approximate else {minutes}
         if not self.times.isdisjoint(asked):
             return True
-        return minutes % 60 == 0 and not self.exact.isdisjoint({minutes // 60, other_half(minutes) // 60})
+        hours = {minute // 60 for minute in asked}
+        hours.add(minutes // 60 % 12 or 12)  # "at 5" of 5 PM, but not the 20 of "$20" of 8 AM
+        return minutes % 60 == 0 and not self.exact.isdisjoint(hours)
 
     def has_around(self, number: Number) -> bool:
         """Whether a range of the context has the claimed number, with its unit, between its ends."""
@@ -275,7 +277,8 @@ class NumberIndex:
         """True when the context has the number itself, or a more precise one that rounds to it."""
         if claimed.clock:
             return self.bears_time(claimed)
-        if claimed.value in self._hours or (claimed.value in self.exact and not self._measures_else(claimed)):
+        is_hour = claimed.value in self._hours and not (claimed.money or claimed.percent)
+        if is_hour or (claimed.value in self.exact and not self._measures_else(claimed)):
             return True
         if isinstance(claimed.value, str) or (claimed.digits < 2 and not claimed.approximate):
             return False

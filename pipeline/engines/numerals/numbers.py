@@ -74,7 +74,8 @@ class Number(NamedTuple):
     ordinal: "10th".   percent: a percentage or basis points.   scale: of its scale words, 1e6 in "5 million".
     in_date: a claimed number in a date of digits, "2024-06-01".   fraction: that a claimed number is a part of, "1/2".
     other: its value if the stop in "1.500" groups thousands, or "1.5m" are millions.   whole: "2 h 30 min" in minutes.
-    of_all: "the five", "all five".   until: the other end of a range that it begins.
+    of_all: "the five", "all five".   money: a currency's sign stands in front.   until: the other end of a range that
+    it begins.
     clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
     """
 
@@ -97,6 +98,7 @@ class Number(NamedTuple):
     whole: float | None = None
     of_all: bool = False
     until: float | None = None
+    money: bool = False
 
 
 def find_numbers(text: str, tokens: Tokens) -> list[Number]:
@@ -169,6 +171,7 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
         percent=_PERCENT.match(text, tokens.ends[last]) is not None,
         other=other,
         of_all=first > 0 and tokens.stems[first - 1] in ("the", "all", "these", "those"),
+        money=has_currency(text, tokens.starts[first]),
     )  # fmt: skip
 
 

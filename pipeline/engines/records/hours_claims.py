@@ -23,9 +23,8 @@ _BETWEEN: Final = word_set("to through thru and or &")
 _EVERY: Final = (("every", "day"), ("each", "day"), ("seven", "days"), ("7", "days"))
 _SHORT: Final = word_set("mon tue tues wed thu thur thurs fri sat sun")
 _WHOLE_WEEK: Final = tuple(range(7))
-_EXCEPTIONS: Final = word_set(
-    "except other others but rest remaining if unless holiday holidays some most happy select"
-)
+_EXCEPTIONS: Final = word_set("other others but rest remaining if unless holiday holidays some most happy select")
+_EXCEPT: Final = word_set("except excluding excepting")
 _MAX_WORDS: Final = 80
 _TOLD: Final = 60  # characters
 
@@ -64,6 +63,8 @@ def compare_hours(
     if len(words) > _MAX_WORDS or (_OPEN | _CLOSED).isdisjoint(words) or not _EXCEPTIONS.isdisjoint(words):
         return HoursSaid()
     groups = [*_named_days(text, tokens, first, last)]
+    if not _EXCEPT.isdisjoint(words):
+        return _compare_exception(hours, groups, text, tokens, first, last, numbers)
     if not groups or not any(day in hours.days for group in groups for day in group.days):
         return HoursSaid()
     times = [*_times(text, tokens, first, numbers)]
@@ -72,6 +73,30 @@ def compare_hours(
     if NEGATION in tokens.kinds[first:last]:
         return HoursSaid()
     return _compare_days(hours.days, groups, tokens, first, last)
+
+
+def _compare_exception(
+    hours: OpeningHours,
+    groups: list[_Days],
+    text: str,
+    tokens: Tokens,
+    first: int,
+    last: int,
+    numbers: Sequence[Number],
+) -> HoursSaid:
+    """ "From 8 AM to 2 PM every day except Monday": Monday is otherwise than that, and the other days as it is told."""
+    if len(groups) != 2 or not any(it.lower() in _EXCEPT for it in tokens.words[groups[0].last : groups[1].first]):
+        return HoursSaid()
+    whole, without = groups
+    times = [*_times(text, tokens, first, numbers)]
+    for number in without.days:
+        day = hours.days.get(number)
+        if day is not None and day.openings and all(_is_exact(day, time) for time in times):
+            return HoursSaid(Denial(without.first, without.last, _told(day)), day=day)
+    rest = whole._replace(days=[number for number in whole.days if number not in without.days])
+    if times:
+        return _compare_times(hours, [rest], times)
+    return _compare_days(hours.days, [rest], tokens, first, last)
 
 
 def _named_days(text: str, tokens: Tokens, first: int, last: int) -> Iterator[_Days]:

@@ -54,7 +54,8 @@ class NumberField:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NumberFields:
-    """by_word: the fields that have a stem in their key.   elsewhere: numbers that the context has beside them."""
+    """by_word: the fields that have a stem in their key.   values: all numbers of fields and dates.   elsewhere: those
+    that the context has beside them."""
 
     by_word: dict[str, list[NumberField]]
     values: frozenset[float | str]
@@ -72,6 +73,7 @@ def read_number_fields(passages: Iterable[Passage]) -> NumberFields | None:
     """The fields of a context that hold numbers; None when it is no record."""
     found: dict[tuple[str, ...], list[tuple[str, int, int, str]]] = {}
     elsewhere: set[float | str] = set()
+    values: set[float | str] = set()
     count = 0
     for at, passage in enumerate(passages):
         taken: list[int] = []
@@ -81,11 +83,12 @@ def read_number_fields(passages: Iterable[Passage]) -> NumberFields | None:
                 found.setdefault(words, []).append((match["key"], at, match.start("key"), _rest(passage.text, match)))
                 taken.append(match.start("value"))
                 count += 1
-        elsewhere |= _numbers_without(passage.text, set(taken))
+        of_dates, others = _other_numbers(passage.text, set(taken))
+        values |= of_dates
+        elsewhere |= others
     if count < _MIN_FIELDS:
         return None
     by_word: dict[str, list[NumberField]] = {}
-    values: set[float | str] = set()
     for words, places in found.items():
         key, passage_at, start, _ = places[0]
         index = numbers_of(" ; ".join(text for *_, text in places))
@@ -116,15 +119,15 @@ def _words_of(key: str) -> tuple[str, ...]:
     return tuple(sorted(set(words))) if len(words) <= _MOST_WORDS else ()
 
 
-def _numbers_without(text: str, taken: set[int]) -> set[float | str]:
-    """The numbers of a text, without those that begin at some places, and those of dates and times."""
+def _other_numbers(text: str, taken: set[int]) -> tuple[set[float | str], set[float | str]]:
+    """The numbers of dates, and all others but times and those that begin at some places."""
     tokens = tokenize(text)
     dates = {at for match in _DATE.finditer(text) for at in range(*match.span())}
-    return {
-        number.value
-        for number in find_numbers(text, tokens)
-        if not number.clock and tokens.starts[number.first] not in taken and tokens.starts[number.first] not in dates
-    }
+    found = [(tokens.starts[number.first], number) for number in find_numbers(text, tokens) if not number.clock]
+    return (
+        {number.value for start, number in found if start in dates},
+        {number.value for start, number in found if start not in dates and start not in taken},
+    )
 
 
 def wrong_number(

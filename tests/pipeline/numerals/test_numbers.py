@@ -258,6 +258,8 @@ def test_times_of_day_are_one_value_in_any_notation(claim, context):
 @pytest.mark.parametrize(
     ("claim", "context", "expected"),
     [
+        ("a sandwich for $9", "hours.Monday: 9:0-17:0", ["9"]),
+        ("open at 8 AM", "drinks for $20", ["8 AM"]),
         ("open until 6 PM", "hours.Monday: 9:0-17:0", ["6 PM"]),
         ("open from 9:00 p.m.", "hours.Monday: 9:0-17:0", ["9:00 p.m"]),
         ("open until 5:30 pm", "It closes at 5 pm.", ["5:30 pm"]),

@@ -83,6 +83,12 @@ def test_a_number_of_another_field(context, claim, numbers):
     assert wrong(claim, context) == numbers
 
 
+def test_the_numbers_of_dates_are_no_fields():
+    context = "review stars: 4\nvisits: 5\nreview date: 2022-01-16"
+    assert wrong("The review gave it 1 star.", context) == ["1"]
+    assert wrong("It was written on 16 January.", context) == []
+
+
 def test_a_number_that_stands_elsewhere_may_be_of_anything():
     assert wrong("It has 349 reviews.", LINES) == ["349"]
     assert wrong("It has 349 reviews.", LINES, "We counted 349 of them.") == []

@@ -113,6 +113,9 @@ def test_right_ones_are_not_denied(claim):
         ("The library is open on Sundays from 10:00 to 14:00.", LIBRARY, ["10:00"]),
         ("On Fridays, the library closes at 8 PM.", LIBRARY, ["8 PM"]),
         ("The library is open Monday through Sunday.", LIBRARY, ["open"]),
+        ("The museum is open every day except Wednesday.", MUSEUM, ["Wednesday"]),
+        ("The museum is open from 10 a.m. to 6 p.m. every day except Monday.", MUSEUM, ["10 a.m"]),
+        ("The library is open until 8 PM on weekdays except Tuesday.", LIBRARY, ["Tuesday"]),
     ],
 )
 def test_wrong_ones_are_denied_where_they_are_wrong(claim, context, wrong):
@@ -129,6 +132,8 @@ def test_wrong_ones_are_denied_where_they_are_wrong(claim, context, wrong):
         ("The museum is open six days a week.", MUSEUM),
         ("The library is open from 8:30 AM to 8 PM Monday through Thursday.", LIBRARY),
         ("The library is closed on Sundays.", LIBRARY),
+        ("The library is open until 8 PM on weekdays except Friday.", LIBRARY),
+        ("The library is open every day except Sunday.", LIBRARY),
     ],
 )
 def test_prose_is_read_as_well(claim, context):
