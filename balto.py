@@ -42,6 +42,8 @@ EXTRAS = {
 UsageError: Any = typer.BadParameter.__mro__[1]
 ClickError: Any = typer.BadParameter.__mro__[2]
 
+# These begin from the start when they are called again; all others go on where they stopped.
+BEGIN_ANEW = frozenset(("stats", "score", "show", "report", "train-verifier"))
 INTERRUPTED = 128 + signal.SIGINT  # as shells expect; typer returns it too
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -84,7 +86,8 @@ def main() -> None:
 def _say_interrupted(heard: Heard) -> int:
     """SIGTERM ends a run as Ctrl-C does, with its workers and its line."""
     terminated = signal.SIGTERM in heard.numbers
-    then = "the output is complete" if heard.output is Output.COMPLETE else "the same command resumes"
+    again = "begins anew" if BEGIN_ANEW.intersection(sys.argv[1:2]) else "resumes"
+    then = "the output is complete" if heard.output is Output.COMPLETE else f"the same command {again}"
     return _fail(
         f"{'terminated' if terminated else 'interrupted'}; {then}",
         128 + (signal.SIGTERM if terminated else signal.SIGINT),
@@ -111,7 +114,8 @@ def _run() -> int:
         return _fail(f"this command needs {package}: pip install 'balto[{EXTRAS[package]}]'", 1)
     except OSError as err:
         what = f"{err.filename}: {err.strerror}" if err.filename else str(err)
-        return _fail(f"{what}; once that is mended, the same command goes on where it stopped", 1)
+        again = "begins anew" if BEGIN_ANEW.intersection(sys.argv[1:2]) else "goes on where it stopped"
+        return _fail(f"{what}; once that is mended, the same command {again}", 1)
     except Exception as err:
         logging.getLogger("pipeline").debug("unexpected error", exc_info=True)
         return _fail(f"unexpected {type(err).__name__}: {err} (BALTO_LOG=debug shows where; please report it)", 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import typer
@@ -14,9 +15,9 @@ UsageError: Any = typer.BadParameter.__mro__[1]  # of the click that typer bring
 
 
 def check_options(stages: Iterable[Stage]) -> None:
-    """Raise ConfigError for an option that a command does not have, or for a value that it cannot read.
+    """Raise ConfigError for an option that a command does not have, or for a value that it cannot work with.
 
-    Whether a command can work with what it is told only the command knows: this reads its words.
+    What only shows in work (a server that is not there, labels that do not train) the command itself tells.
     """
     from balto import app
 
@@ -25,7 +26,25 @@ def check_options(stages: Iterable[Stage]) -> None:
     for name, arguments in first.items():
         command = commands.commands[name]
         try:
-            with command.make_context(name, list(arguments), parent=typer.Context(commands)):
-                pass
+            with command.make_context(name, list(arguments), parent=typer.Context(commands)) as context:
+                _check_values(name, context.params)
         except UsageError as err:
             raise ConfigError(f"--{name}: {err.format_message()}") from err
+        except ConfigError as err:
+            raise ConfigError(f"--{name}: {err}") from err
+
+
+def _check_values(name: str, values: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a command's own configuration does."""
+    if name == "train":
+        from trainer.config import TrainConfig, make_config
+
+        fields = {field.name for field in dataclasses.fields(TrainConfig)}
+        make_config({key: value for key, value in values.items() if key in fields}, values["config"])
+    if name == "label":
+        from pipeline.config import LabelConfig
+
+        # the tokenizer is that of a model which may not be there yet
+        fields = {field.name for field in dataclasses.fields(LabelConfig)} - {"tokenizer", "compute"}
+        given = {key: value for key, value in values.items() if key in fields}
+        LabelConfig(**{**given, "num_shards": values["num_shards"] or 1}).prepared()

@@ -37,7 +37,12 @@ from trainer.generation.write_corpus import write_rejected
 
 REJECTED = "rejected.jsonl"
 NOTE = "round.json"
-STAGES = ("generate", "label", "train")  # the commands that take options of their own
+# The commands that take options of their own, and the options that the round gives them.
+STAGES = {
+    "generate": ("--out", "--model", "--seed"),
+    "label": ("--out", "--tokenizer"),
+    "train": ("--out", "--model", "--seed"),
+}
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +68,7 @@ class RoundConfig:
                 options = shlex.split(getattr(self, name))
             except ValueError as err:
                 raise ConfigError(f"--{name} {getattr(self, name)!r}: {err}") from err
-            ours = [option for option in options if option.split("=")[0] in ("--out", "--model", "--seed")]
+            ours = [option for option in options if option.split("=")[0] in STAGES[name]]
             if ours:
                 raise ConfigError(f"--{name}: {ours[0]} is chosen by the round itself; leave it out")
 

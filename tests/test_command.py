@@ -138,12 +138,16 @@ def test_missing_extra_is_one_line_with_the_remedy(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("step", "then"),
-    [("with completing(): pass", "the output is complete"), ("pass", "the same command resumes")],
+    ("step", "command", "then"),
+    [
+        ("with completing(): pass", "label", "the output is complete"),
+        ("pass", "label", "the same command resumes"),
+        ("pass", "train-verifier", "the same command begins anew"),
+    ],
 )
-def test_a_second_signal_does_not_promise_that_a_complete_output_is_resumed(step, then):
+def test_a_second_signal_promises_what_the_same_command_does(step, command, then):
     code = f"""
-import os, signal, balto
+import os, signal, sys, balto
 from schemas.interruption import completing
 
 def get_two_signals():
@@ -157,7 +161,7 @@ def get_two_signals():
 balto._run = get_two_signals
 balto.main()
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, command], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (143, f"balto: terminated; {then}\n")
 
 

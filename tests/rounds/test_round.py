@@ -104,6 +104,11 @@ def test_a_failing_stage_ends_the_round_with_its_name_and_another_question_does_
         ({"train": "--lr fast"}, "--train: Invalid value for '--lr'"),
         ({"generate": "--samples 0"}, "--generate: Invalid value for '--samples'"),
         ({"label": "--workers x"}, "--label: Invalid value for '--workers'"),
+        ({"label": "--verifier nope"}, "--label: --verifier nope: there is no such engine"),
+        ({"label": "--verifier nli:/no/such/folder"}, "--label: model /no/such/folder: there is no such folder"),
+        ({"label": "--verifier llm"}, "--label: --model: missing"),
+        ({"train": "--lr -1"}, "--train: --lr -1.0: must be above 0"),
+        ({"train": "--config /no/such.yaml"}, "--train: --config /no/such.yaml"),
     ],
 )
 def test_a_mistyped_option_of_any_command_is_told_before_anything_runs(wrong, message, tmp_path):
@@ -123,7 +128,7 @@ def test_options_may_change_until_something_was_made_with_them(tmp_path, monkeyp
         stage.product.write_text("")
 
     monkeypatch.setattr("rounds.round.run_stage", run)
-    config = RoundConfig((SAMPLE,), "m", generate="--samples 2", label="--threshold 2")
+    config = RoundConfig((SAMPLE,), "m", generate="--samples 2", label="--threshold 0.9")
     for changed in (config, dataclasses.replace(config, label="--threshold 0.2", train="--lr 0.1")):
         with pytest.raises(BaltoError, match="as asked"):
             run_round(changed, out)
@@ -134,6 +139,24 @@ def test_options_may_change_until_something_was_made_with_them(tmp_path, monkeyp
     (out / "start" / "answers.jsonl").unlink()
     with pytest.raises(BaltoError, match="as asked"):
         run_round(dataclasses.replace(changed, generate="--samples 3"), out)
+
+
+def test_a_language_model_may_label_a_round(tmp_path, monkeypatch):
+    ran = []
+
+    def run(stage):
+        ran.append(stage.arguments)
+        if stage.arguments[0] == "label":
+            raise BaltoError("as asked")
+        stage.product.parent.mkdir(parents=True, exist_ok=True)
+        stage.product.write_text("")
+
+    monkeypatch.setattr("rounds.round.run_stage", run)
+    label = "--extractor llm --verifier llm --model judge --base-url http://localhost:1/v1"
+    with pytest.raises(BaltoError, match="as asked"):
+        run_round(RoundConfig((SAMPLE,), "policy", label=label), tmp_path / "out")
+    assert ran[-1][-8:] == tuple(label.split())
+    assert ran[-1][ran[-1].index("--tokenizer") + 1] == "policy"
 
 
 def test_a_corpus_without_a_single_answer_is_an_error_that_names_the_reason(policy, tmp_path):
@@ -161,6 +184,7 @@ def test_held_out_groups_are_the_asked_share_and_never_all():
     [
         ({"held_out": 0.0}, "--held-out 0.0: must be above 0"),
         ({"generate": "--out x"}, "--generate: --out is chosen by the round"),
+        ({"label": "--tokenizer x"}, "--label: --tokenizer is chosen by the round"),
         ({"train": "--lr '1"}, "--train"),
     ],
 )
