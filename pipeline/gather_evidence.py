@@ -24,6 +24,7 @@ from pipeline.engines.numerals.implied_numbers import ImpliedNumbers
 from pipeline.engines.numerals.number_index import NumberIndex
 from pipeline.engines.numerals.numbers import Number, find_numbers
 from pipeline.engines.records.fields import Field, read_fields
+from pipeline.engines.records.key_words import words_telling
 from pipeline.engines.records.number_fields import NumberFields, read_number_fields
 from pipeline.engines.records.opening_hours import COUNTED_DAYS, OpeningHours, read_hours
 from pipeline.engines.records.tables import Tables, read_tables
@@ -80,7 +81,7 @@ class ContextIndex:
     pairs: neighbouring words as stems.   familiarity: see `Familiarity`.   words: how many words the context has.
     fields: yes/no fields, when the context is a data record; number_fields: those with numbers.   tables, hours: when
     it has any.
-    places: of content words, made when asked for.
+    told: words that tell the keys of a record.   places: of content words, made when asked for.
     """
 
     passages: tuple[Passage, ...]
@@ -95,6 +96,7 @@ class ContextIndex:
     tables: Tables | None
     hours: OpeningHours | None
     number_fields: NumberFields | None
+    told: frozenset[str] = frozenset()
     places: WordPlaces | None = None
 
     def sentence_at(self, passage: int, place: int) -> int:
@@ -147,9 +149,11 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     hours = read_hours(passages)
     if hours and hours.open_days():
         implied.counts.add((float(hours.open_days()), COUNTED_DAYS))
+    fields, number_fields = read_fields(passages), read_number_fields(passages)
+    told = words_telling(postings) if fields or number_fields or tables else frozenset[str]()
     return ContextIndex(
-        passages, sentences, idf, postings, pairs, Familiarity(postings), NumberIndex(numbers, implied), words,
-        read_fields(passages), tables, hours, read_number_fields(passages),
+        passages, sentences, idf, postings, pairs, Familiarity((*postings, *told)), NumberIndex(numbers, implied),
+        words, fields, tables, hours, number_fields, told,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pipeline.engines.claim_features import read_claim
 from pipeline.engines.contrary import find_contrary
 from pipeline.engines.contrary.atoms import strange_atom
+from pipeline.engines.contrary.costs import free_unsaid
 from pipeline.engines.contrary.names import strange_name
 from pipeline.engines.features import Reading, clause_features
 from pipeline.engines.group_words import GroupWords
@@ -25,7 +26,7 @@ from pipeline.engines.records.number_fields import NumberFields, wrong_number
 from pipeline.engines.records.opening_hours import OpeningHours
 from pipeline.engines.records.row_claims import compare_rows
 from pipeline.engines.records.tables import Row, Tables
-from pipeline.engines.words import CONTENT, Tokens, tokenize
+from pipeline.engines.words import CONTENT, NUMBER, Tokens, tokenize
 from pipeline.gather_evidence import ContextIndex, rank_sentences
 from schemas.records import Span
 
@@ -77,7 +78,8 @@ class Finding:
         ]
         named = {at for mention in mentions for at in range(mention.first, mention.last)}
         others = [at for at in self.new_words(index) if at not in named]
-        self.agrees = bool(mentions) and not self.against and len(others) <= _OTHER_NEW_WORDS
+        says_more = NUMBER in self.tokens.kinds[self.first : self.last] or any(one.says_more for one in mentions)
+        self.agrees = bool(mentions) and not (self.against or says_more) and len(others) <= _OTHER_NEW_WORDS
 
     def compare_rows(self, index: ContextIndex, tables: Tables, numbers: list[Number]) -> None:
         """Hold the claim against the rows of tables that it names."""
@@ -119,8 +121,9 @@ class Finding:
 
     def new_words(self, index: ContextIndex) -> list[int]:
         """Content words of the claim that the context lacks."""
-        kinds, stems, known = self.tokens.kinds, self.tokens.stems, index.idf
-        return [at for at in range(self.first, self.last) if kinds[at] == CONTENT and stems[at] not in known]
+        kinds, stems, known, told = self.tokens.kinds, self.tokens.stems, index.idf, index.told
+        places = range(self.first, self.last)
+        return [at for at in places if kinds[at] == CONTENT and stems[at] not in known and stems[at] not in told]
 
     def strangeness(self, index: ContextIndex) -> str:
         """That the context lacks most words of the claim, in words for people; "" when it does not."""
@@ -171,6 +174,7 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
         find_contrary(like, tokens, first, last, numbers)
         or strange_atom(reading.analysis.text[span.start : span.end], index)
         or finding.strangeness(index)
+        or free_unsaid(reading.analysis.text, tokens, first, last, index)
         or strange_name(reading.analysis.text, tokens, finding.lonely_words(index), index, question)
     )
     if index.tables:

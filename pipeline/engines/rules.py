@@ -25,7 +25,7 @@ _REGRET = (
 _COURTESY = re.compile(
     r"(?i)hope (?:this|that) (?:helps|answers)|\bI hope (?:this|these|the) (?:\w+ ){1,3}helps?\b"
     r"|let me know|feel free|any (?:other|further|more) questions|happy to help"
-    r"|^\W*(?:sure|certainly|of course|great question|thank you|thanks|you're welcome|hello|hi|hey)\b"
+    r"|^\W*(?:sure|certainly|of course|great question|thank you|thanks|you're welcome|hello|hi|hey)\b(?! to\b|-)"
     r"|\bI apologi[sz]e|\bas an ai\b"
     rf"|{_REGRET}I(?: do not|(?: ca| do)n['\u2019]t| cannot|(?: am|['\u2019]m) (?:not|un)) ?"
     r"(?:\w+ ){0,2}(?:know|sure|certain|able|aware|answer|say|tell|find)\b"
@@ -70,7 +70,7 @@ _MAX_OPENING_CHARS = 400
 class RulesExtractor:
     """Extracts claims without a model. Stateless: `setup` and `teardown` have nothing to open or close."""
 
-    name = "rules/6"
+    name = "rules/7"
     prompt_version = ""
 
     def setup(self) -> None:

@@ -127,7 +127,7 @@ def stem(word: str) -> str:
     word = _IRREGULAR.get(word, word)
     for _ in range(2):
         for suffix in _SUFFIXES.get(word[-1], ()):
-            if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+            if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not (suffix == "s" and word.endswith("ss")):
                 word = word[: -len(suffix)]
                 break
         else:

@@ -21,6 +21,10 @@ CAREER = (
     "Bats can enter homes and are the most common source of exposure. Dogs are vaccinated in most states."
 )
 
+TRIPS = "A bus takes 75 minutes; a taxi takes 50 minutes."
+LOSSES = "Samples lost 34% of their mass at 30 °C, but only 6% at 15 °C."
+MATCH = "The Falcons beat the Kings 4-2 on Saturday."
+
 
 def sign(claim: str, *passages: str) -> str:
     index = index_context(tuple(Passage(f"p{at}", text) for at, text in enumerate(passages)))
@@ -47,6 +51,20 @@ def sign(claim: str, *passages: str) -> str:
         ("Dogs like Bats enter homes. The most common source of exposure are Leeds.", CAREER, ""),
         ("In 2016 she founded a school for young players in Leeds.", CAREER, "other words has “York”, not “Leeds”"),
         ("A cabin bag costs 35 euros at booking and 18 euros at the gate.", FARES, "has 35 and 18 the other way round"),
+        (
+            "Three couriers were charged.",
+            "Two couriers were charged. Three days went by.",
+            "the context counts 2 couriers, not Three",
+        ),
+        ("A taxi takes 75 minutes.", TRIPS, "the context says 75 of something else"),
+        ("At 15 °C, the loss was 34%.", LOSSES, "of something else in the same sentence"),
+        ("The Kings beat the Falcons 4-2.", MATCH, "has Kings and Falcons the other way round"),
+        ("It is suitable for children under 12.", "Not for children under 12.", "“children” behind a negation"),
+        (
+            "The Lite can be charged wirelessly.",
+            "The Lite does not support wireless charging.",
+            "“wirelessly” behind a negation",
+        ),
         ("Return shipping is always free.", "Shipping is free for store credit.", "“always” is not in the context"),
         ("Store it above 25 °C in a dry room.", "Store it below 25 °C in a dry room.", "says “below” where the claim"),
         ("Take one tablet without food.", "Take one tablet with food.", "says “with” where the claim says “without”"),
@@ -66,6 +84,13 @@ def test_what_turns_a_sentence_round_shows(claim, context, reason):
     ("claim", "context"),
     [
         ("Bane Nor rated the slope as low risk.", SLOPE),
+        ("A taxi takes 50 minutes.", TRIPS),
+        ("A bus takes 75 minutes and a taxi 50 minutes.", TRIPS),
+        ("At 30 °C, the loss was 34%.", LOSSES),
+        ("The Kings were beaten by the Falcons 4-2.", MATCH),
+        ("The Falcons beat the Kings 4-2.", MATCH),
+        ("More than two couriers were charged for three days.", "Five couriers were charged. Three days went by."),
+        ("The day had 20 degrees at times.", "It had 79 degrees by day, and 20 people came at all times."),
         ("The shop is not open on Monday.", "The shop is closed on Monday."),
         ("No, damage by liquids is excluded.", "The warranty does not cover damage by liquids."),
         ("Sales of tea rose while those of coffee fell.", "Sales of tea increased; those of coffee decreased."),

@@ -27,7 +27,7 @@ def test_each_sentence_with_content_is_a_claim_with_its_exact_characters():
     assert [claim.sentence_ids for claim in found] == [(0,), (1,)]
     for claim in found:
         assert response[claim.spans[0].start : claim.spans[0].end] == claim.text == claim.quotes[0]
-        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/6", None)
+        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/7", None)
         assert claim.status == NOT_VERIFIED_YET
 
 
@@ -200,3 +200,14 @@ def test_a_greeting_or_a_refusal_of_help_makes_no_claim(response):
 )
 def test_an_apology_or_a_hope_with_a_statement_is_a_claim(response):
     assert texts(response) == [response]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "Thanks to its red pump, it won a prize in 1999.",
+        "Sure-footed climbers won a prize in 1999.",
+    ],
+)
+def test_openings_that_only_look_courteous_are_claims(response):
+    assert texts(response) != []

@@ -37,6 +37,8 @@ def test_a_new_name_makes_a_claim_doubtful(claim, name):
         "The office is in Santa Barbara, CA.",
         "Employers pay National Insurance contributions.",  # the NICs
         "It opened in August, at 79 degrees Fahrenheit.",
+        "The office in Santa Barbara, California, is open to all.",  # CA
+        "It opened at 79 F at 5 PM.",
         "Located in Santa Barbara, CA, it is open to all members of the club.",  # a sentence begins so
         "It is open to all: Members of the club pay NICs.",
     ],

@@ -56,3 +56,9 @@ def test_plain_and_other_text_are_cut_alike():
 @pytest.mark.parametrize("text", ["", " ", "\x00", "\U0001f600", "'''", "_"])
 def test_text_without_words(text):
     assert len(tokenize(text)) == 0
+
+
+def test_words_in_double_s_are_no_plurals():
+    assert stem("class") == stem("classes")
+    assert stem("wireless") == stem("wirelessly")
+    assert stem("kindness") == stem("kind")

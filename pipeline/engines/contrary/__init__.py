@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from pipeline.engines.contrary.clauses_apart import crossed_names, number_of_other_clause
 from pipeline.engines.contrary.crossed import crossed_numbers
 from pipeline.engines.contrary.denials import turned_denial
-from pipeline.engines.contrary.elsewhere import name_elsewhere, number_elsewhere
+from pipeline.engines.contrary.elsewhere import name_elsewhere, number_elsewhere, other_count
 from pipeline.engines.contrary.opposites import OPPOSITES, is_other_word, opposites_of
 from pipeline.engines.contrary.small_words import turned_small_word
 from pipeline.engines.likeness import ALIKE, Likeness
@@ -23,7 +24,7 @@ from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens, stem, word
 
 _ALWAYS: Final = stem("always")
 _LIKE_ALWAYS: Final = word_set("every each all any everyone everything never daily only")
-_MIN_WORDS: Final = 2  # content words that a claim shares with a sentence
+_MIN_WORDS: Final = 2  # content words and numbers that a claim shares with a sentence
 
 
 def find_contrary(like: Likeness | None, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]) -> str:
@@ -42,7 +43,8 @@ def find_contrary(like: Likeness | None, tokens: Tokens, first: int, last: int, 
     start = first + 1 if tokens.stems[first] == "no" else first  # the "No" that answers a question
     alike = index.sentences[like.best].negated == (NEGATION in tokens.kinds[start:last])  # else "not open" is "closed"
     turned = _opposite(like, content, tokens, first, last) if alike else ""
-    if turned or len(index.sentences[like.best].stems & content) < _MIN_WORDS:
+    asked = {word for word, kind in zip(tokens.stems[first:last], kinds, strict=True) if kind >= CONTENT}
+    if turned or len(index.sentences[like.best].stems & asked) < _MIN_WORDS:
         return turned
     return (
         _universal(like, tokens, first, last)
@@ -50,6 +52,9 @@ def find_contrary(like: Likeness | None, tokens: Tokens, first: int, last: int, 
         or turned_denial(like, tokens, first, last)
         or number_elsewhere(like, tokens, numbers)
         or crossed_numbers(like, tokens, first, last, numbers)
+        or other_count(like, tokens, numbers)
+        or number_of_other_clause(like, tokens, first, last, numbers)
+        or crossed_names(like, tokens, first, last)
         or name_elsewhere(like, content, tokens, first, last)
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from pipeline.engines.likeness import ALIKE, Likeness
-from pipeline.engines.numerals.numbers import Number, find_numbers
+from pipeline.engines.numerals.numbers import EXACTLY, Number, find_numbers, key_set
 from pipeline.engines.words import CONTENT, Tokens
 
 _MIN_OTHERS: Final = 2
@@ -15,6 +15,8 @@ _MOST: Final = 8  # numbers, and names, of one claim that are looked at
 _BESIDE: Final = 3  # words on either side of a name
 _SHARED: Final = 2  # of those that must stand beside the other name too, a content word among them
 _YEARS: Final = (1000, 2100)
+_MEASURES: Final = key_set("degrees dollars euros pounds cents percent points")
+_MOST_COUNTED: Final = 1000.0  # larger numbers may be years
 
 
 def number_elsewhere(like: Likeness, tokens: Tokens, numbers: Sequence[Number]) -> str:
@@ -44,6 +46,26 @@ def _stands_away(like: Likeness, number: Number) -> bool:
 def _kind(number: Number) -> tuple[object, ...]:
     is_year = isinstance(number.value, float) and _YEARS[0] <= number.value <= _YEARS[1] and not number.unit
     return number.percent, number.unit, number.clock, number.ordinal, is_year
+
+
+def other_count(like: Likeness, tokens: Tokens, numbers: Sequence[Number]) -> str:
+    """Why a number counts what the context counts otherwise: "three couriers" of "two couriers"; "" if none does."""
+    for number in numbers:
+        if not _counts(number) or number.value not in like.index.numbers.exact:
+            continue  # one that the context lacks is no sign, but an error
+        told = [value for value in like.index.numbers.counted(number.counted) if value < _MOST_COUNTED]
+        if told and number.value not in told:
+            counted = tokens.words[number.last + 1]
+            return f"the context counts {told[0]:g} {counted}, not {_written(tokens, number)}"
+    return ""
+
+
+def _counts(number: Number) -> bool:
+    """Whether a number says exactly how many there are."""
+    is_plain = not (number.unit or number.percent or number.clock or number.ordinal or number.money)
+    is_exact = number.bound == EXACTLY and number.until is None and not number.approximate
+    is_small = isinstance(number.value, float) and number.value < _MOST_COUNTED
+    return is_plain and is_exact and is_small and len(number.counted) > 1 and number.counted not in _MEASURES
 
 
 def name_elsewhere(like: Likeness, content: set[str], tokens: Tokens, first: int, last: int) -> str:

@@ -6,6 +6,7 @@ of the others.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import takewhile
@@ -15,7 +16,19 @@ from pipeline.engines.numerals.dates import DAYS_AND_MONTHS
 from pipeline.engines.words import CONTENT, Tokens, stem, tokenize
 from pipeline.gather_evidence import ContextIndex
 
-_SCALES: Final = frozenset(map(stem, ("fahrenheit", "celsius", "kelvin")))
+_NO_NAMES: Final = frozenset(map(stem, ("fahrenheit", "celsius", "kelvin", "am", "pm", "usd", "eur", "gbp")))
+_DEGREES: Final = frozenset("cfk")
+# The last word of a state's name, and its letters in addresses.
+_STATE_LETTERS: Final = """
+alabama AL alaska AK arizona AZ arkansas AR california CA colorado CO connecticut CT delaware DE florida FL georgia GA
+hawaii HI idaho ID illinois IL indiana IN iowa IA kansas KS kentucky KY louisiana LA maine ME maryland MD
+massachusetts MA michigan MI minnesota MN mississippi MS missouri MO montana MT nebraska NE nevada NV hampshire NH
+jersey NJ mexico NM york NY carolina NC carolina SC dakota ND dakota SD ohio OH oklahoma OK oregon OR pennsylvania PA
+island RI tennessee TN texas TX utah UT vermont VT virginia VA virginia WV washington WA washington DC wisconsin WI
+wyoming WY
+"""
+_NAMES_AND_LETTERS: Final = _STATE_LETTERS.split()
+_STATES: Final = [*zip(map(stem, _NAMES_AND_LETTERS[::2]), _NAMES_AND_LETTERS[1::2], strict=True)]
 _OPENERS: Final = frozenset(".:!?*\"\u201c\u2018'|#-\u2013\u2022\n")  # what follows is capitalised anyhow
 _LARGE_NOUNS: Final = 0.4  # share of capitalised content words from which a text writes all nouns, or titles, so
 _MIN_WORDS: Final = 20  # content words that tell how a text writes
@@ -29,10 +42,11 @@ def strange_name(text: str, tokens: Tokens, new: Iterable[int], index: ContextIn
     asked: frozenset[str] | None = None
     for at in new:
         word, key = tokens.words[at], tokens.stems[at]
-        if not word[0].isupper() or key in DAYS_AND_MONTHS or key in _SCALES or _opens(text, tokens, at):
+        if not word[0].isupper() or key in DAYS_AND_MONTHS or _is_sign(text, tokens, at) or _opens(text, tokens, at):
             continue
         asked = asked if asked is not None else frozenset(tokenize(question).stems)
-        if key not in asked and not _is_spelled_out(tokens, at, index) and not _writes_nouns_large(text):
+        known = key in asked or _is_spelled_out(tokens, at, index) or _is_state(tokens, at, index)
+        if not known and not _writes_nouns_large(text):
             return f"“{word}” is a name that the context lacks"
     return ""
 
@@ -41,6 +55,21 @@ def _opens(text: str, tokens: Tokens, at: int) -> bool:
     """Whether a sentence, a quotation or a list item begins with a word, or it is the second half of one: "WiFi"."""
     gap = text[tokens.ends[at - 1] : tokens.starts[at]]
     return not gap or not _OPENERS.isdisjoint(gap)
+
+
+def _is_sign(text: str, tokens: Tokens, at: int) -> bool:
+    """Whether a word is a sign such as "PM", the "F" of "79 F", or a single letter that one mark joins to another
+    ("B&B", "AT&T")."""
+    word, start = tokens.words[at], tokens.starts[at]
+    if tokens.stems[at] in _NO_NAMES or text[start - 1 : start] == "&" or text[tokens.ends[at] :][:1] == "&":
+        return True
+    return word.lower() in _DEGREES and at > 0 and tokens.words[at - 1][0].isdigit()
+
+
+def _is_state(tokens: Tokens, at: int, index: ContextIndex) -> bool:
+    """Whether a word belongs to the name of a state that the context has as two letters: "California" of CA."""
+    letters = [one for key, one in _STATES if key in tokens.stems[at : at + 2]]
+    return any(re.search(rf"\b{one}\b", passage.text) for one in letters for passage in index.passages)
 
 
 def _is_spelled_out(tokens: Tokens, at: int, index: ContextIndex) -> bool:

@@ -1,4 +1,5 @@
-"""Numbers that a claim may have worked out from those of the context: differences, sums, means, shares and changes.
+"""Numbers that a claim may have worked out from those of the context: differences, sums, means, shares and changes,
+products ("$1,188 a year" of "$99 per month") and times ("5:15 pm" of "45 minutes before 6 pm").
 
 "Rose by 145 m" where the context says "from 1,320 m to 1,465 m". Two numbers of a long context make any third, so only
 those are taken that stand in the claim or where the context speaks of it, and only where a word of the claim says that
@@ -9,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
+from math import isclose
 from typing import Final
 
 from pipeline.engines.numerals.numbers import UNITS, Number, find_numbers, key_set
-from pipeline.engines.words import Tokens, tokenize
+from pipeline.engines.words import Tokens, stem, tokenize
 from pipeline.gather_evidence import ContextIndex, rank_sentences
 
 _DIFFERENCES: Final = key_set(
@@ -32,6 +34,10 @@ _SURE_DIGITS: Final = 3  # so many hardly come about by chance
 _TIME: Final = "time"
 _LARGEST_WORD: Final = 10
 _SECONDS_OF_MINUTE: Final = 60
+_COUNTS: Final = (12.0, 52.0, 7.0, 24.0)  # months and weeks of a year, days of a week, hours of a day
+_LARGE: Final = 100
+_HALF_DAY: Final = 720.0
+_MINUTES: Final = Number(0, 0, 1.0, 1, unit=stem("minutes"))
 
 
 def sort_missing(
@@ -62,11 +68,35 @@ def sort_missing(
             or index.numbers.has_around(number)
             or not _TOTALS.isdisjoint(stems)
             or (number.percent and _follows(number, stems, own + near, own + near, roughly=True))
+            or _is_product(number, own + near, own)
+            or _is_shifted_time(number, own + near)
         ):
             doubtful.insert(0, number)
         elif not _is_larger_unit(number, missing, kept):
             kept.insert(0, number)
     return kept, doubtful
+
+
+def _is_product(number: Number, operands: Sequence[Number], own: Sequence[Number]) -> bool:
+    """Whether a number is exactly the product of two operands, or of one and a year's months and the like. Of a number
+    below 100 the operands have to stand in the claim: small ones are the product of too many."""
+    if isinstance(number.value, str) or number.percent or number.clock:
+        return False
+    factors = own if number.value < _LARGE else operands
+    values = [one.value for one in factors if isinstance(one.value, float) and not (one.percent or one.clock)]
+    pairs = combinations([*(value for value in values if value > 1), *_COUNTS], 2)
+    return any(isclose(one * other, number.value) for one, other in pairs)
+
+
+def _is_shifted_time(number: Number, operands: Sequence[Number]) -> bool:
+    """Whether a time of day lies as far before or behind one of the context as it says of some duration."""
+    if not number.clock:
+        return False
+    times = [float(one.value) for one in operands if one.clock]
+    lasting = [one for one in operands if one.unit and UNITS[one.unit][0] == _TIME and isinstance(one.value, float)]
+    spans = [_in_unit(one, _MINUTES) for one in lasting]
+    asked = float(number.value) % _HALF_DAY
+    return any((time + sign * span) % _HALF_DAY == asked for time in times for span in spans for sign in (-1, 1))
 
 
 def _is_larger_unit(number: Number, missing: Sequence[Number], kept: Sequence[Number]) -> bool:

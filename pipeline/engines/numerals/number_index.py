@@ -30,7 +30,10 @@ _CONVERSIONS: dict[str, tuple[float, float]] = {
     )
     for unit in units.split()
 }  # fmt: skip
+_SQUARES = key_set("square sq")
 _ROUND_DEGREES_C = 3.4
+_BEFORE_HOURS = key_set("at till until to from by before after between and around about past opens closes")
+_O_CLOCK = stem("o'clock")
 _DEGREES, _YEARS = stem("degrees"), stem("years")
 _AGES = key_set("age aged")
 _BEFORE_AGE = key_set("was at turned")  # "when": "was 36 when"
@@ -136,18 +139,24 @@ class NumberIndex:
             if isinstance(value, float | int) and value % 60 == 0:
                 self._hours.update((value // 60, other_half(int(value)) // 60))
 
+    def counted(self, word: str) -> list[float]:
+        """The numbers that stand right before a word, given as its stem."""
+        return [number.value for number in self._counts.get(word, ()) if isinstance(number.value, float)]
+
     def bears_converted(self, claimed: Number, tokens: Tokens) -> bool:
         """True when the context has the number in another unit, within 3 % or one degree: "26 °C" for "79 °F".
 
         Round degrees are converted to round ones: "350 °F" is told as "175 °C" and as "180 °C".
         """
         at = claimed.unit_at
-        if at + 1 < len(tokens) and tokens.stems[at] == _DEGREES:
+        is_area = at + 1 < len(tokens) and tokens.stems[at] in _SQUARES
+        if is_area or (at + 1 < len(tokens) and tokens.stems[at] == _DEGREES):
             at += 1
         unit = tokens.stems[at] if at < len(tokens) else ""
         if unit not in _CONVERSIONS or isinstance(claimed.value, str):
             return False
         factor, offset = _CONVERSIONS[unit]
+        factor = factor**2 if is_area else factor
         target = claimed.value * factor + offset
         tolerance = 1.0 if offset else 0.03 * abs(target)
         of_round = _ROUND_DEGREES_C * max(factor, 1.0) if offset and claimed.value % 5 == 0 else tolerance
@@ -266,6 +275,12 @@ class NumberIndex:
         hours.add(minutes // 60 % 12 or 12)  # "at 5" of 5 PM, but not the 20 of "$20" of 8 AM
         return minutes % 60 == 0 and not self.exact.isdisjoint(hours)
 
+    def bears_hour(self, claimed: Number, tokens: Tokens) -> bool:
+        """True for a number that is told as a full hour of the context: "open till 10" of 22:00."""
+        before = tokens.stems[claimed.first - 1] if claimed.first else ""
+        behind = tokens.stems[claimed.last + 1 : claimed.last + 2]
+        return claimed.value in self._hours and (before in _BEFORE_HOURS or behind == [_O_CLOCK])
+
     def has_around(self, number: Number) -> bool:
         """Whether a range of the context has the claimed number, with its unit, between its ends."""
         value = number.value
@@ -277,8 +292,7 @@ class NumberIndex:
         """True when the context has the number itself, or a more precise one that rounds to it."""
         if claimed.clock:
             return self.bears_time(claimed)
-        is_hour = claimed.value in self._hours and not (claimed.money or claimed.percent)
-        if is_hour or (claimed.value in self.exact and not self._measures_else(claimed)):
+        if claimed.value in self.exact and not self._measures_else(claimed):
             return True
         if isinstance(claimed.value, str) or (claimed.digits < 2 and not claimed.approximate):
             return False
@@ -307,7 +321,7 @@ def missing_numbers(numbers: Sequence[Number], tokens: Tokens, index: NumberInde
 
 def is_borne(number: Number, tokens: Tokens, index: NumberIndex) -> bool:
     """Whether a context bears a stated number."""
-    if index.bears(number):
+    if index.bears(number) or index.bears_hour(number, tokens):
         return True
     return not number.clock and (
         index.bears_scaled(number)

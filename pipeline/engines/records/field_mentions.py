@@ -46,6 +46,7 @@ class FieldMention(NamedTuple):
 
     asserted: whether it says so at all, and not only "if you need" or "guests who want".   loosely: the field's group
     is not named, but something that it may be about.   costs_else: it is told with a fee where it is free, or free.
+    free: it is told to cost nothing.
     """
 
     field: Field
@@ -55,6 +56,12 @@ class FieldMention(NamedTuple):
     asserted: bool = True
     loosely: bool = False
     costs_else: bool = False
+    free: bool = False
+
+    @property
+    def says_more(self) -> bool:
+        """Whether it says what it costs, and the record does not."""
+        return self.free and self.field.cost != FREE
 
     @property
     def is_wrong(self) -> bool:
@@ -83,7 +90,14 @@ def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field,
             with_group = end + (words[end : end + 1] == [field.group])  # "valet parking is not available"
             denied = _is_denied(tokens, words, first, begin, with_group)
             yield FieldMention(
-                field, first + begin, first + end, denied, asserted, loosely, not denied and _costs_else(field, words)
+                field,
+                first + begin,
+                first + end,
+                denied,
+                asserted,
+                loosely,
+                not denied and _costs_else(field, words),
+                not _COSTS[PAID][0].isdisjoint(words),
             )
 
 

@@ -22,11 +22,12 @@ FREE: Final = "free"
 PAID: Final = "paid"
 _OFFERED = "included|available|allowed|permitted|accepted|provided|offered"
 # What a key says beside the thing: "breakfast_included", "has_pool".
-_QUALIFIERS = frozenset((*_OFFERED.split("|"), *word_set("is has have are allows accepts includes offers")))
+_QUALIFIERS = frozenset((*_OFFERED.split("|"), *word_set("is has have are allows accepts includes offers business")))
 _WORDS = rf"not[ ](?:{_OFFERED})|(?:{_OFFERED})|unavailable|prohibited|forbidden|free|paid"
 _FIELD = re.compile(
     rf"^[ \t]*(?:[-*][ \t]+)?([\w. ]{{3,80}}): ((?i:yes|no|not stated|true|false|null|none|{_WORDS}))$", re.MULTILINE
 )
+_LINE = re.compile(r"^[ \t]*(?:[-*][ \t]+)?[^\W\d_][\w -]{2,40}: \S", re.MULTILINE)
 # What tells the shape of a printed object: a key with a yes/no value or an object behind it, and braces.
 _KEY = r"""["'](?P<key>[\w .-]{1,60})["']\s*+:\s*+"""
 _VALUE = rf"""(?P<quote>["']?)(?P<value>(?i:yes|no|true|false|null|none|{_WORDS}))(?P=quote)(?=\s*+[,}}\]])"""
@@ -114,7 +115,7 @@ def _pairs_of(text: str) -> Iterator[tuple[str, str, bool]]:
     """The names of yes/no fields, with those of the objects they are in before them, their values, and whether they
     stand in a record for certain."""
     lines = [(match[1], _value(match[2])) for match in _FIELD.finditer(text)]
-    are_many = len(lines) >= _MIN_LINES
+    are_many = len(lines) >= _MIN_LINES or (bool(lines) and len(_LINE.findall(text)) >= _MIN_LINES)
     yield from ((key, value, are_many and len(key.split()) <= _MOST_WORDS) for key, value in lines)
     if _OPENS_OBJECT.search(text) is None:
         return

@@ -25,6 +25,7 @@ _SHORT: Final = word_set("mon tue tues wed thu thur thurs fri sat sun")
 _WHOLE_WEEK: Final = tuple(range(7))
 _EXCEPTIONS: Final = word_set("other others but rest remaining if unless holiday holidays some most happy select")
 _EXCEPT: Final = word_set("except excluding excepting")
+_MOST_DAYS: Final = 4  # where so many have hours, the others are closed
 _MAX_WORDS: Final = 80
 _TOLD: Final = 60  # characters
 
@@ -65,7 +66,7 @@ def compare_hours(
     groups = [*_named_days(text, tokens, first, last)]
     if not _EXCEPT.isdisjoint(words):
         return _compare_exception(hours, groups, text, tokens, first, last, numbers)
-    if not groups or not any(day in hours.days for group in groups for day in group.days):
+    if not groups:
         return HoursSaid()
     times = [*_times(text, tokens, first, numbers)]
     if times:
@@ -208,6 +209,8 @@ def _compare_days(days: dict[int, Day], groups: list[_Days], tokens: Tokens, fir
     if any(tokens.kinds[it] >= CONTENT for it in between):
         return HoursSaid()
     told = [days[number] for number in group.days if number in days]
+    if not told:
+        return HoursSaid(agrees=says_closed and len(days) >= _MOST_DAYS, day=next(iter(days.values())))
     against = [day for day in told if (day.openings if says_closed else day.closed and not day.openings)]
     if against:
         return HoursSaid(Denial(at, at + 1, _told(against[0])), day=against[0])

@@ -1,7 +1,7 @@
 """Fields of a data record that hold a number: "Reviews: 128", {"price_eur": 349}, and what a text makes of them.
 
 All numbers of a record stand in the context, so "349 reviews" lacks nothing: a number is held against the field that
-it is told of. It is told of the field whose name stands right before it or behind it.
+it is told of. It is told of the field whose name stands before it, with function words between, or right behind it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pipeline.engines.numerals.heads import without_unit
 from pipeline.engines.numerals.number_index import NumberIndex, is_borne
 from pipeline.engines.numerals.numbers import EXACTLY, UNITS, Number, find_numbers
 from pipeline.engines.records.denial import Denial
+from pipeline.engines.records.key_words import keys_told_by
 from pipeline.engines.records.tables import numbers_of
-from pipeline.engines.words import CONTENT, NUMBER, Tokens, stem, tokenize
+from pipeline.engines.words import CONTENT, Tokens, stem, tokenize
 from schemas.records import Passage
 
 _NUMBER: Final = r"(?P<sign>[$\u20ac\u00a3\u00a5]?)(?P<value>\d{1,15}(?:[.,]\d{1,15}){0,4}+)(?![\d:/-])"
@@ -34,6 +35,7 @@ _MOST_WORDS: Final = 4  # of a key
 _MAX_FIELDS: Final = 400
 _MONEY: Final = frozenset(map(stem, ("eur", "usd", "gbp", "chf", "euros", "dollars", "pounds")))
 _REACH: Final = 3  # function words between a field's name and its number: "price of about"
+_BEHIND_IT: Final = 2  # content words behind a number among which the name may be: "3,500 parking spaces"
 _TOLD: Final = 40  # characters
 
 
@@ -144,26 +146,36 @@ def wrong_number(
         if number.value not in fields.values or number.value in fields.elsewhere:
             continue
         beside = {tokens.stems[at] for at in _names_beside(tokens, first, last, number)}
-        near = [field for word in beside for field in fields.by_word.get(word, ())]
-        told_of = [field for field in near if field.words <= stems]
-        if told_of and not any(is_borne(number, tokens, field.index) for field in near):
+        told = [key for word in beside for key in (word, *keys_told_by(word))]
+        near = [field for key in dict.fromkeys(told) for field in fields.by_word.get(key, ())]
+        told_of = [field for field in near if field.words <= stems.union(told)]
+        named = (field for word in stems for field in fields.by_word.get(word, ()) if field.words <= stems)
+        if told_of and not any(is_borne(number, tokens, field.index) for field in (*near, *named)):
             field = told_of[0]
             return WrongNumber(Denial(number.first, number.last + 1, _told(field)), field)
     return None
 
 
 def _names_beside(tokens: Tokens, first: int, last: int, number: Number) -> Iterator[int]:
-    """The content word before a number and the one behind it, with function words or the unit between."""
-    before = range(number.first - 1, max(first, number.first - 1 - _REACH) - 1, -1)
-    behind = range(number.last + 1, min(last, number.last + 2 + _REACH))
-    for step, places in ((-1, before), (1, behind)):
-        for at in places:
-            if tokens.kinds[at] == NUMBER:
-                break
-            is_unit = step > 0 and (tokens.stems[at] in UNITS or tokens.stems[at] in _MONEY)
-            if tokens.kinds[at] == CONTENT and not is_unit:
+    """The content word before a number, with function words between, and those right behind it, or behind its unit."""
+    for at in range(number.first - 1, max(first, number.first - 1 - _REACH) - 1, -1):
+        if tokens.kinds[at] >= CONTENT:
+            if tokens.kinds[at] == CONTENT and not _is_part(tokens, at):
                 yield at
-                break
+            break
+    at = number.last + 1
+    while at < last and (tokens.stems[at] in UNITS or tokens.stems[at] in _MONEY):
+        at += 1
+    for behind in range(at, min(last, at + _BEHIND_IT)):
+        if tokens.kinds[behind] != CONTENT or _is_part(tokens, behind):
+            break
+        yield behind
+
+
+def _is_part(tokens: Tokens, at: int) -> bool:
+    """Whether a word is written in one with its neighbour: "Wash" of "WashPro"."""
+    ahead = tokens.starts[at + 1] == tokens.ends[at] if at + 1 < len(tokens) else False
+    return ahead or (at > 0 and tokens.ends[at - 1] == tokens.starts[at])
 
 
 def _told(field: NumberField) -> str:

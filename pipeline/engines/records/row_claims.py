@@ -73,7 +73,7 @@ def _compare_numbers(
     names = {word for row in named for word in row.name}
     others = set(stems) - names
     for number in numbers:
-        if not tokens.words[number.first][0].isdigit():
+        if not (tokens.words[number.first][0].isdigit() or number.unit):
             continue  # "two ahead", "of the five": a word may count anything
         if any(is_borne(number, tokens, row.numbers) for row in named):
             right += tokens.stems[number.first] not in names
@@ -95,7 +95,7 @@ def _compare_cells(
         field = mention.field  # "Basic has no audit log": the row may be the log, and the column Basic
         if mention._replace(denied=mention.denied or denies_row).is_wrong:
             return Denial(mention.first, mention.last, f"the table says {row.label[:40]} {field.label}: {field.value}")
-    stems = set(tokens.stems[first:last])
+    stems = set(tokens.stems[first:last]).difference(row.name)
     others = [number for number in numbers if tokens.stems[number.first] not in row.name]
     return (
         _not_one(row, tokens, first, last)

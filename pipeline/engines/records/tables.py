@@ -1,7 +1,7 @@
 """Tables of the context, as rows with a name: the first cell that is no number.
 
-A table is lines of cells, parted by "|", a tab or a comma, under a line of heads; or a JSON list of objects. What a
-response makes of them: row_claims.py.
+A table is lines of cells, parted by "|", a tab or a comma, under a line of heads; or a JSON list of objects. One whose
+heads are the things and whose lines are what they have is turned round. What a response makes of them: row_claims.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.engines.numerals.implied_numbers import ImpliedNumbers
 from pipeline.engines.numerals.number_index import NumberIndex
 from pipeline.engines.numerals.numbers import Number, find_numbers
 from pipeline.engines.records.fields import Field, field_of
-from pipeline.engines.words import CONTENT, NUMBER, tokenize
+from pipeline.engines.words import CONTENT, NUMBER, tokenize, word_set
 from schemas.records import Passage
 
 _SEPARATORS: Final = ("|", "\t", ",")
@@ -32,6 +32,9 @@ _MAX_LINES: Final = 20_000  # tables behind so many lines are taken for prose
 _MAX_NAME: Final = 6  # words
 _MIN_YEAR_DIGITS: Final = 4  # shorter numbers in front of a row count the rows
 _MAX_ROWS: Final = 500
+_OF_LINES: Final = word_set("feature features property properties spec specs specification attribute criterion metric")
+
+_MIN_ITEMS: Final = 2
 _NO_NAMES: Final = ("true", "false", "null")
 _MAX_JSON_CHARS: Final = 200_000
 
@@ -77,12 +80,30 @@ class Tables:
 
     rows: tuple[Row, ...]
     prose: str
-    by_first_word: dict[str, list[Row]] = field(init=False)
+    by_first_word: dict[str, list[tuple[tuple[str, ...], Row]]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.by_first_word = {}
         for row in self.rows:
-            self.by_first_word.setdefault(row.name[0], []).append(row)
+            for name in dict.fromkeys((row.name, self._short_name(row))):
+                if name:
+                    self.by_first_word.setdefault(name[0], []).append((name, row))
+
+    def _short_name(self, row: Row) -> tuple[str, ...]:
+        """What tells a row from those beside it, "Duo" of "Brewla Duo" beside "Brewla Max"; () when that is no name."""
+        common = self._common.get(row.table, frozenset())
+        name = tuple(word for word in row.name if word not in common)
+        words = tokenize(row.label)
+        kinds = [kind for word, kind in zip(words.stems, words.kinds, strict=True) if word in name]
+        return name if common and kinds and all(kind == CONTENT for kind in kinds) else ()
+
+    @cached_property
+    def _common(self) -> dict[int, frozenset[str]]:
+        """By table, the words that all its names have."""
+        found: dict[int, frozenset[str]] = {}
+        for row in self.rows:
+            found[row.table] = found.get(row.table, frozenset(row.name)) & frozenset(row.name)
+        return found
 
     @cached_property
     def outside(self) -> NumberIndex:
@@ -122,10 +143,10 @@ class Tables:
         found: list[Row] = []
         behind = 0
         for at, word in enumerate(stems):
-            here = [row for row in self.by_first_word.get(word, ()) if _stands_at(row.name, stems, at)]
+            here = [(name, row) for name, row in self.by_first_word.get(word, ()) if _stands_at(name, stems, at)]
             if here and at >= behind:
-                longest = max(len(row.name) for row in here)
-                found += [row for row in here if len(row.name) == longest]
+                longest = max(len(name) for name, _ in here)
+                found += [row for name, row in here if len(name) == longest and row not in found]
                 behind = at + longest
         return found
 
@@ -213,6 +234,8 @@ def _rows(block: list[str], separator: str, table: int) -> Iterator[Row]:
     numeric = sum(map(_is_number, heads))  # "200m" may head a column
     if separator == "," and (2 * numeric >= len(heads) or not all(any(map(_is_number, row)) for row in others)):
         return  # a list of lines that happen to have as many commas
+    if len(heads) > _MIN_ITEMS and not numeric and (not heads[0] or heads[0].lower() in _OF_LINES):
+        heads, *others = (list(line) for line in zip(heads, *others, strict=True))
     for cells in others:
         row = _row(list(zip(heads, cells, strict=True)), " , ".join([*heads, *cells]), table)
         if row:

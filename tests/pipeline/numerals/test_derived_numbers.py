@@ -92,3 +92,31 @@ def test_a_number_of_the_question_is_doubtful():
 def test_a_word_up_to_ten_that_counts_is_doubtful():
     assert sorted_numbers("Two results are low.", TRIAL) == ([], ["Two"])
     assert sorted_numbers("It takes two hours and 12 coins.", TRIAL) == (["two", "12"], [])
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("A year of membership comes to $468.", "Price: $39 per month"),
+        ("The deposit is three months' rent, i.e. 3,450 euros.", "Deposit: 3 months' rent. Rent: 1,150 EUR per month."),
+        ("Three tablets of 250 mg make 750 mg a day.", "One tablet has 250 mg. Take up to 3 tablets a day."),
+        ("The last entry is at 5:15 pm.", "The gates open at 6 pm. The last entry is 45 minutes before."),
+        ("It ends at 17:15.", "It begins at 15:45 and lasts 1.5 hours."),
+    ],
+)
+def test_products_and_times_are_doubtful(claim, context):
+    missing, doubtful = sorted_numbers(claim, context)
+    assert missing == []
+    assert len(doubtful) == 1
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("A year of membership comes to $469.", "Price: $39 per month"),
+        ("The last entry is at 5:20 pm.", "The gates open at 6 pm. The last entry is 45 minutes before."),
+        ("The 5 floors seat 75 people.", "There are 15 rows, 5 floors and 40 doors."),  # small
+    ],
+)
+def test_other_numbers_stay_missing(claim, context):
+    assert len(sorted_numbers(claim, context)[0]) == 1

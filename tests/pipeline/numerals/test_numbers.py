@@ -258,6 +258,10 @@ def test_times_of_day_are_one_value_in_any_notation(claim, context):
 @pytest.mark.parametrize(
     ("claim", "context", "expected"),
     [
+        ("You must be 18 to enter", "opens at 6:00 for all", ["18"]),
+        ("It has 20 tables", "opens at 8 am", ["20"]),
+        ("732 square feet", "68 square metres", []),
+        ("900 square feet", "68 square metres", ["900"]),
         ("a sandwich for $9", "hours.Monday: 9:0-17:0", ["9"]),
         ("open at 8 AM", "drinks for $20", ["8 AM"]),
         ("open until 6 PM", "hours.Monday: 9:0-17:0", ["6 PM"]),

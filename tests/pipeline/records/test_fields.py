@@ -244,3 +244,36 @@ def test_the_reason_says_what_it_costs():
     sample = Sample("s", "g", "?", (Passage("p", json.dumps(PLACE)),), "WiFi is available for a fee.")
     (claim,) = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
     assert claim.reason == "the context says Wi Fi: free"
+
+
+@pytest.mark.parametrize(
+    ("context", "claim", "verdict"),
+    [
+        ('{"BusinessAcceptsBitcoin": false}', "They accept Bitcoin.", CONTRADICTED),
+        ("Sauna: not included\nTowels: $2 each", "The sauna is included.", CONTRADICTED),
+        ("Sauna: included\nTowels: $2 each", "The sauna is included.", SUPPORTED),
+    ],
+)
+def test_prefixes_of_keys_and_single_fields_among_other_lines(context, claim, verdict):
+    sample = Sample("s", "g", "?", (Passage("p", context),), claim)
+    (judged,) = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
+    assert judged.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("context", "claim", "labels"),
+    [
+        ('{"parking": {"available": true, "fee_usd": 15}}', "Parking is free.", False),
+        ('{"wifi": true, "pool": false}', "Wi-Fi is free.", False),
+        ('{"wifi": "free", "pool": false}', "Wi-Fi is free.", True),
+        ("Towels: $2 each\nSauna: 10 euros", "Towels are free.", False),
+        ("Entry costs nothing. Towels are sold.", "Entry is free.", None),
+        ('{"parking": {"available": true}, "capacity": 3500}', "There is parking for 3,500 cars.", None),
+    ],
+)
+def test_that_something_is_free_is_more_than_that_it_is_there(context, claim, labels):
+    sample = Sample("s", "g", "?", (Passage("p", context),), claim)
+    (judged,) = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
+    assert judged.reason != "a record of the context says so" or labels
+    if labels is not None:
+        assert (judged.verdict == SUPPORTED and judged.score >= 0.7) == labels

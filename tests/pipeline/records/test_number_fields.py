@@ -77,6 +77,8 @@ def test_prose_dates_and_hours_are_none(text):
         ("It has more than 100 reviews.", []),
         ("With about 130 reviews, it is well rated.", []),
         ("It has 4 colors.", []),  # of no field
+        ("It costs 128 EUR.", ["128"]),  # what something costs is its price
+        ("It costs 349 EUR.", []),
     ],
 )
 def test_a_number_of_another_field(context, claim, numbers):
@@ -105,3 +107,14 @@ def test_what_decides_is_the_evidence():
     (claim,) = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
     assert [LINES[one.start : one.end] for one in claim.evidence] == ["Reviews: 128"]
     assert claim.reason == "the context says Reviews: 128"
+
+
+def test_half_a_name_names_no_field():
+    context = json.dumps([{"model": "WashPro 5", "wash": 52, "warranty_years": 2}, {"model": "WashPro 8", "wash": 49}])
+    assert wrong("It has two years, like the WashPro 5.", context) == []
+
+
+def test_a_number_is_not_told_of_a_field_behind_a_preposition():
+    context = "path: /healthz\ninterval_seconds: 15\ntimeout_seconds: 3"
+    assert wrong("It runs every 15 seconds with a timeout of 15 seconds.", context) == ["15"]
+    assert wrong("It runs every 15 seconds with a timeout of 3 seconds.", context) == []
