@@ -34,7 +34,7 @@ from pipeline.engines.nli.training.calibrate import calibration_error, fit_calib
 from pipeline.engines.nli.training.examples import FINE, UNKNOWN, WRONG, Example, LabelledClaim, marked_share
 from pipeline.engines.nli.training.fit import fit_claims, fit_tokens
 from pipeline.engines.nli.training.options import BOTH, KINDS, TrainOptions
-from pipeline.engines.nli.training.train_verifier import score_held_out, token_threshold
+from pipeline.engines.nli.training.train_verifier import calls, score_held_out, token_threshold
 from pipeline.engines.rules import RulesExtractor
 from pipeline.locate_spans import locate_claims
 from pipeline.resolve import resolve
@@ -127,15 +127,13 @@ def score_parts(
 
 def calibrated(scored: Sequence[Scored], features: tuple[str, ...]) -> tuple[Calibration, float]:
     """The calibration of some features and the token threshold, from held-out scores."""
-    pairs = [
-        (values, not claim.supported)
-        for one in scored
-        for values, claim in zip(one.features, one.example.claims, strict=True)
-    ]
-    known = [(values, wrong) for values, wrong in pairs if set(features) <= set(values)]
+    pairs = [(values, claim) for one in scored for values, claim in zip(one.features, one.example.claims, strict=True)]
+    known = [(values, claim) for values, claim in pairs if set(features) <= set(values)]
     matrix = np.array([[values[name] for name in features] for values, _ in known])
-    calibration = fit_calibration(features, matrix, np.array([wrong for _, wrong in known]))
-    return calibration, token_threshold([one.example for one in scored], [one.characters for one in scored])
+    wrong = np.array([not claim.supported for _, claim in known])
+    calibration = fit_calibration(features, matrix, wrong, np.array([claim.size for _, claim in known]))
+    called = calls([calibration], [values for values, _ in pairs])
+    return calibration, token_threshold([one.example for one in scored], [one.characters for one in scored], called)
 
 
 def judge(
@@ -226,10 +224,11 @@ def token_auc(scored: Sequence[Scored]) -> float | None:
 
 
 def keep(scored: Sequence[Scored], folds: np.ndarray, file: Path) -> None:
-    """Held-out features as JSON lines, for a closer look."""
+    """Held-out scores of claims and characters as JSON lines, for a closer look."""
     lines = [
         {"id": one.example.sample.id, "fold": int(fold), "features": one.features,
-         "wrong": [not claim.supported for claim in one.example.claims]}
+         "wrong": [not claim.supported for claim in one.example.claims],
+         "characters": None if one.characters is None else one.characters.round(4).tolist()}
         for one, fold in zip(scored, folds, strict=True)
     ]  # fmt: skip
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))

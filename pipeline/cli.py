@@ -116,7 +116,7 @@ def label(
     from pipeline.runs.summary import summary
     from pipeline.storage import use_beam_options
 
-    patterns, given = split_beam_args(corpus, _own_options(label))
+    patterns, given = split_beam_args(corpus, own_options(label))
     runner = runner_of(given) or LOCAL_RUNNER
     beam_args = beam_args_for(runner, given, patterns, out)
     use_beam_options(beam_args)
@@ -209,7 +209,7 @@ def _finish(result: dict[str, Any], out: str | Path, as_json: bool) -> None:
         raise BaltoError(f"no record was labelled; {out}/rejected says why; then run it again with --overwrite")
 
 
-def _own_options(command: Callable[..., None]) -> list[str]:
+def own_options(command: Callable[..., None]) -> list[str]:
     """The long options of a command."""
     hints = get_type_hints(command, include_extras=True)
     given = {name: info for name, hint in hints.items() for info in getattr(hint, "__metadata__", ())}

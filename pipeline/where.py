@@ -74,11 +74,15 @@ def where(records: pl.LazyFrame, condition: str) -> pl.LazyFrame:
     expression = _parse(_META_KEY.sub(lambda match: match[1] or f'"{META}{match[2] or match[3]}"', condition))
     _check_names(expression.meta.root_names(), [name for name in schema if name != "meta"])
     try:  # on no rows: a wrong type is found before anything is read
-        answer = pl.DataFrame(schema=schema).select(expression.alias("holds"))["holds"].dtype
+        answers = pl.DataFrame(schema=schema).select(expression.alias("holds"))["holds"]
     except PolarsError as err:
         raise _no_condition(condition, err) from err
-    if answer != pl.Boolean:
+    if answers.dtype != pl.Boolean:
         raise ConfigError(f"--where {condition!r}: is not a condition but a value; compare it, as in `unsupported > 3`")
+    if len(answers):
+        raise ConfigError(
+            f"--where {condition!r}: says one thing of all records together; name a column of each record"
+        )
     return records.filter(expression)
 
 

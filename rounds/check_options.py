@@ -42,8 +42,11 @@ def _check_values(name: str, values: Mapping[str, Any]) -> None:
         fields = {field.name for field in dataclasses.fields(TrainConfig)}
         make_config({key: value for key, value in values.items() if key in fields}, values["config"])
     if name == "label":
+        from pipeline.cli import label, own_options
         from pipeline.config import LabelConfig
+        from pipeline.runs.beam_options import split_beam_args
 
+        split_beam_args(values["corpus"], own_options(label))
         # the tokenizer is that of a model which may not be there yet
         fields = {field.name for field in dataclasses.fields(LabelConfig)} - {"tokenizer", "compute"}
         given = {key: value for key, value in values.items() if key in fields}

@@ -63,7 +63,7 @@ class ResponseTokenizer:
         """Character intervals by decoding one id after the other; bytes of one character share its interval."""
         starts, ends = np.zeros(len(ids), np.int32), np.zeros(len(ids), np.int32)
         stream = DecodeStream(skip_special_tokens=True)
-        position, pending = 0, []
+        position, pending = 0, list[int]()
         for index, token_id in enumerate(ids):
             if token_id < 0 or self.tokenizer.id_to_token(token_id) is None:
                 raise RecordError(STAGE, f"response_token_ids[{index}] = {token_id} is not an id of {self.name}")
@@ -78,8 +78,10 @@ class ResponseTokenizer:
                 raise self._not_the_response(index)
             starts[pending], ends[pending] = position, position + len(piece)
             position, pending = position + len(piece), []
-        rest = text[position:]  # a response cut inside a character decodes to replacement characters
-        if rest.strip("\ufffd") or (rest and not pending):
+        # A response cut inside a character decodes to replacement characters, perhaps behind whole ones of that token.
+        rest = text[position:]
+        is_cut = bool(pending) and rest.endswith("\ufffd")
+        if rest and not (is_cut and self.tokenizer.decode(list(ids), skip_special_tokens=True) == text):
             raise self._not_the_response(len(ids))
         starts[pending], ends[pending] = position, len(text)
         return starts, ends

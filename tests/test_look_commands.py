@@ -167,7 +167,11 @@ BAD = [
     (("score", "{labels}", "--against", "{unfinished}"), "an unfinished run"),
     (("stats", "{labels}", "{other_version}"), "schema version 999; this balto reads version"),
     (("score", "{labels}", "--against", "{other_version}"), "schema version 999; this balto reads version"),
-    (("score", "{labels}", "--k", "0"), "--k 0: the reference count of supported claims must be at least 1"),
+    (
+        ("score", "{labels}", "--k", "0"),
+        "--k 0: the reference count of supported claims must be a number of at least 1",
+    ),
+    (("score", "{labels}", "--k", "nan"), "--k nan: the reference count of supported claims must be a number"),
     (("score", "{labels}", "--resamples", "3"), "--resamples"),
 ]
 

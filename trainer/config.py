@@ -7,6 +7,7 @@ Every field is an option of the same name (`clip_low` is --clip-low). Its help t
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -108,6 +109,9 @@ class TrainConfig:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{flag(name)} {getattr(self, name)}: must be one of {', '.join(allowed)}")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{flag(name)} {value}: must be a finite number")
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -204,7 +208,7 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
         reason = " ".join(str(err).split())[:200]
         raise ConfigError(f"{path}: not a readable YAML file ({reason})") from err
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must be a list of `option: value` lines")
+        raise ConfigError(f"{path}: must hold a line `option: value` for each option, and no list")
     return {str(name).replace("-", "_"): value for name, value in values.items()}
 
 

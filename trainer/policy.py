@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -93,6 +94,8 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrained
         loaded, report = load(
             model, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
+    except SafetensorError as err:
+        raise ModelError(f"--model {model}: its weights are damaged or cut off ({_reason(err)})") from err
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as err:
         raise _loading_error(model)(f"--model {model}: {_reason(err)}") from err
     missing = sorted(report["missing_keys"])

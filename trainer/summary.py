@@ -32,7 +32,8 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
     if summary["stopped"]:
         lines.append(f"stopped by {summary['stopped']} after {summary['steps']} steps; the same command resumes")
     else:
-        lines.append(f"{summary['steps']} steps; model in {summary['model']}")
+        before = ", all of them taken before" if summary["steps"] == summary["steps_before"] else ""
+        lines.append(f"{summary['steps']} steps{before}; model in {summary['model']}")
     if summary["skipped_steps"]:
         lines.append(f"{summary['skipped_steps']} steps skipped: their gradient was not finite")
     left_out = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary["left_out"].items() if count)

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from schemas.errors import BaltoError
+from schemas.errors import BaltoError, ConfigError
 from trainer.batches import deal_credit, needed_piece
 from trainer.checkpoint import TrainState, load_checkpoint, prune, save_checkpoint
 from trainer.config import TrainConfig
@@ -59,9 +59,9 @@ log = logging.getLogger("trainer")
 def train(config: TrainConfig) -> dict[str, Any]:
     """Run or resume a training run; the summary. Raises BaltoError for bad input, before the first step.
 
-    Summary: out, steps, skipped_steps, stopped (by a signal, None when finished), model (folder), metrics (last
-    evaluation, or last step), last_epoch (`shifts_of_last_epoch`, on the first rank), left_out (groups that are not
-    trained on, by reason), layout.
+    Summary: out, steps (all of the run), steps_before (those of earlier starts), skipped_steps, stopped (by a signal,
+    None when finished), model (folder), metrics (last evaluation, or last step), last_epoch (`shifts_of_last_epoch`, on
+    the first rank), left_out (groups that are not trained on, by reason), layout.
     """
     run = Path(config.out)
     check_run_folder(run)
@@ -92,6 +92,10 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         data = prepare_data(config, inputs, stream, ranks)
         gradient = prepare_gradient(config, policy, data, stream, ranks)
         gradient.most_tokens = fitting
+        if state.step > data.total_steps:
+            raise ConfigError(
+                f"--max-steps {config.max_steps}: {run} has taken {state.step} steps already; name another --out"
+            )
         if ranks.is_first:
             store_run(run, asked_for, data.index)
         # before the first forward: after a pass without gradients FSDP has gathered weights where the shards were
@@ -114,10 +118,13 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         if state.step > started:
             save_checkpoint(run, policy.model, optimizer, state, ranks, config.keep)
         finished = state.step >= data.total_steps
+        if finished and state.step and state.totals.get("skipped", 0) == state.step:
+            raise _not_finite(config, state)
         folder = export_model(run, inputs, config, metrics, state.step, ranks) if finished else None
     return {
         "out": str(run),
         "steps": state.step,
+        "steps_before": started,
         "skipped_steps": int(state.totals.get("skipped", 0)),
         "stopped": None if finished else (asked[0] if asked else "another rank"),
         "model": None if folder is None else str(folder),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,8 +41,8 @@ def score_tables(
     or over the label sets' own where there is no base.   brief: scores by `by` as one line of text each.
     Raises ConfigError for an unknown column.
     """
-    if k is not None and k < 1:
-        raise ConfigError(f"--k {k:g}: the reference count of supported claims must be at least 1")
+    if k is not None and not 1 <= k < math.inf:
+        raise ConfigError(f"--k {k:g}: the reference count of supported claims must be a number of at least 1")
     labels, base = scan_labels(folders), scan_labels(against) if against else None
     reference = k if k is not None else reference_counts(labels if base is None else base)
     prompts, base_prompts = prompt_scores(labels, reference), _prompts(base, reference, ())

@@ -101,6 +101,7 @@ def test_worst_first_is_most_wrong_claims_then_least_faithful(labels):
         ("unsuported > 1", "no column 'unsuported'; near: unsupported"),
         ('policy = "model-a"', "no column 'model-a'.*single quotes"),
         ("unsupported", "is not a condition but a value"),
+        ("sum(unsupported) > 3", "says one thing of all records together"),
         ("unsupported > 'a'", "compare string with numeric"),
         ("unsupported >", "unable to parse|expected|invalid"),
         ("unsupported > (SELECT 1)", "belongs to a query"),

@@ -104,6 +104,7 @@ def test_a_failing_stage_ends_the_round_with_its_name_and_another_question_does_
         ({"train": "--lr fast"}, "--train: Invalid value for '--lr'"),
         ({"generate": "--samples 0"}, "--generate: Invalid value for '--samples'"),
         ({"label": "--workers x"}, "--label: Invalid value for '--workers'"),
+        ({"label": "--verifer lexical"}, "--label: --verifer: neither an option .* did you mean --verifier"),
         ({"label": "--verifier nope"}, "--label: --verifier nope: there is no such engine"),
         ({"label": "--verifier nli:/no/such/folder"}, "--label: model /no/such/folder: there is no such folder"),
         ({"label": "--verifier llm"}, "--label: --model: missing"),

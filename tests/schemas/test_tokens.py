@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from schemas.errors import ConfigError, RecordError
 from schemas.records import LabelSpan
@@ -129,6 +129,25 @@ def test_response_cut_inside_a_character_keeps_its_last_tokens():
     ids = tokenizer.encode("a👍")[0].tolist()[:-1]  # three of the emoji's four bytes
     tokens = label_text(tokenizer, "a\ufffd", [LabelSpan(1, 2, -1)], ids)
     assert tokens.labels.tolist() == [0, -1, -1, -1]
+
+
+@pytest.mark.parametrize("text", ["ab👍", "セット", "a b"])
+def test_a_token_with_a_whole_character_before_the_one_that_was_cut_is_located(text: str):
+    """Byte-level BPE merges across characters: "the last byte of one and the first of the next" is one token."""
+    trained = Tokenizer(models.BPE(vocab={}, merges=[]))
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trained.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
+    trained.train_from_iterator([text] * 20, trainer)
+    tokenizer = ResponseTokenizer("made here", trained)
+    whole = tokenizer.tokenizer.get_vocab()
+    for token, number in whole.items():
+        decoded = tokenizer.tokenizer.decode([number])
+        ids = [*tokenizer.encode("x")[0].tolist(), number]
+        said = tokenizer.tokenizer.decode(ids)
+        _, starts, ends = tokenizer.locate_ids(ids, said)
+        assert (starts[0], ends[-1]) == (0, len(said)), (token, decoded)
 
 
 def test_ids_of_another_text_are_refused_with_the_place():

@@ -59,6 +59,8 @@ def test_config_from_a_file_and_options_that_win(tmp_path):
         ({"epochs": 0}, "--epochs 0: must be at least 1"),
         ({"lr": -1.0}, "--lr -1.0: must be above 0"),
         ({"held_out": 1.0}, "--held-out 1.0"),
+        ({"beta": float("nan")}, "--beta nan: must be a finite number"),
+        ({"clip_high": float("inf")}, "--clip-high inf: must be a finite number"),
         ({"attention": "flex", "layout": "padded"}, "--attention flex is for packed rows"),
         ({"cap": 2.0, "credit": "token"}, "only balanced credit has a cap"),
         ({"reference": "adapter_off"}, "needs --lora-rank"),

@@ -58,6 +58,24 @@ def test_too_many_skipped_steps_end_the_run(model, labels, tmp_path, monkeypatch
         train(tiny_config(model, labels, tmp_path / "run", max_skipped=3))
 
 
+def test_a_run_of_which_every_step_was_skipped_is_no_success(model, labels, tmp_path, monkeypatch):
+    poison(monkeypatch, range(1, 99))
+    with pytest.raises(BaltoError, match="2 steps in a row had a gradient that is not finite"):
+        train(tiny_config(model, labels, tmp_path / "run", eval_every=0, max_steps=2))
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_a_finished_run_started_again_says_so_and_keeps_its_config(model, labels, tmp_path):
+    config = tiny_config(model, labels, tmp_path / "run", eval_every=0, max_steps=3)
+    assert train(config)["steps_before"] == 0
+    again = train(config)
+    assert (again["steps"], again["steps_before"]) == (3, 3)
+    before = (tmp_path / "run" / "config.yaml").read_text()
+    with pytest.raises(ConfigError, match="--max-steps 2: .* has taken 3 steps already; name another --out"):
+        train(dataclasses.replace(config, max_steps=2))
+    assert (tmp_path / "run" / "config.yaml").read_text() == before
+
+
 def poison(monkeypatch, steps) -> None:
     """An infinite loss at the given (1-based) steps."""
     accumulate = StepGradient.accumulate
@@ -128,3 +146,14 @@ def test_a_model_without_a_head_is_no_language_model(tmp_path):
     BertModel(config).save_pretrained(tmp_path / "encoder")
     with pytest.raises(ModelError, match=r"its weights lack .*; it is no causal language model, or damaged"):
         load_causal_lm(str(tmp_path / "encoder"))
+
+
+def test_weights_that_are_cut_off_are_named(model, labels, tmp_path):
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    for file in model.iterdir():
+        data = file.read_bytes()
+        (folder / file.name).write_bytes(data[: len(data) // 2] if file.suffix == ".safetensors" else data)
+    with pytest.raises(ModelError, match=r"--model .*/cut: its weights are damaged or cut off") as caught:
+        train(tiny_config(folder, labels, tmp_path / "run"))
+    assert "\n" not in str(caught.value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,6 +80,11 @@ def open_label_sets(sources: Iterable[tuple[Path, float]], verify: bool = True) 
 
     Raises ShardError for a folder without manifest, a newer schema, a missing, altered or unreadable shard.
     """
+    sources = list(sources)
+    folders = Counter(folder.resolve() for folder, _ in sources)
+    twice = next((folder for folder, _ in sources if folders[folder.resolve()] > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{twice}: given twice; its rows would count double: give it once, as FOLDER:2")
     opened = tuple(_open(folder, weight, source, verify) for source, (folder, weight) in enumerate(sources))
     if not any(one.row_groups for one in opened):
         raise ShardError(f"{', '.join(str(one.folder) for one in opened)}: no labelled response to train on")

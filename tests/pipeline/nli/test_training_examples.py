@@ -7,9 +7,10 @@ import pytest
 
 from pipeline.engines.nli.training.calibrate import best_threshold, calibrate, calibration_error, measured_out_of_fold
 from pipeline.engines.nli.training.corruptions import corrupt, names_in
-from pipeline.engines.nli.training.examples import FINE, UNKNOWN, WRONG, example_of, held_out
+from pipeline.engines.nli.training.examples import FINE, UNKNOWN, WRONG, Example, LabelledClaim, example_of, held_out
+from pipeline.engines.nli.training.train_verifier import calls, token_threshold
 from pipeline.gold_labels import gold_claims
-from schemas.records import GoldSpan, LabelledResponse, LabelSpan, Passage, Sample, TokenLabels
+from schemas.records import Claim, GoldSpan, LabelledResponse, LabelSpan, Passage, Sample, Span, TokenLabels
 
 EMPTY = TokenLabels(*(np.zeros(0, dtype=np.int32) for _ in range(3)), np.zeros(0, dtype=np.int8))
 
@@ -70,18 +71,58 @@ def test_names_that_open_a_sentence_are_no_names():
 def test_calibration_tells_apart_what_the_score_tells_apart():
     values = [{"claim": -2.0}] * 30 + [{"claim": 2.0}] * 10
     wrong = np.array([False] * 30 + [True] * 10)
-    [calibration] = calibrate(values, wrong)
+    [calibration] = calibrate(values, wrong, np.ones(40))
     assert calibration.features == ("claim",)
     assert calibration.unsupported({"claim": 2.0}) >= calibration.threshold > calibration.unsupported({"claim": -2.0})
 
 
 def test_no_calibration_from_claims_of_one_kind():
-    assert calibrate([{"claim": 1.0}] * 5, np.zeros(5, dtype=bool)) == ()
+    assert calibrate([{"claim": 1.0}] * 5, np.zeros(5, dtype=bool), np.ones(5)) == ()
 
 
 def test_threshold_of_best_f1():
     probabilities = np.array([0.1, 0.2, 0.3, 0.8, 0.9])
     assert 0.3 < best_threshold(probabilities, np.array([False, False, False, True, True])) <= 0.8
+
+
+def test_long_claims_weigh_more_for_the_threshold():
+    values = [{"claim": value} for value in (-3.0, 0.0, 3.0) for _ in range(20)]
+    wrong = np.array([False] * 20 + [True, False] * 10 + [True] * 20)
+    strict, lenient = (calibrate(values, wrong, np.where(wrong, 1.0, right))[0].threshold for right in (100.0, 0.01))
+    assert lenient < strict
+
+
+def one_of_two(wrong_words: str) -> tuple[Example, np.ndarray]:
+    """Two claims of which the second is called unsupported, and character scores: .9 for "cat", .4 for other words."""
+    text = "A dog ran. The cat sat."
+    claims = tuple(
+        LabelledClaim(Claim(str(at), text[start:end], spans=(Span(start, end),)), supported)
+        for at, (start, end, supported) in enumerate([(0, 10, True), (11, 23, False)])
+    )
+    marks = np.full(len(text), FINE, dtype=np.int8)
+    marks[text.index(wrong_words) : text.index(wrong_words) + len(wrong_words)] = WRONG
+    scores = np.full(len(text), 0.4)
+    scores[15:18] = 0.9
+    return Example(Sample("s", "g", "p", (Passage("1", text),), text), claims, marks), scores
+
+
+def test_words_are_named_as_people_mark_them():
+    example, scores = one_of_two("cat")
+    assert token_threshold([example], [scores], [False, True]) > 0.4
+    example, scores = one_of_two("The cat sat.")  # all of it, although most characters of the response are fine
+    assert token_threshold([example], [scores], [False, True]) <= 0.4
+
+
+def test_where_nothing_is_called_no_word_is_named():
+    example, scores = one_of_two("cat")
+    assert token_threshold([example], [scores], [False, False]) == 1.0
+    assert token_threshold([example], [None], [False, True]) == 1.0
+
+
+def test_claims_that_no_calibration_fits_are_not_called():
+    values = [{"claim": -2.0}] * 30 + [{"claim": 2.0}] * 10
+    fitted = calibrate(values, np.array([False] * 30 + [True] * 10), np.ones(40))
+    assert calls(fitted, [{"claim": 2.0}, {"claim": -2.0}, {}]) == [True, False, False]
 
 
 def test_calibration_error_by_hand():
@@ -94,6 +135,6 @@ def test_figures_come_from_groups_that_were_not_calibrated_on():
     rng = np.random.default_rng(0)
     wrong = rng.random(400) < 0.3
     values = [{"claim": float(value)} for value in rng.normal(0, 1, 400)]  # says nothing
-    measured = measured_out_of_fold(values, wrong, [f"g{n % 10}" for n in range(400)], seed=0)
+    measured = measured_out_of_fold(values, wrong, np.ones(400), [f"g{n % 10}" for n in range(400)], seed=0)
     assert measured["claims"] == 400
     assert 0.4 < measured["balanced_accuracy"] < 0.6

@@ -45,6 +45,11 @@ def test_opened_label_set_knows_its_row_groups_and_groups(labels):
     assert [(one.source, one.index, one.rows) for one in opened.row_groups] == [(0, 0, 8), (0, 0, 8)]
 
 
+def test_a_label_set_given_twice_is_refused(labels):
+    with pytest.raises(ConfigError, match="given twice; its rows would count double"):
+        open_label_sets([(labels, 1.0), (labels / ".." / labels.name, 0.5)])
+
+
 def test_projected_sample_is_opened_by_the_model_it_was_projected_for(sample_labels, tmp_path):
     model = tmp_path / "model"
     tokenizer = llama3()

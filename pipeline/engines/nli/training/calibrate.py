@@ -1,8 +1,8 @@
 """Scores on held-out prompt groups -> P(not supported) and thresholds, and an honest figure of what they are worth.
 
 The calibration is a ridge logistic regression over log-odds (with one feature: Platt scaling). Its threshold has the
-best F1 for "not supported". What is reported comes from folds over the held-out groups: calibrated on some of them,
-measured on the others.
+best F1 for "not supported" over the claims' characters, because characters are what gets labels. What is reported comes
+from folds over the held-out groups: calibrated on some of them, measured on the others.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ BINS: Final = 10
 _CANDIDATES: Final = 200
 
 
-def calibrate(values: Sequence[Mapping[str, float]], wrong: np.ndarray) -> tuple[Calibration, ...]:
+def calibrate(values: Sequence[Mapping[str, float]], wrong: np.ndarray, sizes: np.ndarray) -> tuple[Calibration, ...]:
     """One calibration for each set of features that is known for both kinds of claims, richest first.
 
     values: features of each held-out claim, as far as they are known.   wrong: (N,) bool, not supported.
+    sizes: (N,) its characters.
     """
     calibrations = []
     for features in FEATURE_SETS:
         rows = [at for at, known in enumerate(values) if set(features) <= set(known)]
         if len({bool(wrong[at]) for at in rows}) == 2:
             matrix = np.array([[values[at][name] for name in features] for at in rows])
-            calibrations.append(fit_calibration(features, matrix, wrong[rows]))
+            calibrations.append(fit_calibration(features, matrix, wrong[rows], sizes[rows]))
     return tuple(calibrations)
 
 
-def fit_calibration(features: tuple[str, ...], matrix: np.ndarray, wrong: np.ndarray) -> Calibration:
-    """matrix: (N, D) log-odds.   wrong: (N,) bool with both kinds."""
+def fit_calibration(features: tuple[str, ...], matrix: np.ndarray, wrong: np.ndarray, sizes: np.ndarray) -> Calibration:
+    """matrix: (N, D) log-odds.   wrong: (N,) bool with both kinds.   sizes: (N,) characters."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=1 / RIDGE, max_iter=1000).fit(matrix, wrong)
     probabilities = model.predict_proba(matrix)[:, 1]
-    threshold = best_threshold(probabilities, wrong)
+    threshold = best_threshold(probabilities, wrong, sizes)
     return Calibration(features, tuple(map(float, model.coef_[0])), float(model.intercept_[0]), threshold)
 
 
@@ -80,7 +81,7 @@ def calibration_error(probabilities: np.ndarray, wrong: np.ndarray) -> float:
 
 
 def measured_out_of_fold(
-    values: Sequence[Mapping[str, float]], wrong: np.ndarray, groups: Sequence[str], seed: int
+    values: Sequence[Mapping[str, float]], wrong: np.ndarray, sizes: np.ndarray, groups: Sequence[str], seed: int
 ) -> dict[str, Any]:
     """Figures of the whole calibration on groups it was not fitted on; {} when there are too few for two folds."""
     names = sorted(set(groups))
@@ -92,7 +93,8 @@ def measured_out_of_fold(
     fold = np.array([fold_of[group] for group in groups])
     said, called = np.full(len(wrong), np.nan), np.zeros(len(wrong), dtype=bool)
     for number in range(folds):
-        fitted = calibrate([values[at] for at in np.flatnonzero(fold != number).tolist()], wrong[fold != number])
+        others = np.flatnonzero(fold != number)
+        fitted = calibrate([values[at] for at in others.tolist()], wrong[others], sizes[others])
         for at in np.flatnonzero(fold == number).tolist():
             usable = next((one for one in fitted if set(one.features) <= set(values[at])), None)
             if usable is not None:

@@ -36,6 +36,11 @@ class LabelledClaim:
     claim: Claim
     supported: bool
 
+    @property
+    def size(self) -> int:
+        """Characters that it labels; of one that was not located, those of its text."""
+        return sum(span.end - span.start for span in self.claim.spans) or len(self.claim.text)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.nli.loading import OpenModel, check_encoder, quiet_transformers
 from pipeline.engines.nli.model_files import VERIFIER_FILE, find_folder, fingerprint
 from pipeline.engines.nli.settings import Compute, NliSettings
-from pipeline.engines.nli.trained import CLAIMS, TOKENS, TrainedVerifier, write_trained
+from pipeline.engines.nli.trained import CLAIMS, TOKENS, Calibration, TrainedVerifier, write_trained
 from pipeline.engines.nli.training.calibrate import best_threshold, calibrate, measured_out_of_fold
 from pipeline.engines.nli.training.examples import UNKNOWN, WRONG, Example, held_out, read_examples
 from pipeline.engines.nli.training.fit import fit_claims, fit_tokens
@@ -124,11 +124,12 @@ def fit_and_calibrate(
         log.info("token classifier trained on %d sequences", notes["sequences"])
     draft = TrainedVerifier(tuple(parts), options.window, (), 1.0, LexicalVerifier.name, notes)
     values, wrong, groups, characters = score_held_out(draft, kept_back, out, options)
-    calibrations = calibrate(values, wrong)
+    sizes = np.array([claim.size for example in kept_back for claim in example.claims])
+    calibrations = calibrate(values, wrong, sizes)
     if not calibrations:
         raise ConfigError("the held-out claims could not be scored; hold more out with --held-out")
-    notes["held_out"] = measured_out_of_fold(values, wrong, groups, options.seed)
-    threshold = token_threshold(kept_back, characters) if options.tokens else 1.0
+    notes["held_out"] = measured_out_of_fold(values, wrong, sizes, groups, options.seed)
+    threshold = token_threshold(kept_back, characters, calls(calibrations, values)) if options.tokens else 1.0
     verifier = TrainedVerifier(tuple(parts), options.window, calibrations, threshold, LexicalVerifier.name, notes)
     write_trained(out, verifier)
     return verifier
@@ -161,12 +162,34 @@ def open_draft(draft: TrainedVerifier, folder: Path, options: TrainOptions) -> O
     return open_trained(settings, Compute(device=options.device), folder, None, draft)
 
 
-def token_threshold(examples: Sequence[Example], characters: Sequence[np.ndarray | None]) -> float:
-    """The score with the best F1 over the held-out characters that somebody judged."""
+def calls(calibrations: Sequence[Calibration], values: Sequence[Mapping[str, float]]) -> list[bool]:
+    """Whether each claim is called unsupported; one that no calibration fits is not."""
+    usable = [next((one for one in calibrations if set(one.features) <= set(known)), None) for known in values]
+    return [
+        one is not None and one.unsupported(known) >= one.threshold for one, known in zip(usable, values, strict=True)
+    ]
+
+
+def token_threshold(
+    examples: Sequence[Example], characters: Sequence[np.ndarray | None], called: Sequence[bool]
+) -> float:
+    """The score with the best F1 over the held-out characters of claims that are called unsupported.
+
+    In such claims most characters may well be wrong, so that the best may be the lowest: then all of a claim is the
+    error.   called: of each claim in order.
+    """
     scores, marks = [], []
+    verdicts = iter(called)
     for example, own in zip(examples, characters, strict=True):
+        inside = np.zeros(len(example.marks), dtype=bool)
+        for claim in example.claims:
+            if next(verdicts):
+                for span in claim.claim.spans:
+                    inside[span.start : span.end] = True
         if own is not None:
-            judged = np.isfinite(own) & (example.marks != UNKNOWN)
+            judged = inside & np.isfinite(own) & (example.marks != UNKNOWN)
             scores.append(own[judged])
             marks.append(example.marks[judged] == WRONG)
-    return best_threshold(np.concatenate(scores), np.concatenate(marks)) if scores else 1.0
+    if not any(map(len, scores)):
+        return 1.0
+    return best_threshold(np.concatenate(scores), np.concatenate(marks))
