@@ -21,7 +21,7 @@ from pipeline.engines.numerals.derived_numbers import sort_missing
 from pipeline.engines.numerals.numbers import Number
 from pipeline.engines.records.denial import Denial
 from pipeline.engines.records.field_mentions import FieldMention, mentioned_fields
-from pipeline.engines.records.hours_claims import compare_hours
+from pipeline.engines.records.hours_claims import compare_hours, is_of_hours
 from pipeline.engines.records.number_fields import NumberFields, wrong_number
 from pipeline.engines.records.opening_hours import OpeningHours
 from pipeline.engines.records.row_claims import compare_rows
@@ -99,7 +99,8 @@ class Finding:
         """Hold the claim against the opening hours of the context."""
         said = compare_hours(hours, self.text, self.tokens, self.first, self.last, numbers)
         self.denial = self.denial or said.denial
-        self.agrees = self.agrees or (said.agrees and not self.against)
+        others = [at for at in self.new_words(index) if not is_of_hours(self.tokens.words[at])]
+        self.agrees = self.agrees or (said.agrees and not self.against and len(others) <= _OTHER_NEW_WORDS)
         if said.day and (said.denial or said.agrees):
             self.best = index.sentence_at(said.day.passage, said.day.start)
 

@@ -17,6 +17,7 @@ from pipeline.engines.words import CONTENT, NEGATION, Tokens, word_set
 
 _OPEN: Final = word_set("open opens opening operates operating operational hours")
 _CLOSED: Final = word_set("closed closes close closing")
+_BESIDE: Final = word_set("am pm a p m noon midnight late early earlier later week weeks stays remains business every")
 _TO_OPEN: Final = word_set("opens opening from starts starting")
 _TO_CLOSE: Final = word_set("close closes closing until till to through ends -")
 _BETWEEN: Final = word_set("to through thru and or &")
@@ -98,6 +99,12 @@ def _compare_exception(
     if times:
         return _compare_times(hours, [rest], times)
     return _compare_days(hours.days, [rest], tokens, first, last)
+
+
+def is_of_hours(word: str) -> bool:
+    """Whether a word belongs to what texts say of opening hours, and so adds nothing to a claim about them."""
+    lower = word.lower()
+    return lower in _OPEN or lower in _CLOSED or lower in _BESIDE or lower == "daily" or _is_day(word)
 
 
 def _named_days(text: str, tokens: Tokens, first: int, last: int) -> Iterator[_Days]:

@@ -140,6 +140,15 @@ def test_prose_is_read_as_well(claim, context):
     assert judged(claim, context)[0][0] == SUPPORTED
 
 
+def test_right_hours_bear_nothing_else_of_a_claim():
+    sample = Sample(
+        "s", "g", "When?", (Passage("p", LIBRARY),), "On Fridays it closes at 6 PM with jazz, wine and cheese."
+    )
+    (claim,) = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
+    assert claim.reason != "a record of the context says so"
+    assert claim.verdict != SUPPORTED or (claim.score or 0) < 0.7
+
+
 def test_the_evidence_is_the_line_of_the_day():
     sample = Sample("s", "g", "When?", (Passage("p", LIBRARY),), "On Fridays, the library closes at 8 PM.")
     (claim,) = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
