@@ -12,7 +12,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import log, sqrt
 from operator import attrgetter
@@ -82,6 +82,7 @@ class ContextIndex:
     fields: yes/no fields, when the context is a data record; number_fields: those with numbers.   tables, hours: when
     it has any.
     told: words that tell the keys of a record.   places: of content words, made when asked for.
+    read: text and words of sentences that were asked for.
     """
 
     passages: tuple[Passage, ...]
@@ -97,6 +98,7 @@ class ContextIndex:
     hours: OpeningHours | None
     number_fields: NumberFields | None
     told: frozenset[str] = frozenset()
+    read: dict[int, tuple[str, Tokens]] = field(default_factory=dict)
     places: WordPlaces | None = None
 
     def sentence_at(self, passage: int, place: int) -> int:

@@ -52,5 +52,8 @@ class Likeness:
 
     def words(self) -> tuple[str, Tokens]:
         """(text, tokens) of the best sentence."""
-        text = self.index.text_of(self.best, _MAX_SENTENCE)
-        return text, tokenize(text)
+        known = self.index.read.get(self.best)
+        if known is None:
+            text = self.index.text_of(self.best, _MAX_SENTENCE)
+            known = self.index.read[self.best] = (text, tokenize(text))
+        return known

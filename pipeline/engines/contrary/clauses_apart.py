@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations, islice, pairwise
 from typing import Final
 
 from pipeline.engines.likeness import ALIKE, Likeness
@@ -30,9 +30,9 @@ def number_of_other_clause(like: Likeness, tokens: Tokens, first: int, last: int
     if not 0 < len(told) <= _MOST or like.share() < ALIKE:
         return ""
     text, read = like.words()
-    clauses = _clauses(text, read)
-    if len(clauses) < 2:
+    if _PARTS.search(text) is None:
         return ""
+    clauses = _clauses(text, read)
     claimed = {tokens.stems[at] for at in range(first, last) if tokens.kinds[at] == CONTENT}
     told_values = {number.value for number in told}
     for number in told:
@@ -89,9 +89,12 @@ def crossed_names(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
     """Two names that the claim has the other way round about a verb; "" if there are none."""
     if like.share() < ALIKE:
         return ""
+    ours = list(_deeds(tokens, first, last))
+    if not ours:
+        return ""
     _, read = like.words()
     theirs = {(left, verb, right) for left, verb, right, _ in _deeds(read, 0, len(read))}
-    for left, verb, right, places in _deeds(tokens, first, last):
+    for left, verb, right, places in ours:
         if (right, verb, left) in theirs and (left, verb, right) not in theirs:
             one, other = (tokens.words[at] for at in places)
             return f"the context has {one} and {other} the other way round"
@@ -101,7 +104,7 @@ def crossed_names(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
 def _deeds(tokens: Tokens, first: int, last: int) -> Iterator[tuple[str, str, str, tuple[int, int]]]:
     """(name, word, name, places of the names) for words that stand between two names, with nothing that turns them."""
     capital = (at for at in range(first, last) if tokens.words[at][0].isupper() and tokens.kinds[at] == CONTENT)
-    names = [at for at, _ in zip(capital, range(_MOST_NAMES), strict=False)]
+    names = [*islice(capital, _MOST_NAMES)]
     for left, right in combinations(names, 2):
         between = range(left + 1, right)
         if right - left > 2 * _REACH or not _TURNING.isdisjoint(tokens.stems[left + 1 : right]):

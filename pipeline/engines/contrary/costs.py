@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pipeline.engines.words import Tokens, word_set
+from pipeline.engines.words import Tokens, stem, word_set
 from pipeline.gather_evidence import ContextIndex
 
 _FREE: Final = word_set("free complimentary gratis")
+_FREE_STEMS: Final = frozenset(map(stem, _FREE))
 _ELSE_BEHIND: Final = word_set("to from time will range trade speech")  # "free to leave", "free time"
 _SAID: Final = re.compile(
     r"\b(?:free|complimentary|gratis|waived?|waives|included|includes|nothing|none"
@@ -21,6 +22,8 @@ _SAID: Final = re.compile(
 def free_unsaid(text: str, tokens: Tokens, first: int, last: int, index: ContextIndex) -> str:
     """That the context does not say of anything that it is free, in words for people; "" when it does, or the claim in
     words [first, last) does not."""
+    if _FREE_STEMS.isdisjoint(tokens.stems[first:last]):
+        return ""  # as nearly always
     for at in range(first, last):
         if tokens.words[at].lower() in _FREE and not _is_else(text, tokens, at):
             said = any(_SAID.search(passage.text) for passage in index.passages)

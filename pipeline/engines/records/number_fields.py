@@ -73,22 +73,23 @@ class WrongNumber(NamedTuple):
 
 def read_number_fields(passages: Iterable[Passage]) -> NumberFields | None:
     """The fields of a context that hold numbers; None when it is no record."""
+    matches = [(at, passage.text, [*_matches(passage.text)]) for at, passage in enumerate(passages)]
+    if sum(len(some) for *_, some in matches) < _MIN_FIELDS:
+        return None
     found: dict[tuple[str, ...], list[tuple[str, int, int, str]]] = {}
     elsewhere: set[float | str] = set()
     values: set[float | str] = set()
-    count = 0
-    for at, passage in enumerate(passages):
-        taken: list[int] = []
-        for match in _matches(passage.text):
+    for at, text, some in matches:
+        taken: set[int] = set()
+        for match in some:
             words = _words_of(match["key"])
-            if words and count < _MAX_FIELDS:
-                found.setdefault(words, []).append((match["key"], at, match.start("key"), _rest(passage.text, match)))
-                taken.append(match.start("value"))
-                count += 1
-        of_dates, others = _other_numbers(passage.text, set(taken))
+            if words and len(found) < _MAX_FIELDS:
+                found.setdefault(words, []).append((match["key"], at, match.start("key"), _rest(text, match)))
+                taken.add(match.start("value"))
+        of_dates, others = _other_numbers(text, taken)
         values |= of_dates
         elsewhere |= others
-    if count < _MIN_FIELDS:
+    if sum(map(len, found.values())) < _MIN_FIELDS:
         return None
     by_word: dict[str, list[NumberField]] = {}
     for words, places in found.items():

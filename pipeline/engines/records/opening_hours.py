@@ -39,8 +39,8 @@ _CLOSED_FIRST: Final = re.compile(rf"\b(?P<times>closed)\s{{1,2}}(?P<mark>on\s)?
 _ONE_NAME: Final = re.compile(rf"(?P<through>{_THROUGH})?\s{{0,2}}\b(?P<name>{_NAME})", re.IGNORECASE)
 _ONE_TIME: Final = re.compile(r"(\d{1,2})(?:[:.](\d{1,2}))?(?:\s?([ap])\.?m\b)?|(noon|midnight)", re.IGNORECASE)
 _QUOTES: Final = re.compile("[\"']")
-_SPEAKS_OF_HOURS: Final = re.compile(r"(?i)\b(?:hours|open|opens|opening|closed|closes)\b")
-_HAS_A_DAY: Final = re.compile(r"(?i)day|\bmon\b|daily|weekend|\bsat\b|\bsun\b")
+_HOURS: Final = ("hours", "open", "closed", "closes")
+_DAY_WORDS: Final = ("day", "mon", "tue", "wed", "thu", "fri", "sat", "sun", "daily", "weekend")
 
 
 class Opening(NamedTuple):
@@ -96,18 +96,23 @@ def days_of(text: str) -> list[int]:
 
 def read_hours(passages: Iterable[Passage]) -> OpeningHours | None:
     """The opening hours of a context; None when it gives none by weekday."""
+    texts = [passage.text for passage in passages]
+    stated = [_statements(text) if _may_tell_hours(text) else [] for text in texts]
     days: dict[int, Day] = {}
-    times: set[float | str] = set()
-    for at, passage in enumerate(passages):
-        text = passage.text
-        if not _HAS_A_DAY.search(text):
-            continue
-        found = _statements(text) if _SPEAKS_OF_HOURS.search(text) else []
+    for at, found in enumerate(stated):
         has_24 = any(int(hour) > 12 for one in found for hour, *_ in _ONE_TIME.findall(one["times"]) if hour)
         for statement in found:
             _add(days, at, statement, has_24)
-        times |= _clock_times(text, found)
-    return OpeningHours(days, frozenset(times)) if days else None
+    if not days:
+        return None
+    times = (_clock_times(text, found) for text, found in zip(texts, stated, strict=True))
+    return OpeningHours(days, frozenset().union(*times))
+
+
+def _may_tell_hours(text: str) -> bool:
+    """Whether it has words without which no hours are told; looking for them is much cheaper than the patterns."""
+    lowered = text.lower()
+    return any(word in lowered for word in _HOURS) and any(word in lowered for word in _DAY_WORDS)
 
 
 def _statements(text: str) -> list[re.Match[str]]:
