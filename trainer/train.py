@@ -94,7 +94,8 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         gradient.most_tokens = fitting
         if state.step > data.total_steps:
             raise ConfigError(
-                f"--max-steps {config.max_steps}: {run} has taken {state.step} steps already; name another --out"
+                f"--out {run}: has taken {state.step} steps already, more than the {data.total_steps} of these options;"
+                " name another folder"
             )
         if ranks.is_first:
             store_run(run, asked_for, data.index)

@@ -2,8 +2,11 @@
 
 import pytest
 
+from pipeline.engines.contrary.names import strange_name
 from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.rules import RulesExtractor
+from pipeline.engines.words import tokenize
+from pipeline.gather_evidence import index_context
 from schemas.records import Passage, Sample
 
 CONTEXT = (
@@ -54,5 +57,9 @@ def test_a_name_of_the_question_or_of_another_response_is_none():
 
 
 def test_a_text_that_capitalises_its_nouns_has_none():
-    german = "Das Office in Santa Barbara, CA, steht allen offen. " + "Der Klub hat ein Haus mit Garten und Tor. " * 6
-    assert doubts(german) == []
+    german = "Das Haus in Santa Barbara hat einen Balkon. " + "Der Klub hat dort ein Haus mit Garten und Tor. " * 6
+    english = "The office in Santa Barbara has a Balkon. " + "It is open to all members of the club every day. " * 6
+    index = index_context((Passage("p", CONTEXT),))
+    for text, name in ((german, ""), (english, "\u201cBalkon\u201d is a name that the context lacks")):
+        tokens = tokenize(text)
+        assert strange_name(text, tokens, [tokens.words.index("Balkon")], index, "") == name

@@ -118,8 +118,9 @@ def test_a_mistyped_option_of_any_command_is_told_before_anything_runs(wrong, me
     assert not (tmp_path / "out").exists()
 
 
-def test_options_may_change_until_something_was_made_with_them(tmp_path, monkeypatch):
-    out, ran = tmp_path / "out", []
+def stages_until_the_first_label(monkeypatch) -> list[tuple[str, ...]]:
+    """The arguments of the stages that a round runs from now on: those that label fail, others only leave a file."""
+    ran = []
 
     def run(stage):
         ran.append(stage.arguments)
@@ -129,6 +130,11 @@ def test_options_may_change_until_something_was_made_with_them(tmp_path, monkeyp
         stage.product.write_text("")
 
     monkeypatch.setattr("rounds.round.run_stage", run)
+    return ran
+
+
+def test_options_may_change_until_something_was_made_with_them(tmp_path, monkeypatch):
+    out, ran = tmp_path / "out", stages_until_the_first_label(monkeypatch)
     config = RoundConfig((SAMPLE,), "m", generate="--samples 2", label="--threshold 0.9")
     for changed in (config, dataclasses.replace(config, label="--threshold 0.2", train="--lr 0.1")):
         with pytest.raises(BaltoError, match="as asked"):
@@ -143,16 +149,7 @@ def test_options_may_change_until_something_was_made_with_them(tmp_path, monkeyp
 
 
 def test_a_language_model_may_label_a_round(tmp_path, monkeypatch):
-    ran = []
-
-    def run(stage):
-        ran.append(stage.arguments)
-        if stage.arguments[0] == "label":
-            raise BaltoError("as asked")
-        stage.product.parent.mkdir(parents=True, exist_ok=True)
-        stage.product.write_text("")
-
-    monkeypatch.setattr("rounds.round.run_stage", run)
+    ran = stages_until_the_first_label(monkeypatch)
     label = "--extractor llm --verifier llm --model judge --base-url http://localhost:1/v1"
     with pytest.raises(BaltoError, match="as asked"):
         run_round(RoundConfig((SAMPLE,), "policy", label=label), tmp_path / "out")

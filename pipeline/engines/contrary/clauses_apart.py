@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, islice, pairwise
 from typing import Final
 
+from pipeline.engines.contrary.crossed import same_kind
+from pipeline.engines.contrary.elsewhere import is_year
 from pipeline.engines.likeness import ALIKE, Likeness
 from pipeline.engines.numerals.numbers import Number, find_numbers
 from pipeline.engines.words import CONTENT, Tokens, word_set
 
 _PARTS: Final = re.compile(r"[;:]\s|\s(?:but|while|whereas|versus)\s")
-_YEARS: Final = (1000, 2100)
 _MOST: Final = 4  # numbers of one claim that are looked at
 _MOST_NAMES: Final = 12
 _REACH: Final = 3  # words between a verb and the names on either side of it
@@ -26,7 +27,7 @@ _TURNING: Final = word_set("by to from with and or of than")  # with one of thes
 def number_of_other_clause(like: Likeness, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]) -> str:
     """Which number of the claim in words [first, last) belongs to another clause of its sentence; "" if none does."""
     values = like.index.sentences[like.best].values
-    told = [number for number in numbers if number.value in values and not (number.ordinal or _is_year(number))]
+    told = [number for number in numbers if number.value in values and not (number.ordinal or is_year(number))]
     if not 0 < len(told) <= _MOST or like.share() < ALIKE:
         return ""
     text, read = like.words()
@@ -57,7 +58,7 @@ class _Clause:
 
     def has_rival(self, claimed: Number, told: set[float | str]) -> bool:
         """Whether it has a number of the claimed one's kind which the claim does not tell."""
-        return any(_alike(number, claimed) and number.value not in told for number in self.numbers)
+        return any(same_kind(number, claimed) and number.value not in told for number in self.numbers)
 
     def is_meant(self, holding: _Clause, claimed: set[str], told: set[float | str]) -> bool:
         """Whether the claim speaks of this clause and not of the one that holds its number, by words or by numbers."""
@@ -75,14 +76,6 @@ def _clauses(text: str, tokens: Tokens) -> list[_Clause]:
         bounds.append(at)
     bounds.append(len(tokens))
     return [_Clause(tokens, low, high, numbers) for low, high in pairwise(bounds) if high > low]
-
-
-def _is_year(number: Number) -> bool:
-    return isinstance(number.value, float) and _YEARS[0] <= number.value <= _YEARS[1] and not number.unit
-
-
-def _alike(one: Number, other: Number) -> bool:
-    return (one.percent, one.unit, one.clock) == (other.percent, other.unit, other.clock)
 
 
 def crossed_names(like: Likeness, tokens: Tokens, first: int, last: int) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from pipeline.engines.words import Tokens, stem, word_set
 from pipeline.gather_evidence import ContextIndex
+from schemas.records import Passage
 
 _FREE: Final = word_set("free complimentary gratis")
 _FREE_STEMS: Final = frozenset(map(stem, _FREE))
@@ -26,9 +28,15 @@ def free_unsaid(text: str, tokens: Tokens, first: int, last: int, index: Context
         return ""  # as nearly always
     for at in range(first, last):
         if tokens.words[at].lower() in _FREE and not _is_else(text, tokens, at):
-            said = any(_SAID.search(passage.text) for passage in index.passages)
-            return "" if said else f"the context does not say that anything is “{tokens.words[at]}”"
+            return (
+                "" if _says_free(index.passages) else f"the context does not say that anything is “{tokens.words[at]}”"
+            )
     return ""
+
+
+@lru_cache(maxsize=4)
+def _says_free(passages: tuple[Passage, ...]) -> bool:
+    return any(_SAID.search(passage.text) for passage in passages)
 
 
 def _is_else(text: str, tokens: Tokens, at: int) -> bool:

@@ -20,7 +20,7 @@ def crossed_numbers(like: Likeness, tokens: Tokens, first: int, last: int, numbe
     """Which numbers of the claim in words [first, last) are crossed; "" if none are."""
     values = like.index.sentences[like.best].values
     told = [number for number in numbers if number.value in values][:_MOST]
-    if not any(_same_kind(one, other) for one, other in combinations(told, 2)):
+    if not any(same_kind(one, other) for one, other in combinations(told, 2)):
         return ""
     text, read = like.words()
     if _IN_ORDER in map(str.lower, (*read.words, *tokens.words[first:last])):
@@ -31,14 +31,15 @@ def crossed_numbers(like: Likeness, tokens: Tokens, first: int, last: int, numbe
     once = {value: places[0] for value, places in where.items() if len(places) == 1}
     ours, theirs = _places(tokens, first, last), _places(read, 0, len(read))
     for one, other in combinations(told, 2):
-        if _same_kind(one, other) and one.value in once and other.value in once:
+        if same_kind(one, other) and one.value in once and other.value in once:
             claimed, said = (one.first, other.first), (once[one.value], once[other.value])
             if set(_votes(ours, claimed, theirs, said)) == {(0, 1), (1, 0)}:
                 return f"the context has {tokens.words[one.first]} and {tokens.words[other.first]} the other way round"
     return ""
 
 
-def _same_kind(one: Number, other: Number) -> bool:
+def same_kind(one: Number, other: Number) -> bool:
+    """Whether two different numbers may stand in each other's place."""
     alike = (one.percent, one.unit, one.clock) == (other.percent, other.unit, other.clock)
     return alike and one.value != other.value
 

@@ -44,8 +44,12 @@ def _stands_away(like: Likeness, number: Number) -> bool:
 
 
 def _kind(number: Number) -> tuple[object, ...]:
-    is_year = isinstance(number.value, float) and _YEARS[0] <= number.value <= _YEARS[1] and not number.unit
-    return number.percent, number.unit, number.clock, number.ordinal, is_year
+    return number.percent, number.unit, number.clock, number.ordinal, is_year(number)
+
+
+def is_year(number: Number) -> bool:
+    """Whether a number may be a year."""
+    return isinstance(number.value, float) and _YEARS[0] <= number.value <= _YEARS[1] and not number.unit
 
 
 def other_count(like: Likeness, tokens: Tokens, numbers: Sequence[Number]) -> str:

@@ -31,6 +31,7 @@ _NAMES_AND_LETTERS: Final = _STATE_LETTERS.split()
 _STATES: Final = [*zip(map(stem, _NAMES_AND_LETTERS[::2]), _NAMES_AND_LETTERS[1::2], strict=True)]
 _OPENERS: Final = frozenset(".:!?*\"\u201c\u2018'|#-\u2013\u2022\n")  # what follows is capitalised anyhow
 _LARGE_NOUNS: Final = 0.4  # share of capitalised content words from which a text writes all nouns, or titles, so
+_LONGEST: Final = 6  # letters of what is spelled out
 _MIN_WORDS: Final = 20  # content words that tell how a text writes
 
 
@@ -78,12 +79,18 @@ def _is_spelled_out(tokens: Tokens, at: int, index: ContextIndex) -> bool:
     def capital(it: int) -> bool:
         return tokens.words[it][0].isupper()
 
-    start = at - len([*takewhile(capital, range(at - 1, -1, -1))])
-    initials = "".join(tokens.words[it][0] for it in takewhile(capital, range(start, len(tokens)))).lower()
+    start = at - len([*takewhile(capital, range(at - 1, max(-1, at - 1 - _LONGEST), -1))])
+    words = takewhile(capital, range(start, min(len(tokens), start + _LONGEST)))
+    initials = "".join(tokens.words[it][0] for it in words).lower()
     return len(initials) > 1 and (
-        any(known.startswith(initials) for known in index.idf)
-        or any(initials[:length] in index.idf for length in range(2, len(initials)))
+        initials in _beginnings(index) or any(initials[:length] in index.idf for length in range(2, len(initials)))
     )
+
+
+@lru_cache(maxsize=4)
+def _beginnings(index: ContextIndex) -> frozenset[str]:
+    """What the words of a context begin with, as far as it may be letters that are spelled out."""
+    return frozenset(known[:length] for known in index.idf for length in range(2, _LONGEST + 1))
 
 
 @lru_cache(maxsize=32)

@@ -84,7 +84,8 @@ def _is_product(number: Number, operands: Sequence[Number], own: Sequence[Number
         return False
     factors = own if number.value < _LARGE else operands
     values = [one.value for one in factors if isinstance(one.value, float) and not (one.percent or one.clock)]
-    pairs = combinations([*(value for value in values if value > 1), *_COUNTS], 2)
+    usable = [value for value in values if value > 1][:_MOST_OPERANDS]
+    pairs = combinations([*usable, *_COUNTS], 2)
     return any(isclose(one * other, number.value) for one, other in pairs)
 
 

@@ -141,7 +141,8 @@ class NumberIndex:
 
     def counted(self, word: str) -> list[float]:
         """The numbers that stand right before a word, given as its stem."""
-        return [number.value for number in self._counts.get(word, ()) if isinstance(number.value, float)]
+        found = islice(self._counts.get(word, ()), _MAX_COMPARED)
+        return [number.value for number in found if isinstance(number.value, float)]
 
     def bears_converted(self, claimed: Number, tokens: Tokens) -> bool:
         """True when the context has the number in another unit, within 3 % or one degree: "26 °C" for "79 °F".

@@ -19,6 +19,7 @@ _DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturda
 _WEEK: Final = range(len(_DAYS))
 _SETS: Final = {"weekday": _WEEK[:5], "weekend": _WEEK[5:], "daily": _WEEK, "everyday": _WEEK}
 COUNTED_DAYS: Final = stem("days")  # what "open six days a week" counts
+_MOST_OPENINGS: Final = 24  # of one day: what a claim is compared with
 _NOON, _DAY_LONG = 12 * 60, 24 * 60
 _DASH: Final = "[-\u2013\u2014]"
 _NAME: Final = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:days?)?\b\.?|weekdays?|weekends?|daily"
@@ -149,7 +150,7 @@ def _add(days: dict[int, Day], passage: int, statement: re.Match[str], has_24: b
     openings = [] if times.lower() == "closed" else [*_openings(times, has_24)]
     for number in days_of(statement["days"]):
         day = days.setdefault(number, Day(passage, statement.start(), _QUOTES.sub("", " ".join(statement[0].split()))))
-        day.openings += openings
+        day.openings = [*day.openings, *openings][:_MOST_OPENINGS]
         day.closed |= times.lower() == "closed"
 
 
