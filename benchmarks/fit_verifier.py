@@ -270,6 +270,8 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--corruptions", type=float, default=0.3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=0, help="of training")
     parser.add_argument("--keep", type=Path, help="file for the held-out scores")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
@@ -287,7 +289,8 @@ def main() -> None:
         corruptions=arguments.corruptions,
         frozen_layers=arguments.frozen_layers,
         precision=arguments.precision,
-        device="cpu",
+        device=arguments.device,
+        seed=arguments.seed,
     )
     figures = measure(arguments, options)
     print(json.dumps(figures, indent=2) if arguments.json else report(figures))

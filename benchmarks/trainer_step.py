@@ -1,20 +1,25 @@
-"""One training step of three systems on the same model and prompt group, measured in a process of its own.
+"""One training step of a system on the same model and prompt groups, measured in a process of its own.
 
     ours     shared-prefix rows, the head in chunks over response tokens
+    flex     the same with flex attention, for GPUs
     padded   the same trainer with one padded row per response
     trl      TRL's GRPOTrainer: its own log-probability code and `_compute_loss`, with our token advantages, which it
              accepts as (B, T); it takes no part in sampling here. The closest trainer there that is clipped,
              importance-weighted and anchored; it also computes entropies for its log, as it always does.
 
-All three: gradient of the clipped objective with an anchor, reference log-probabilities by a frozen copy, float32, no
-activation checkpoints, no optimizer. Run by benchmarks.trainer_speed; prints one JSON line.
+All: gradient of the clipped objective with an anchor, reference log-probabilities by a frozen copy, float32 or
+bfloat16 autocast, no activation checkpoints, no optimizer. Run by benchmarks.trainer_speed; prints one JSON line for
+each shape (several in one process where peak memory is the device's own, on a GPU). A shape that does not fit into
+the device's memory takes for ever.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
+import math
 import tempfile
 import time
 import warnings
@@ -28,7 +33,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from trainer.attention import PACKED_ATTENTIONS, use_shared_prefix_attention
+from trainer.attention import use_shared_prefix_attention
 from trainer.batches import CreditOptions, deal_credit, needed_piece
 from trainer.data.groups import PromptGroup, ResponseRow
 from trainer.distributed import Ranks
@@ -36,21 +41,24 @@ from trainer.gradient import Divisors, Objective, StepGradient
 from trainer.logprobs import TokenLogprobs
 from trainer.reference import FrozenCopy
 
-SYSTEMS = ("ours", "padded", "trl")
+SYSTEMS = ("ours", "flex", "padded", "trl")
 CLIP, BETA = 0.4, 0.02
 TOKENIZER = Path(__file__).parents[1] / "data" / "sample" / "tokenizer.json"
 
 
-def make_model(device: torch.device, hidden: int, layers: int, vocabulary: int) -> LlamaForCausalLM:
-    """A Llama whose head is about as large a part of it as in models of 7 billion weights (8 % at the defaults)."""
+def make_model(device: torch.device, hidden: int, layers: int, vocabulary: int, head: int) -> LlamaForCausalLM:
+    """A Llama whose head is about as large a part of it as in models of 7 billion weights (8 % at the defaults).
+
+    head: width of an attention head; four of them share keys.
+    """
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,
         intermediate_size=4 * hidden,
         num_hidden_layers=layers,
-        num_attention_heads=hidden // 32,
-        num_key_value_heads=max(hidden // 128, 1),
+        num_attention_heads=hidden // head,
+        num_key_value_heads=max(hidden // (4 * head), 1),
         max_position_embeddings=8192,
     )
     model = LlamaForCausalLM(config).train()
@@ -72,15 +80,16 @@ def make_group(prompt: int, response: int, responses: int, vocabulary: int) -> P
 
 
 def our_step(
-    layout: Any, attention: Any, model: LlamaForCausalLM, group: PromptGroup, device: torch.device
+    system: str, model: LlamaForCausalLM, group: PromptGroup, device: torch.device, half: bool
 ) -> Callable[[], float]:
     """Gradient of our trainer; returns the norm of the embedding's gradient, so that systems can be compared."""
     use_shared_prefix_attention(model)
     scorer = TokenLogprobs(model)
-    scorer.attention = attention
+    scorer.attention = "flex" if system == "flex" else "calls"
     # without the stop anchor, which TRL's loss does not have: the norms could not be compared
     objective = Objective(CLIP, CLIP, BETA, "all", use_behaviour=False)
-    gradient = StepGradient(scorer, FrozenCopy(scorer), objective, Ranks(0, 1, device), layout)
+    layout: Any = "padded" if system == "padded" else "packed"
+    gradient = StepGradient(scorer, FrozenCopy(scorer), objective, Ranks(0, 1, device), layout, half)
     credited, counts = deal_credit([group], CreditOptions())
     piece = needed_piece(credited, "all", holds_stop=False)
     divisors = Divisors(counts.blocks.active, counts.anchor_tokens)
@@ -93,7 +102,7 @@ def our_step(
     return step
 
 
-def trl_step(model: LlamaForCausalLM, group: PromptGroup, device: torch.device) -> Callable[[], float]:
+def trl_step(model: LlamaForCausalLM, group: PromptGroup, device: torch.device, half: bool) -> Callable[[], float]:
     """Gradient of TRL's GRPOTrainer on the same tokens, advantages and reference."""
     trainer = _grpo_trainer(model, len(group.responses), device)
     reference = copy.deepcopy(model).requires_grad_(False)
@@ -117,10 +126,12 @@ def trl_step(model: LlamaForCausalLM, group: PromptGroup, device: torch.device) 
 
     def step() -> float:
         model.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            scored = trainer._get_per_token_logps_and_entropies(reference, ids, mask, completion.shape[1])
-            inputs["ref_per_token_logps"] = scored[0]
-        trainer._compute_loss(model, inputs).backward()
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            with torch.no_grad():
+                scored = trainer._get_per_token_logps_and_entropies(reference, ids, mask, completion.shape[1])
+                inputs["ref_per_token_logps"] = scored[0]
+            loss = trainer._compute_loss(model, inputs)
+        loss.backward()
         return _norm(model)
 
     return step
@@ -192,33 +203,36 @@ def _status(name: str) -> int:
 
 
 def main() -> None:
-    """Measure one system once."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure one system once for every shape."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--system", choices=SYSTEMS, required=True)
-    parser.add_argument("--attention", choices=PACKED_ATTENTIONS, default="calls", help="of our packed rows")
-    for name, default in {
-        "prompt": 1500,
-        "response": 300,
-        "responses": 8,
-        "times": 2,
-        "threads": 1,
-        "hidden": 256,
-        "layers": 4,
-        "vocabulary": 1500,
-    }.items():
+    parser.add_argument("--prompt", type=int, nargs="+", default=[1500])
+    parser.add_argument("--responses", type=int, nargs="+", default=[8])
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    sizes = {"response": 300, "times": 2, "threads": 1, "hidden": 256, "layers": 4, "vocabulary": 1500, "head": 32}
+    for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(args.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = make_model(device, args.hidden, args.layers, args.vocabulary)
-    group = make_group(args.prompt, args.response, args.responses, args.vocabulary)
-    if args.system == "trl":
-        step = trl_step(model, group, device)
-    else:
-        step = our_step("packed" if args.system == "ours" else "padded", args.attention, model, group, device)
-    print(json.dumps(measure(step, args.times, device)))
+    half = args.precision == "bfloat16"
+    for prompt, responses in itertools.product(args.prompt, args.responses):
+        model = make_model(device, args.hidden, args.layers, args.vocabulary, args.head)
+        group = make_group(prompt, args.response, responses, args.vocabulary)
+        if args.system == "trl":
+            step = trl_step(model, group, device, half)
+        else:
+            step = our_step(args.system, model, group, device, half)
+        try:
+            found = measure(step, args.times, device)
+        except torch.OutOfMemoryError:
+            found = {"seconds": math.inf, "peak_mib": math.inf, "embedding_gradient": math.nan}
+        print(json.dumps(found), flush=True)
+        del model, step
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

@@ -142,8 +142,12 @@ def _capped(softcap: float, device: torch.device) -> Callable[..., Tensor]:
 
 @functools.cache
 def _kernel(device: str) -> Callable[..., Any]:
-    """The fused kernel on a GPU, for rows of all lengths."""
-    return torch.compile(flex_attention, dynamic=True) if device == "cuda" else _unfused
+    """The fused kernel on a GPU, for rows of all lengths; the one for few queries, which torch takes for rows of less
+    than a block, has no backward pass and does not take our blocks where heads share keys."""
+    if device != "cuda":
+        return _unfused
+    kernel = torch.compile(flex_attention, dynamic=True)
+    return functools.partial(kernel, kernel_options={"FORCE_USE_FLEX_ATTENTION": True})
 
 
 def _unfused(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Any:

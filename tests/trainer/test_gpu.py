@@ -39,6 +39,7 @@ def parts(tmp_path_factory):
 def test_logprobs_and_gradients_equal_single_rows(name, layout, attention):
     groups = some_groups()
     model = tiny_model(name)
+    model.set_attn_implementation("eager")  # of the fused ones some forget Gemma 2's soft cap
     expected = single_logprobs(model.eval(), groups)
     expected_gradients = gradients(model, expected)
     model = tiny_model(name).cuda()
@@ -95,9 +96,13 @@ def test_compiled_run_learns_the_same(parts, tmp_path):
 
 
 def test_memory_that_runs_out_halves_the_micro_batch(parts, tmp_path, caplog):
-    """A cap on this process's share of the memory, between what one group needs and what a whole step needs."""
-    model, labels = parts
-    options = {"micro_tokens": 10**6, "groups_per_step": 24, "head_chunk_mib": 1024}
+    """A cap on this process's share of the memory, between what one group needs and what a whole step needs.
+
+    The step is large, since the allocator takes memory in pieces of 20 MiB.
+    """
+    model, labels = parts[0], label_folder(tmp_path / "many", groups=300)
+    options = {"micro_tokens": 10**6, "groups_per_step": 300, "head_chunk_mib": 1024}
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     train(tiny_config(model, labels, tmp_path / "free", max_steps=1, **options))
     used, total = torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(0).total_memory

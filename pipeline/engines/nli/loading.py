@@ -21,6 +21,7 @@ from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.nli.batches import LengthBatches
 from pipeline.engines.nli.heads import head_of
 from pipeline.engines.nli.model_files import VERIFIER_FILE, check_model, find_folder, fingerprint
+from pipeline.engines.nli.pair_tokens import pair_tokens
 from pipeline.engines.nli.scoring import Pair, PairScorer
 from pipeline.engines.nli.settings import AUTO, Compute, NliSettings
 from pipeline.engines.nli.tokens import TOKEN_LABELS, TokenScorer
@@ -197,7 +198,12 @@ def _open_pairs(
         raise ConfigError(f"model {settings.model}: it takes {window} tokens; at least {LEAST_WINDOW} are needed")
     model.max_seq_length = window
     return (
-        PairScorer(model, head, LengthBatches(compute.batch_tokens_on(choose_device(compute.device)))),
+        PairScorer(
+            model,
+            head,
+            LengthBatches(compute.batch_tokens_on(choose_device(compute.device))),
+            pair_tokens(model, window),
+        ),
         model.tokenizer,
         window,
     )
