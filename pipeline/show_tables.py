@@ -28,6 +28,7 @@ NOTES = {
     "against people": "RAGTruth's metric of the labels, in percent; flawed: responses in which people marked something",
     "verdicts against people": "the same of all verdicts, those that are too doubtful for a label among them",
     "agreement of label sets": "kappa: Cohen's, agreement beyond what chance would give",
+    "reliability": "share unmarked: of claims of which people marked less than half; high where they mark single words",
     "length and faithfulness": "faithfulness: supported claims over claims with a verdict, mean over responses",
     "prompt groups": "balanced training finds something in groups with both labels only",
     "balance": "blocks with both labels by their share of -1 tokens, in percent",

@@ -78,7 +78,8 @@ def _check_end(stage: Stage, code: int) -> None:
         failure = ConfigError if code == ConfigError.exit_code else BaltoError
         raise failure(
             f"{stage.name} ended with exit code {code} (its own message stands above); "
-            "once that is mended, the same command goes on there"
+            "once that is mended, the same command goes on there (what earlier stages made stays as it is: for other "
+            "answers or labels take another --out)"
         )
     if not stage.product.exists():
         raise BaltoError(f"{stage.name} left no {stage.product}; the same command goes on there")

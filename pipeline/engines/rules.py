@@ -3,7 +3,7 @@
 In: a sample. Out: one claim per clause with content words, with its exact characters; the claim's text is the clause as
 it stands. Left out: a bare "Yes", greetings and closings, refusals, questions, lines that only
 introduce a list, headings, the names of a table's columns, fenced code, and statements that the passages lack
-something, from the clause that says so to the end of its sentence. Hedged advice ("it is important
+something, from the clause that says so to the end of its sentence or to a "but". Hedged advice ("it is important
 to note that results may vary") stays in: people mark it when the context does not bear it.
 """
 
@@ -51,8 +51,11 @@ _LACKING = re.compile(
 )
 # ... in a sentence that speaks of the context or of the task.
 _ABOUT_CONTEXT = re.compile(
-    r"(?i)\b(?:passages?|texts?|contexts?|documents?|articles?|sources?|information|data|question|provided|given)\b"
+    r"(?i)\b(?:passages?|texts?|contexts?|documents?|articles?|sources?|information|data|question|provided|given"
+    r"|(?:stated|mentioned|specified|indicated|said) (?:whether|if|who|whom|whose|what|when|where|which|why|how))\b"
 )
+# What the passages do say, behind what they lack.
+_ADVERSE = re.compile(r"(?i)\b(?:but|although|though|whereas|however|yet)\b")
 # One of these stands in every sentence that _COURTESY matches; looking for words is ten times cheaper than the pattern.
 # As they stand, too: function words have no other stem.
 _COURTEOUS = word_set(
@@ -70,7 +73,7 @@ _MAX_OPENING_CHARS = 400
 class RulesExtractor:
     """Extracts claims without a model. Stateless: `setup` and `teardown` have nothing to open or close."""
 
-    name = "rules/7"
+    name = "rules/8"
     prompt_version = ""
 
     def setup(self) -> None:
@@ -101,17 +104,31 @@ def checkable_clauses(analysis: ResponseAnalysis) -> list[Clause]:
     kinds = analysis.tokens.kinds
     silent = _silent_lines(analysis)
     kept: list[Clause] = []
-    sentence, skip, in_lacking_list, may_lack = -1, False, False, False
+    sentence, skip, lacks, in_lacking_list, may_lack = -1, False, False, False, False
     for clause in analysis.clauses:
         if clause.sentence != sentence:
             sentence = clause.sentence
             skip, in_lacking_list, may_lack = _judge_sentence(analysis, clause, in_lacking_list)
-            skip = skip or sentence in silent
-        if may_lack and _LACKING.search(analysis.text, clause.start, clause.end):
-            skip = in_lacking_list = True  # and what follows in the sentence says what is lacking
-        if not skip and _states_something(analysis, clause, kinds[clause.first : clause.last]):
-            kept.append(clause)
+            skip, lacks = skip or sentence in silent, False
+        lacking = _LACKING.search(analysis.text, clause.start, clause.end) if may_lack else None
+        if lacking is not None:
+            skip = in_lacking_list = lacks = True  # and what follows in the sentence says what is lacking
+        behind = _behind_adverse(analysis, clause, lacking.end() if lacking else clause.start) if lacks else None
+        if behind is not None:
+            skip = lacks = False  # it says what they do tell
+        told = behind or clause
+        if not skip and _states_something(analysis, told, kinds[told.first : told.last]):
+            kept.append(told)
     return kept
+
+
+def _behind_adverse(analysis: ResponseAnalysis, clause: Clause, start: int) -> Clause | None:
+    """The part of a clause from its "but" behind `start`, unless that says again what is lacking."""
+    adverse = _ADVERSE.search(analysis.text, start, clause.end)
+    if adverse is None or _LACKING.search(analysis.text, adverse.end(), clause.end):
+        return None
+    first = bisect_left(analysis.tokens.starts, adverse.start(), clause.first)
+    return clause._replace(start=adverse.start(), first=first)
 
 
 def _silent_lines(analysis: ResponseAnalysis) -> set[int]:

@@ -153,8 +153,9 @@ _POSITION = (
 )
 _RELIABILITY = (
     "Do the scores mean what they say? For each tenth of the score, P(supported), the share of the claims of annotated "
-    "responses that people left unmarked: on the line, both are the same. The table's last line is of all claims; its "
-    "gap is the expected calibration error, the mean distance from the line."
+    "responses of which people marked less than half of the characters: on the line, both are the same. Where people "
+    "mark single words, a wrong claim can count as unmarked, and good scores look too low. The table's last line is of "
+    "all claims; its gap is the expected calibration error, the mean distance from the line."
 )
 _BALANCE = (
     "Balanced training moves probability inside a prompt group, from −1 tokens to +1 tokens, so a group with one label "

@@ -27,7 +27,7 @@ def test_each_sentence_with_content_is_a_claim_with_its_exact_characters():
     assert [claim.sentence_ids for claim in found] == [(0,), (1,)]
     for claim in found:
         assert response[claim.spans[0].start : claim.spans[0].end] == claim.text == claim.quotes[0]
-        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/7", None)
+        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/8", None)
         assert claim.status == NOT_VERIFIED_YET
 
 
@@ -58,6 +58,8 @@ def test_refusals_and_what_the_passages_lack_are_left_out():
         "However, there is no direct mention of the price in this passage.",
         "* None mentioned in the passages.",
         "The passages do not mention the price, such as the cost of oil.",
+        "It is not stated whether dogs are allowed.",
+        "The text does not say when it opened, but it does not mention the architect either.",
     ],
 )
 def test_what_passages_lack_is_no_claim_however_it_is_put(response):
@@ -67,6 +69,19 @@ def test_what_passages_lack_is_no_claim_however_it_is_put(response):
 def test_a_clause_that_says_what_is_lacking_leaves_the_clause_before_it():
     response = "Passage 2 describes how to cut the bread, but it does not mention how hot the oven is."
     assert texts(response) == ["Passage 2 describes how to cut the bread,"]
+
+
+@pytest.mark.parametrize(
+    ("response", "told"),
+    [
+        ("The context does not say who built it, but it was opened in 1932.", "but it was opened in 1932."),
+        ("There is no information about the cost, although entry is free.", "although entry is free."),
+        ("The text does not mention a price but says that it opens at nine.", "but says that it opens at nine."),
+        ("The passages do not mention oil, salt, or wine, but bread, and it is warm.", "but bread, and it is warm."),
+    ],
+)
+def test_what_stands_behind_a_but_is_a_claim_again(response, told):
+    assert texts(response) == [told]
 
 
 def test_a_negated_statement_about_the_world_is_a_claim():
