@@ -5,6 +5,7 @@ Only typer is imported here: Beam is loaded by the command that needs it.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +29,13 @@ Tokenizer = Annotated[
     typer.Option("--tokenizer", help="tokenizer.json, a folder with one, a hub id, or `bytes` (one token per byte)."),
 ]
 
+log = logging.getLogger(__name__)
+
 PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def label(
+    context: typer.Context,
     corpus: Annotated[
         list[str], typer.Argument(metavar="CORPUS", help="Corpus files or patterns. Unknown options go to Beam.")
     ],
@@ -142,6 +146,10 @@ def label(
         refine_spans=refine_spans,
         compute=Compute(device, batch_tokens),
     )
+    idle = () if config.uses_llm else idle_options(context, llm.PANEL)
+    idle = (*idle, *(() if config.nli else idle_options(context, nli.PANEL)))
+    if idle:
+        log.warning("%s: without effect here; see `balto label --help` for the engine that takes it", ", ".join(idle))
     if estimate:
         return _estimate(files, config, prices, as_json)
     transport = None
@@ -215,6 +223,13 @@ def own_options(command: Callable[..., None]) -> list[str]:
     given = {name: info for name, hint in hints.items() for info in getattr(hint, "__metadata__", ())}
     names = [info.param_decls or (f"--{name.replace('_', '-')}",) for name, info in given.items()]
     return [part for one in names for option in one for part in option.split("/") if part.startswith("--")]
+
+
+def idle_options(context: typer.Context, panel: str) -> tuple[str, ...]:
+    """The options of a panel of the help that were given on the command line."""
+    sources = {one: context.get_parameter_source(one.name or "") for one in context.command.params}
+    given = [one for one, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return tuple(max(one.opts, key=len) for one in given if getattr(one, "rich_help_panel", None) == panel)
 
 
 def _cores() -> int:

@@ -6,30 +6,30 @@ from typing import Annotated
 
 import typer
 
-_PANEL = "NLI model (--verifier nli:MODEL)"
+PANEL = "NLI model (--verifier nli:MODEL)"
 
 Device = Annotated[
     str,
-    typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: a GPU if there is one.", rich_help_panel=_PANEL),
+    typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: a GPU if there is one.", rich_help_panel=PANEL),
 ]
 BatchTokens = Annotated[
     int,
     typer.Option(
         "--batch-tokens",
         help="Of one forward pass; 0: by the device; halved where memory is short.",
-        rich_help_panel=_PANEL,
+        rich_help_panel=PANEL,
     ),
 ]
 Precision = Annotated[
     str,
-    typer.Option("--precision", help="float32, bfloat16, auto: bfloat16 on a CUDA GPU.", rich_help_panel=_PANEL),
+    typer.Option("--precision", help="float32, bfloat16, auto: bfloat16 on a CUDA GPU.", rich_help_panel=PANEL),
 ]
 EvidenceWindows = Annotated[
     int,
     typer.Option(
         "--evidence-windows",
         help="Texts of the model's length that are read per claim; a longer context is searched for evidence first.",
-        rich_help_panel=_PANEL,
+        rich_help_panel=PANEL,
     ),
 ]
 Retriever = Annotated[
@@ -37,7 +37,7 @@ Retriever = Annotated[
     typer.Option(
         "--retriever",
         help="sentence-transformers model that helps to find evidence; default: shared words alone.",
-        rich_help_panel=_PANEL,
+        rich_help_panel=PANEL,
     ),
 ]
 NliOutputs = Annotated[
@@ -45,7 +45,7 @@ NliOutputs = Annotated[
     typer.Option(
         "--nli-outputs",
         help="What the model's outputs mean, in order, such as unsupported,supported; default: as it says itself.",
-        rich_help_panel=_PANEL,
+        rich_help_panel=PANEL,
     ),
 ]
 RefineSpans = Annotated[
@@ -53,6 +53,6 @@ RefineSpans = Annotated[
     typer.Option(
         "--refine-spans/--whole-claims",
         help="Label only the words that carry the error, found by leaving words out.",
-        rich_help_panel=_PANEL,
+        rich_help_panel=PANEL,
     ),
 ]

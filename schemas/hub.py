@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can have what a name means, found out in seconds.
+"""Whether a folder or the Hugging Face hub can have what a name means, found out in seconds.
 
 The hub's own clients try again for half a minute where there is no network, and then speak of one file of many.
 """
@@ -11,7 +11,16 @@ from typing import Final
 from schemas.errors import ConfigError
 
 TIMEOUT_S: Final = 10.0
+_TOKENIZERS: Final = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model",
+    "tokenizer.model",
+)  # fmt: skip
 _CACHED: Final = ("config.json", "tokenizer.json", "tokenizer_config.json")  # any of them: it was fetched before
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a model's folder has a file that a tokenizer can be made from."""
+    return any((folder / file).is_file() for file in _TOKENIZERS)
 
 
 def refuse_unreachable(name: str, what: str) -> None:

@@ -110,16 +110,24 @@ BAD = [
     (("report", "{tmp}/none", "--out", "{out}"), "no such label set"),
     (("copy", "{tmp}/none", "{out}"), "no such label set"),
     (("train", "{tmp}/none", "--model", "{tmp}", "--out", "{out}"), "no such label set"),
+    (("generate", "{corpus}", "--model", "{tmp}/model", "--out", "{out}"), "the folder has no config.json; name the folder"),
 ]
 
 
-DATA = ("empty.jsonl: has no records", "no known format", "not a label set")  # it is what the files hold: status 1
+DATA = (
+    "the folder has no config.json; name the folder",
+    "empty.jsonl: has no records",
+    "no known format",
+    "not a label set",
+)  # it is what the files hold: status 1
 
 
 @pytest.mark.parametrize(("args", "message"), BAD, ids=[" ".join(args) for args, _ in BAD])
 def test_bad_usage_is_one_line_and_leaves_nothing(args, message, tmp_path):
     places = {"tmp": tmp_path, "out": tmp_path / "out", "corpus": write_jsonl(tmp_path / "a.jsonl", small_corpus(1))}
     (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "config.json").write_text("{}")
     (tmp_path / "odd.jsonl").write_text('{"colour": "red"}\n')
     command = [sys.executable, "-m", "balto", *(arg.format(**places) for arg in args)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
@@ -129,6 +137,15 @@ def test_bad_usage_is_one_line_and_leaves_nothing(args, message, tmp_path):
     assert done.stderr.startswith("balto: ")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_options_of_an_engine_that_is_not_used_are_said_to_have_no_effect(tmp_path):
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(1))
+    command = ["label", corpus, "--out", tmp_path / "out", "--claims-per-call", "5", "--precision", "bfloat16"]
+    done = subprocess.run([sys.executable, "-m", "balto", *map(str, command)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "--claims-per-call, --precision: without effect here" in done.stderr
+    assert "without effect" not in balto("label", corpus, "--out", tmp_path / "other", "--workers", 1, "--json")
 
 
 def test_missing_extra_is_one_line_with_the_remedy(tmp_path):

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from schemas.errors import ConfigError, ModelError
-from schemas.hub import refuse_unreachable
+from schemas.hub import has_tokenizer, refuse_unreachable
 from trainer.logprobs import TokenLogprobs
 
 _SAMPLED_VALUES: Final = 64  # of every weight, for the fingerprint
@@ -83,6 +83,8 @@ def check_folder(model: str) -> None:
     """Raise ConfigError for what reads as a path and is none, before a library takes it for a hub id."""
     if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
         raise ConfigError(f"--model {model}: no such folder")
+    if Path(model).is_dir() and not (Path(model) / "config.json").is_file():
+        raise ModelError(f"--model {model}: the folder has no config.json; name the folder of a transformers model")
 
 
 def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
@@ -110,6 +112,8 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrained
 def load_tokenizer(name: str) -> Any:
     """A fast transformers tokenizer."""
     refuse_unreachable(name, f"tokenizer {name}")
+    if Path(name).is_dir() and not has_tokenizer(Path(name)):
+        raise ModelError(f"tokenizer of {name}: the folder has no tokenizer.json; name another with --tokenizer")
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as err:

@@ -14,14 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.errors import ConfigError, ModelError
-from schemas.hub import refuse_unreachable
+from schemas.hub import has_tokenizer, refuse_unreachable
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
-VOCABULARIES: Final = (
-    "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model",
-    "tokenizer.model",
-)  # fmt: skip
 VERIFIER_FILE: Final = "verifier.json"  # of a folder that `balto train-verifier` wrote
 WANTED: Final = ("*.json", "*.safetensors", "*.txt", "*.model")  # what is fetched of a hub id; never code or pickles
 _IGNORED_SUFFIXES: Final = (".md", ".lock", ".log")
@@ -72,7 +68,7 @@ def check_model(name: str, folder: Path) -> ModelFiles:
         raise ConfigError(
             f"model {name}: {folder} has no model.safetensors; weights in other formats can carry code and are not read"
         )
-    if not any((folder / vocabulary).is_file() for vocabulary in VOCABULARIES):  # transformers makes an empty one
+    if not has_tokenizer(folder):  # transformers makes an empty one
         raise ConfigError(f"model {name}: {folder} has no tokenizer (tokenizer.json)")
     return ModelFiles(name, folder, config)
 
