@@ -18,5 +18,12 @@ def configure_logging() -> None:
     # Beam logs a failing record's traceback and raises it too; the command says it in one line.
     for name in ("apache_beam.runners.common", "huggingface_hub"):
         logging.getLogger(name).setLevel(level if level == "DEBUG" else logging.CRITICAL)
+    logging.getLogger("apache_beam.utils.retry").addFilter(_without_traceback)
     logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))
     warnings.filterwarnings("ignore", module=r"apache_beam\..*")
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Beam's word of a retry, of which a bucket out of reach brings many; its first line says what happened."""
+    record.msg, record.args = (record.getMessage().splitlines() or [""])[0], ()
+    return True

@@ -110,7 +110,10 @@ BAD = [
     (("report", "{tmp}/none", "--out", "{out}"), "no such label set"),
     (("copy", "{tmp}/none", "{out}"), "no such label set"),
     (("train", "{tmp}/none", "--model", "{tmp}", "--out", "{out}"), "no such label set"),
-    (("generate", "{corpus}", "--model", "{tmp}/model", "--out", "{out}"), "the folder has no config.json; name the folder"),
+    (
+        ("generate", "{corpus}", "--model", "{tmp}/model", "--out", "{out}"),
+        "the folder has no config.json; name the folder",
+    ),
 ]
 
 
