@@ -23,9 +23,8 @@ def print_generated(summary: Mapping[str, int], out: Path, as_json: bool) -> Non
     console.print(
         f"{summary['prompts']:,} prompts = {summary['generated']:,} answered + {summary['rejected']:,} rejected"
     )
-    console.print(
-        f"{summary['responses']:,} responses, {summary['tokens']:,} tokens, {summary['cut']:,} cut at the token limit"
-    )
+    tokens = f", {summary['tokens']:,} tokens" if summary["tokens"] else ""  # an endpoint may not say which they were
+    console.print(f"{summary['responses']:,} responses{tokens}, {summary['cut']:,} cut at the token limit")
     if summary["rejected"]:
         console.print(Text(f"rejected: all of them with their reasons in {out}.rejected.jsonl"))
     console.print(Text(f"corpus: {out}"))

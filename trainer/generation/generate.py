@@ -97,8 +97,8 @@ def generate_corpus(
             answered += len(batch)
             if time.monotonic() - last_said > LOG_EVERY_S:
                 last_said = time.monotonic()
-                rate = tokens / (last_said - started)
-                log.info("generating | %d prompts | %.0f tokens/s", answered + len(writer.done), rate)
+                rate = f" | {tokens / (last_said - started):.0f} tokens/s" if tokens else ""
+                log.info("generating | %d prompts%s", answered + len(writer.done), rate)
         write_rejected(out.with_name(f"{out.name}.rejected.jsonl"), rejected)
         writer.finish()
     return _summary(out, len(seen), sum(one.stage == STAGE for one in rejected), len(rejected))
