@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -34,7 +36,7 @@ def stats(
     from pipeline.stats.scan import count_rows, readable
     from pipeline.stats.tables import Extent, further_titles, stats_tables
 
-    shape, names = Format.of(as_json, as_csv, as_markdown), split_names(only)
+    shape, names = Format.of(as_json, as_csv, as_markdown), split_titles(only, split_names(by))
     extent = Extent.ALL if shape is not Format.TERMINAL else Extent.TERMINAL if every else Extent.OVERVIEW
     with readable(labels), show_progress("counting", count_rows(labels)):
         tables = stats_tables(labels, split_names(by), names, extent)
@@ -69,13 +71,24 @@ def score(
     with readable([*labels, *(against or [])]), show_progress("scoring", None):
         tables = score_tables(labels, against or [], k, split_names(by), Drawing(resamples, seed), brief)
     print_frames(tables, shape)
-    for folder in of_people([*labels, *(against or [])]):
-        log.warning("%s: its labels are the human spans themselves; held against people they say nothing", folder)
+    people = of_people(labels)
+    for folder in people:
+        end = "" if len(people) == len(labels) else ", so they are left out there"
+        log.warning(
+            "%s: its labels are the human spans themselves; held against people they say nothing%s", folder, end
+        )
 
 
 def split_names(text: str) -> list[str]:
     """Names of an option that takes several, separated by commas."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def split_titles(text: str, by: Sequence[str]) -> list[str]:
+    """Titles of an option that takes several; those of tables by several columns have commas too."""
+    inside, apart = ", ".join(by), "\0".join(by)
+    spaced = re.sub(r"\s*,\s*", ", ", text)
+    return [name.replace("\0", ", ") for name in split_names(spaced.replace(f"by {inside}", f"by {apart}"))]
 
 
 def mount(app: typer.Typer) -> None:

@@ -55,6 +55,8 @@ def run_generate(config: GenerationConfig, out: Path, overwrite: bool = False) -
     and BaltoError when no prompt could be answered.
     """
     files = open_corpus(config.prompts, config.format)  # wrong paths are told before a model is loaded
+    if any(Path(file.path).resolve() == out.resolve() for file in files):
+        raise ConfigError(f"--out {out}: the prompts are read from there; name another file")
     run = {
         "model": config.model,
         "policy": config.policy,

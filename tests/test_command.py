@@ -103,6 +103,8 @@ BAD = [
     (("label", "{corpus}", "--out", "{tmp}/odd.jsonl"), "is a file"),
     (("label", "{corpus}", "--out", "{corpus}"), "is a file; name a new folder"),
     (("project", "{tmp}/none", "--tokenizer", "bytes", "--out", "{out}"), "no such label set"),
+    (("generate", "{corpus}", "--model", "m", "--out", "{corpus}", "--overwrite"), "the prompts are read from there"),
+    (("train", "{tmp}", "--model", "m", "--out", "{out}", "--dry-run", "--json"), "--json with --dry-run"),
     (("stats", "{tmp}"), "not a label set"),
     (("stats", "{tmp}/none"), "no such label set"),
     (("score", "{corpus}"), "no such label set"),

@@ -135,7 +135,33 @@ def test_human_spans_held_against_themselves_are_told_apart(tmp_path):
     balto("label", SAMPLE / "corpus.jsonl", "--labels", "gold", "--out", folder)
     command = [sys.executable, "-m", "balto", "score", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
-    assert done.stderr == f"{folder}: its labels are the human spans themselves; held against people they say nothing\n"
+    said = f"{folder}: its labels are the human spans themselves; held against people they say nothing"
+    assert done.stderr == f"{said}\n"
+    engine = tmp_path / "engine"
+    balto("label", SAMPLE / "corpus.jsonl", "--out", engine)
+    both = subprocess.run([*command, str(engine), "--json"], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert both.stderr == f"{said}, so they are left out there\n"
+    alone = json.loads(balto("score", engine, "--json"))
+    assert json.loads(both.stdout)["against people"] == alone["against people"]
+
+
+def test_titles_of_tables_by_several_columns_have_commas(tmp_path):
+    folder = write_label_set(tmp_path / "x", [row("r1", "g1", "s", "++-")])
+    by = ("--by", "policy, label_set", "--json")
+    title = "verdicts by policy, label_set"
+    assert set(json.loads(balto("stats", folder, *by, "--only", f"{title},overview"))) == {title, "overview"}
+    assert set(json.loads(balto("stats", folder, *by, "--only", "by policy,label_set"))) == {"by policy, label_set"}
+
+
+@pytest.mark.parametrize("command", [("copy",), ("project", "--tokenizer", "bytes", "--out")])
+def test_no_label_set_is_written_inside_another(command, tmp_path):
+    folder = tmp_path / "x"
+    balto("label", SAMPLE / "corpus.jsonl", "--out", folder)
+    typed = [sys.executable, "-m", "balto", command[0], folder, *command[1:], f"{folder}/sub"]
+    done = subprocess.run(list(map(str, typed)), cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 2
+    assert "lies inside the label set" in done.stderr
+    assert not (tmp_path / "x" / "sub").exists()
 
 
 def test_altered_shard_does_not_add_up(tmp_path):

@@ -16,9 +16,10 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
+from schemas.errors import ConfigError
 from trainer.config import TrainConfig, flag, make_config
 
-STOPPED: Final = 128 + 15  # as shells report a process that SIGTERM ended
+STOPPED: Final = (128 + 15, 128 + 2)  # as shells report a process that SIGTERM, or Ctrl-C, ended
 
 
 def train(config: Path | None, dry_run: bool, as_json: bool, **options: Any) -> None:
@@ -27,6 +28,8 @@ def train(config: Path | None, dry_run: bool, as_json: bool, **options: Any) -> 
     The same command resumes a run that was interrupted. Options can stand in a YAML file (--config); those given on the
     command line win. On several GPUs: torchrun --nproc-per-node N -m balto train ...
     """
+    if dry_run and as_json:
+        raise ConfigError("--json with --dry-run: what a dry run shows is for people; leave one of them out")
     resolved = make_config(options, config)
     from transformers.utils import logging as transformers_logging
 
@@ -43,7 +46,7 @@ def train(config: Path | None, dry_run: bool, as_json: bool, **options: Any) -> 
     if int(os.environ.get("RANK", "0")) == 0:
         print_summary(summary, as_json)
     if summary["stopped"]:
-        raise typer.Exit(STOPPED)
+        raise typer.Exit(STOPPED[summary["stopped"] == "SIGINT"])
 
 
 def mount(app: typer.Typer) -> None:

@@ -186,7 +186,7 @@ def _as_type(name: str, value: Any, hint: Any) -> Any:
             return None
         kind = next(one for one in typing.get_args(hint) if one is not types.NoneType)
     if typing.get_origin(kind) is tuple:
-        return (value,) if isinstance(value, str) else tuple(str(one) for one in value)
+        return _texts(name, value)
     try:
         if kind is bool and not isinstance(value, bool):
             raise ValueError
@@ -195,6 +195,14 @@ def _as_type(name: str, value: Any, hint: Any) -> Any:
         return kind(value)
     except (TypeError, ValueError) as err:
         raise ConfigError(f"{flag(name)} {value!r}: must be of type {kind.__name__}") from err
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    """One text or several; an empty line of YAML is none."""
+    several = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(several, list | tuple) or not all(isinstance(one, str) for one in several):
+        raise ConfigError(f'{name} {value!r}: give a list of texts, such as ["first", "second:2"], each in quotes')
+    return tuple(several)
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:

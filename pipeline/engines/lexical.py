@@ -54,7 +54,7 @@ class LexicalVerifier:
     fold.
     """
 
-    name = "lexical/8"
+    name = "lexical/9"
     prompt_version = ""
     neutral_band = NEUTRAL_BAND
     reads_group = True

@@ -35,6 +35,7 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
             f"--out {out}: is it {address[1]}//{address[2]}? Then give both slashes; a command that writes to local "
             "folders only leaves it to `balto copy` to take the result there"
         )
+    _refuse_inside(out)
     try:
         tidy_up(out)
         if overwrite and not _is_unfinished(out, run):
@@ -92,9 +93,17 @@ def _absolute(path: str | Path) -> Path:
 
 def refuse_occupied(out: Path, overwrite: bool) -> None:
     """Raises ConfigError when `out` holds what no run may replace; asked before anything costs time or money."""
+    _refuse_inside(out)
     if not overwrite and out.exists():
         tidy_up(out)
         _refuse_occupied(out)
+
+
+def _refuse_inside(out: Path) -> None:
+    """Raises ConfigError for a folder inside a label set, which then could not be replaced any more."""
+    for above in out.resolve().parents:
+        if (above / MANIFEST).is_file() and (above / SHARD_FOLDER).is_dir():
+            raise ConfigError(f"--out {out}: lies inside the label set {above}; name a folder elsewhere")
 
 
 def _is_unfinished(out: Path, run: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from pipeline.score.gold import GOLD_SUMS, gold_counts, gold_scores
 from pipeline.score.kappa import pairwise_agreement
 from pipeline.score.prompt_scores import COUNTS, mean_scores, prompt_scores, reference_counts, score_difference
 from pipeline.stats.figure import check_values
-from pipeline.stats.scan import scan_labels
+from pipeline.stats.scan import of_people, scan_labels
 from schemas.errors import ConfigError
 
 _BRIEF = ("faithfulness", "informativeness", "q_score", "q_score_all", "characters")  # what fits a terminal's width
@@ -51,10 +51,12 @@ def score_tables(
         tables["against the base"] = score_difference(prompts, base_prompts, drawing.resamples, drawing.seed)
     if by:
         tables |= _tables_by(labels, base, base_prompts, reference, by, drawing, brief)
-    counts = gold_counts(labels, by)
+    of_engines = [folder for folder in folders if folder not in of_people(folders)]
+    judged = scan_labels(of_engines) if of_engines else labels  # people held against people say nothing
+    counts = gold_counts(judged, by)
     if len(counts):
         tables["against people"] = _gold(counts, (), drawing)
-        tables["verdicts against people"] = _gold(gold_counts(labels, verdicts=True), (), drawing)
+        tables["verdicts against people"] = _gold(gold_counts(judged, verdicts=True), (), drawing)
     if len(counts) and by:
         tables[f"against people by {', '.join(by)}"] = _gold(counts, by, drawing)
     tables["agreement of label sets"] = pairwise_agreement([*folders, *against])

@@ -77,6 +77,21 @@ def test_impossible_options_are_one_line(options, message):
         make_config({"labels": ["l"], "model": "m", "out": "o", **options})
 
 
+@pytest.mark.parametrize("labels", ["{L: 2}", "[{L: 2}]", "3", "[1]"])
+def test_labels_of_a_file_are_texts(labels, tmp_path):
+    file = tmp_path / "train.yaml"
+    file.write_text(f"labels: {labels}\nmodel: m\nout: o\n")
+    with pytest.raises(ConfigError, match="labels .*: give a list of texts"):
+        make_config({}, file)
+
+
+def test_empty_line_of_labels_is_none(tmp_path):
+    file = tmp_path / "train.yaml"
+    file.write_text("labels:\nmodel: m\nout: o\n")
+    with pytest.raises(ConfigError, match="LABELS: missing"):
+        make_config({}, file)
+
+
 def test_every_field_has_a_help_text():
     assert all(field.metadata["help"].endswith((".", ")")) for field in dataclasses.fields(TrainConfig))
 
@@ -149,7 +164,8 @@ def command(*args: object) -> list[str]:
 
 
 @pytest.mark.slow
-def test_sigterm_writes_a_checkpoint_and_the_same_command_finishes(parts, tmp_path):
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_writes_a_checkpoint_and_the_same_command_finishes(sent, status, parts, tmp_path):
     model, labels = parts
     out = tmp_path / "run"
     typed = command(labels, "--model", model, "--out", out, "--groups-per-step", 1, "--workers", 0, "--save-every", 0)
@@ -158,10 +174,10 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_finishes(parts, tmp_pa
     )
     while process.poll() is None and not (out / "metrics.jsonl").is_file():
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(sent)
     output, errors = process.communicate(timeout=100)
-    assert process.returncode == 143, errors
-    assert re.match(r"stopped by SIGTERM after \d+ steps; the same command resumes", output)
+    assert process.returncode == status, errors
+    assert re.match(rf"stopped by {sent.name} after \d+ steps; the same command resumes", output)
     done = subprocess.run(typed, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"24 steps; model in {out}/model\n")

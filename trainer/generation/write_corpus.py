@@ -18,8 +18,21 @@ from schemas.disk import named
 from schemas.errors import ConfigError
 from schemas.interruption import completing
 from schemas.manifest import remove_partials, sync_folder, write_atomically
-from schemas.records import Rejected, Sample
+from schemas.records import FINISH_REASON, Rejected, Sample
 from schemas.samples import sample_to_json
+
+_MAX_LINE = 1 << 26  # bytes of a record
+
+
+def _is_generated(out: Path) -> bool:
+    """Whether a file's first record is one that a model answered; or there is none."""
+    with open(out, "rb") as file:
+        line = file.readline(_MAX_LINE)
+    try:
+        record = json.loads(line or b"null")
+    except ValueError:
+        return False
+    return record is None or (isinstance(record, dict) and FINISH_REASON in (record.get("meta") or {}))
 
 
 class CorpusWriter:
@@ -43,6 +56,8 @@ class CorpusWriter:
             tidy_up(out)
         if out.exists() and not overwrite:
             raise ConfigError(f"--out {out}: is there already; add --overwrite to replace it, or name another file")
+        if out.exists() and not _is_generated(out):
+            raise ConfigError(f"--out {out}: is a file that `balto generate` did not write; name another")
 
     def __enter__(self) -> Self:
         try:

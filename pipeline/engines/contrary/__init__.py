@@ -1,9 +1,10 @@
 """Signs that a claim turns round the context sentence that it is made of.
 
-One word replaced by its opposite, a negation put in or left out, a number or a name from another place, two numbers
-told the other way round, "always" where the context sets no such rule. Signs, no more: of models' claims that people
-have labelled, three in four that show one are right. Such a claim stays what the verifier says it is, but is doubtful,
-so that it labels nothing: benchmarks/changed_facts.py shows how many changed facts the signs find, and what they cost.
+One word replaced by its opposite or by another of its kind, a negation put in or left out, a number or a name from
+another place, two numbers or words told the other way round, done for planned, all for some. Signs, no more: of models'
+claims that people have labelled, three in four that show one are right. Such a claim stays what the verifier says it
+is, but is doubtful, so that it labels nothing: benchmarks/changed_facts.py shows how many changed facts the signs find,
+and what they cost.
 What denies a whole sentence is in negation.py.
 """
 
@@ -12,18 +13,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pipeline.engines.contrary.clauses_apart import crossed_names, number_of_other_clause
+from pipeline.engines.contrary.clauses_apart import crossed_names, crossed_nouns, number_of_other_clause
 from pipeline.engines.contrary.crossed import crossed_numbers
 from pipeline.engines.contrary.denials import turned_denial
 from pipeline.engines.contrary.elsewhere import name_elsewhere, number_elsewhere, other_count
+from pipeline.engines.contrary.kinds import other_of_its_kind
 from pipeline.engines.contrary.opposites import OPPOSITES, is_other_word, opposites_of
+from pipeline.engines.contrary.planned import done_of_planned
 from pipeline.engines.contrary.small_words import turned_small_word
+from pipeline.engines.contrary.wholes import all_of_some, always_of_no_rule
 from pipeline.engines.likeness import ALIKE, Likeness
 from pipeline.engines.numerals.numbers import Number
-from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens, stem, word_set
+from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens
 
-_ALWAYS: Final = stem("always")
-_LIKE_ALWAYS: Final = word_set("every each all any everyone everything never daily only")
 _MIN_WORDS: Final = 2  # content words and numbers that a claim shares with a sentence
 
 
@@ -47,27 +49,20 @@ def find_contrary(like: Likeness | None, tokens: Tokens, first: int, last: int, 
     if turned or len(index.sentences[like.best].stems & asked) < _MIN_WORDS:
         return turned
     return (
-        _universal(like, tokens, first, last)
+        always_of_no_rule(like, tokens, first, last)
+        or all_of_some(like, tokens, first, last)
         or (turned_small_word(like, tokens, first, last) if alike else "")
+        or other_of_its_kind(like, tokens, first, last)
+        or done_of_planned(like, tokens, first, last)
         or turned_denial(like, tokens, first, last)
         or number_elsewhere(like, tokens, numbers)
         or crossed_numbers(like, tokens, first, last, numbers)
         or other_count(like, tokens, numbers)
         or number_of_other_clause(like, tokens, first, last, numbers)
         or crossed_names(like, tokens, first, last)
+        or crossed_nouns(like, tokens, first, last)
         or name_elsewhere(like, content, tokens, first, last)
     )
-
-
-def _universal(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
-    """ "Always" where neither the context has it nor the best sentence a word like it."""
-    if _ALWAYS not in tokens.stems[first:last] or _ALWAYS in like.index.idf:
-        return ""
-    at = tokens.stems.index(_ALWAYS, first)
-    _, read = like.words()
-    if NEGATION in tokens.kinds[first:at] or not _LIKE_ALWAYS.isdisjoint(map(str.lower, read.words)):
-        return ""
-    return f"“{tokens.words[at]}” is not in the context"
 
 
 def _opposite(like: Likeness, content: set[str], tokens: Tokens, first: int, last: int) -> str:

@@ -21,6 +21,8 @@ _PARTS: Final = re.compile(r"[;:]\s|\s(?:but|while|whereas|versus)\s")
 _MOST: Final = 4  # numbers of one claim that are looked at
 _MOST_NAMES: Final = 12
 _REACH: Final = 3  # words between a verb and the names on either side of it
+_TOWARDS: Final = word_set("to")
+_TRIPLE: Final = 3
 _TURNING: Final = word_set("by to from with and or of than")  # with one of these between, the order may be the other
 
 
@@ -92,6 +94,44 @@ def crossed_names(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
             one, other = (tokens.words[at] for at in places)
             return f"the context has {one} and {other} the other way round"
     return ""
+
+
+def crossed_nouns(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
+    """Two words that the claim has the other way round about a verb: "the pupil sang to the tutor"; "" if none are."""
+    _, read = like.words()
+    stems, theirs = tokens.stems, set(read.stems)
+    places = [at for at in range(first, last) if tokens.kinds[at] == CONTENT and stems[at] in theirs]
+    if len(places) < _TRIPLE or like.share() < ALIKE:
+        return ""
+    where = read.stems.index
+    for left, verb, right in zip(places, places[1:], places[2:], strict=False):
+        turned = where(stems[right]) < where(stems[verb]) < where(stems[left])
+        if turned and _is_said_of(tokens, left, verb, right):
+            there = _beside_verb(read, stems[verb])
+            if there is not None and (stems[right], stems[left]) == tuple(read.stems[at] for at in there):
+                return f"the context has {tokens.words[left]} and {tokens.words[right]} the other way round"
+    return ""
+
+
+def _beside_verb(tokens: Tokens, verb: str) -> tuple[int, int] | None:
+    """The content words on either side of the first word of this stem, if nothing turns their order."""
+    at = tokens.stems.index(verb)
+    before = next((one for one in range(at - 1, max(-1, at - 1 - _REACH), -1) if tokens.kinds[one] >= CONTENT), None)
+    behind = next(
+        (one for one in range(at + 1, min(len(tokens), at + 1 + _REACH)) if tokens.kinds[one] >= CONTENT), None
+    )
+    if before is None or behind is None or not _is_said_of(tokens, before, at, behind):
+        return None
+    return before, behind
+
+
+def _is_said_of(tokens: Tokens, left: int, verb: int, right: int) -> bool:
+    """Whether a word may be the verb between two words near it, with nothing that turns their order. No manner: "dry
+    evenly" is "evenly dry"; and a light that flashes white is a white flashing light."""
+    if verb - left > _REACH or right - verb > _REACH or tokens.words[verb].endswith("ing"):
+        return False
+    between = {*tokens.stems[left + 1 : right]} - _TOWARDS
+    return _TURNING.isdisjoint(between) and not any(tokens.words[at].endswith("ly") for at in (left, verb, right))
 
 
 def _deeds(tokens: Tokens, first: int, last: int) -> Iterator[tuple[str, str, str, tuple[int, int]]]:

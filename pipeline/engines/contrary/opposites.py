@@ -74,6 +74,11 @@ success succeed successful | failure fail unsuccessful
 present | absent
 possible | impossible
 temporary | permanent
+admit confess | deny
+destroy demolish | build construct rebuild restore
+rich wealthy affluent | poor
+confirm | deny dismiss
+hire recruit | fire dismiss
 natural | artificial synthetic
 domestic | foreign
 rural | urban
@@ -81,7 +86,8 @@ positive | negative
 """
 # In a claim these are too common, or mean too much, to be turned round; in the sentence they may be.
 _ONLY_THEIRS: Final = word_set("late close leave clear little cover")
-_OTHER_WORDS: Final = word_set("several minute minutes minus minor")  # have the stems of "severe" and "minimum"
+# Have the stems of "severe", "minimum", "optional" and "required".
+_OTHER_WORDS: Final = word_set("several minute minutes minus minor option options requirement requirements")
 
 
 def _read(listed: str) -> dict[str, frozenset[str]]:

@@ -17,6 +17,10 @@ _PAIRS: Final = (
     ("most", "least"),
     ("inside within", "outside"),
     ("all both", "none neither"),
+    ("top", "bottom"),
+    ("left", "right"),
+    ("front", "back rear"),
+    ("inner", "outer"),
 )
 _OPPOSITES: Final[dict[str, frozenset[str]]] = {
     word: frozenset(other.split()) for pair in _PAIRS for one, other in (pair, pair[::-1]) for word in one.split()

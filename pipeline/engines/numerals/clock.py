@@ -5,10 +5,15 @@ Without "am" or "pm" a time up to 12:59 may mean either half of the day; whoever
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.engines.words import NUMBER, Tokens
+from pipeline.engines.words import NUMBER, NUMBER_WORDS, Tokens
 
+_STOPPED = re.compile(r"(\d{1,2})\.([0-5]\d)")
+_NAMED = {"noon": 720, "midday": 720, "midnight": 0}
+_PARTS = {"half": 30, "quarter": 15, "five": 5, "ten": 10, "twenty": 20}
 _HALF_DAY = 12 * 60
 _DAY = 24 * 60
 
@@ -23,19 +28,35 @@ class Time(NamedTuple):
 
 def read_time(text: str, tokens: Tokens, first: int) -> Time | None:
     """The time of day that begins at the number `first`, or None when it is just a number."""
-    hour = _two_digits(tokens.words[first], 24)
+    word = tokens.words[first]
+    stopped = _STOPPED.fullmatch(word)  # "7.40 p.m.", a time only with the marker behind it
+    hour = _two_digits(stopped[1] if stopped else word, 24)
     if hour is None:
         return None
-    last, minute = first, None
+    last, minute = first, int(stopped[2]) if stopped else None
     if _is_joined(text, tokens, first, ":") and tokens.kinds[first + 1] == NUMBER:
         minute = _minutes(tokens.words[first + 1])
         last = first if minute is None else first + 1
     marker, end = _read_marker(text, tokens, last)
     if marker and 1 <= hour <= 12:
         return Time(end, (hour % 12) * 60 + (minute or 0) + (_HALF_DAY if marker == "p" else 0), False)
-    if minute is None:
+    if minute is None or stopped:
         return None
     return Time(last, (hour * 60 + minute) % _DAY, 1 <= hour <= 12)
+
+
+def spoken_times(tokens: Tokens) -> Iterator[Time]:
+    """Times of day without digits: "noon", "midnight", "half past nine", "quarter to six", "ten past two"."""
+    stems = tokens.stems
+    for at, word in enumerate(tokens.words):
+        named = _NAMED.get(word.lower())
+        if named is not None:
+            yield Time(at, named, False)
+        elif word.lower() in ("past", "to") and at and at + 1 < len(tokens):
+            minutes = _PARTS.get(tokens.words[at - 1].lower())
+            hour = NUMBER_WORDS.get(stems[at + 1], 0) or _two_digits(tokens.words[at + 1], 12) or 0
+            if minutes is not None and 1 <= hour <= 12:
+                yield Time(at + 1, (hour * 60 + (minutes if word.lower() == "past" else -minutes)) % _DAY, True)
 
 
 def _minutes(word: str) -> int | None:

@@ -13,6 +13,7 @@ from itertools import combinations, permutations
 from math import isclose
 from typing import Final
 
+from pipeline.engines.numerals.implied_numbers import TIMES, ImpliedNumbers
 from pipeline.engines.numerals.numbers import UNITS, Number, find_numbers, key_set
 from pipeline.engines.words import Tokens, stem, tokenize
 from pipeline.gather_evidence import ContextIndex, rank_sentences
@@ -69,6 +70,7 @@ def sort_missing(
             or not _TOTALS.isdisjoint(stems)
             or (number.percent and _follows(number, stems, own + near, own + near, roughly=True))
             or _is_product(number, own + near, own)
+            or _is_part(number, near, _texts_near(index, tokens.stems[first:last]))
             or _is_shifted_time(number, own + near)
         ):
             doubtful.insert(0, number)
@@ -87,6 +89,21 @@ def _is_product(number: Number, operands: Sequence[Number], own: Sequence[Number
     usable = [value for value in values if value > 1][:_MOST_OPERANDS]
     pairs = combinations([*usable, *_COUNTS], 2)
     return any(isclose(one * other, number.value) for one, other in pairs)
+
+
+def _is_part(number: Number, operands: Sequence[Number], texts: Sequence[str]) -> bool:
+    """Whether a number is a part, a multiple or a discount of an operand, of which the sentences near say some:
+    "1,000" of "up to half of 2,000", "80" of "twice as many as 40", "45" of "50 euros, 10 % off"."""
+    if isinstance(number.value, str) or number.percent or number.clock:
+        return False
+    said = ImpliedNumbers()
+    for text in texts:
+        said.add(text, tokenize(text))
+    shares = [one.value / 100 for one in operands if one.percent and isinstance(one.value, float)]
+    factors = {*said.shares, *(count for count, of in said.counts if of == TIMES and count > 1)}
+    factors.update(factor for share in shares for factor in (share, 1 - share, 1 + share))
+    values = [one.value for one in operands if isinstance(one.value, float) and not (one.percent or one.clock)]
+    return any(_rounds(value * factor, number) for value in values for factor in factors)
 
 
 def _is_shifted_time(number: Number, operands: Sequence[Number]) -> bool:
@@ -126,11 +143,16 @@ def _numbers_near(index: ContextIndex, stems: Sequence[str]) -> list[Number]:
     texts = [row.text for row in (index.tables.named(stems) if index.tables else ())]
     found = list(index.numbers.few)
     if not found:
-        ranked = [at for at, _ in rank_sentences(index, dict.fromkeys(stems), _SENTENCES)]
-        places = dict.fromkeys([*ranked, *(beside for best in ranked[:1] for beside in (best - 1, best + 1))])
-        texts += [index.text_of(at, _MAX_SENTENCE) for at in places if 0 <= at < len(index.sentences)]
+        texts += _texts_near(index, stems)
     found += [number for text in texts for number in find_numbers(text, tokenize(text))]
     return list({(number.value, number.unit, number.percent): number for number in found}.values())[:_MOST_OPERANDS]
+
+
+def _texts_near(index: ContextIndex, stems: Sequence[str]) -> list[str]:
+    """The sentences that are most like the claim and the ones beside the best."""
+    ranked = [at for at, _ in rank_sentences(index, dict.fromkeys(stems), _SENTENCES)]
+    places = dict.fromkeys([*ranked, *(beside for best in ranked[:1] for beside in (best - 1, best + 1))])
+    return [index.text_of(at, _MAX_SENTENCE) for at in places if 0 <= at < len(index.sentences)]
 
 
 def _is_of_column(number: Number, stems: set[str], index: ContextIndex) -> bool:

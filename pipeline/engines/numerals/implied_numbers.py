@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import compress, pairwise
 from typing import Final
 
+from pipeline.engines.numerals.clock import Time, spoken_times
 from pipeline.engines.numerals.digits import parse_digits, parts_of_row
 from pipeline.engines.numerals.heads import scale_of_head, words_of_heads
 from pipeline.engines.numerals.numbers import UNITS, Number
@@ -38,7 +39,7 @@ _MONTHS: Final = {
     for key in (name, stem(name), name[:3])
 }  # fmt: skip
 _ORDINALS: Final = {stem(word): float(value) for value, word in enumerate(_PLACES.split(), start=1)}
-_TIMES: Final = stem("times")
+TIMES: Final = stem("times")
 _MULTIPLES: Final = {
     stem(word): float(value)
     for value, words in ((1, "once"), (2, "twice double doubled"), (3, "thrice triple tripled"), (4, "quadruple"))
@@ -49,6 +50,10 @@ _SAY_NUMBERS: Final = frozenset(("one", *_ORDINALS, *_MONTHS, *_MULTIPLES, *_COU
 _MARKED: Final = re.compile(r"\s*(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,2}[.)])\s+\S")
 _MARKED_LINE: Final = re.compile(r"\n[ \t]*(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,2}[.)])[ \t]")
 _BRACKETED: Final = re.compile(r"\[([^\[\]{}]{1,500}+)\]")
+_FORTNIGHT: Final = stem("fortnight")
+_SAY_TIMES: Final = frozenset(("past", *map(stem, ("past", "noon", "midday", "midnight", "quarter"))))
+_ROMAN: Final = re.compile(r"X{0,3}(?:IX|IV|V?I{0,3})")
+_LETTERS: Final = {"I": 1, "V": 5, "X": 10}
 _MAX_LINES: Final = 20_000
 _LONGEST_LIST: Final = 20
 
@@ -60,6 +65,7 @@ class ImpliedNumbers:
     fractions: "1/2", "1½", "one and a half".   counts: (2, word) of "both hands", (2, "times") of "twice".
     lists: how many items each has.
     in_rows: those of tables, and of "2019,3.1,4", which reads as one.   months: numbers of those that are named.
+    times: "noon", "half past nine".   romans: "Chapter IV" is 4.
     scales, units: of tables and keys whose heads say "in millions", "(kg)".
     """
 
@@ -72,6 +78,8 @@ class ImpliedNumbers:
     counts: set[tuple[float, str]] = field(default_factory=set)
     lists: set[float] = field(default_factory=set)
     units: set[str] = field(default_factory=set)
+    times: list[Time] = field(default_factory=list)
+    romans: set[float] = field(default_factory=set)
     in_rows: list[Number] = field(default_factory=list)
 
     def add(self, text: str, tokens: Tokens) -> None:
@@ -80,6 +88,9 @@ class ImpliedNumbers:
         self.shares.update(share for _, _, share in find_ratios(tokens))
         self.lists.update(_list_lengths(text))
         self.amounts += _amounts(tokens)
+        self.romans.update(_romans(tokens))
+        if not _SAY_TIMES.isdisjoint(tokens.stems):
+            self.times += spoken_times(tokens)
         for head in words_of_heads(text):
             self._add_head(head)
         for word in tokens.words:
@@ -103,7 +114,7 @@ class ImpliedNumbers:
         if word in _MONTHS:
             self.months.add(_MONTHS[word])
         if word in _MULTIPLES:
-            self.counts.add((_MULTIPLES[word], _TIMES))
+            self.counts.add((_MULTIPLES[word], TIMES))
         if word in _COUNTED:
             self.counts.update((_COUNTED[word], counted) for counted in behind[1 if behind[:1] == ["of"] else 0 :][:1])
         if word == "one" and behind == ["and", "a", "half"]:
@@ -113,6 +124,15 @@ class ImpliedNumbers:
         count = _count_of_parts(tokens.stems[at - 1] if at else "", word) if word in PARTS else 0
         if count:
             self.shares.add(count / PARTS[word])
+
+
+def _romans(tokens: Tokens) -> Iterator[float]:
+    """ "IV" behind a name or a word such as "chapter"."""
+    for at, word in enumerate(tokens.words):
+        if at and word[0] in "IVX" and _ROMAN.fullmatch(word) and tokens.words[at - 1][0].isupper():
+            values = [_LETTERS[letter] for letter in word]
+            signed = [-one if one < following else one for one, following in pairwise([*values, 0])]
+            yield float(sum(signed))
 
 
 def _list_lengths(text: str) -> Iterator[float]:
@@ -143,6 +163,8 @@ def _count_of_parts(before: str, part: str) -> int:
 def _amounts(tokens: Tokens) -> Iterator[Number]:
     """ "an hour", "half an hour", and "one" in front of a unit or of a range."""
     for at, word in enumerate(tokens.stems):
+        if word == _FORTNIGHT:
+            yield Number(at, at, 2.0, 1, unit=stem("weeks"), unit_at=at)
         if word not in _ONE:
             continue
         ahead = tokens.stems[at + 1 : at + 4]

@@ -92,6 +92,11 @@ class NumberIndex:
                 self._add_measured(number.unit, number.value, number.digits, number.bound)
         if clock:
             self._add_times(clock)
+        self.exact.update(implied.romans)
+        for time in implied.times:
+            halves = (time.minutes, other_half(time.minutes)) if time.ambiguous else (time.minutes,)
+            self.times.update(halves)
+            self.exact.update(half // 60 + half % 60 / 100 for half in halves)  # "8.30"
         years = [value for value in self.values if 1000 <= value <= 2100 and value.is_integer()]
         self._years = years if len(years) <= _MAX_YEARS else []
 

@@ -62,6 +62,8 @@ _GLUED_SCALES = {"k": 1e3, "m": 1e6, "bn": 1e9}
 _GLUED_SCALE = re.compile(r"(?:bn|[kKmM])(?![^\W_])")
 _CURRENCIES = ("$", "\u20ac", "\u00a3", "\u00a5")
 EXACTLY = (1.0, 1.0)
+_LEAST_SCALE = 1000
+_BETWEEN = ("to", "and", "or")
 
 
 class Number(NamedTuple):
@@ -73,7 +75,8 @@ class Number(NamedTuple):
     Both numbers of a range, "15 to 20 minutes", have the unit and the scale of the last.
     ordinal: "10th".   percent: a percentage or basis points.   scale: of its scale words, 1e6 in "5 million".
     in_date: a claimed number in a date of digits, "2024-06-01".   fraction: that a claimed number is a part of, "1/2".
-    other: its value if the stop in "1.500" groups thousands, or "1.5m" are millions.   whole: "2 h 30 min" in minutes.
+    other: its value if the stop in "1.500" groups thousands, "1.5m" are millions, or the millions of "54 to 31 million"
+    are meant of both.   whole: "2 h 30 min" in minutes.
     of_all: "the five", "all five".   money: a currency's sign stands in front.   until: the other end of a range that
     it begins.
     clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
@@ -113,6 +116,8 @@ def find_numbers(text: str, tokens: Tokens) -> list[Number]:
         except ValueError:
             return found
         number = _read_number(text, tokens, at)
+        if found and _may_share_scale(tokens, found[-1], number):
+            found[-1] = found[-1]._replace(other=float(found[-1].value) * number.scale)
         if found and _is_range(text, tokens, found[-1], number):
             found[-1] = _like_the_end(found[-1], number)
         elif found and number.unit and found[-1].unit:
@@ -218,6 +223,14 @@ def _is_range(text: str, tokens: Tokens, low: Number, high: Number) -> bool:
         return text[tokens.ends[low.last] : tokens.starts[high.first]].strip() in _DASHES
     joiner = tokens.stems[low.last + 1]
     return joiner in ("to", "or") or (joiner == "and" and tokens.stems[max(0, low.first - 1)] == "between")
+
+
+def _may_share_scale(tokens: Tokens, number: Number, behind: Number) -> bool:
+    """Whether the scale of "from 54 to 31 million", "5 and 7 million" may be that of the first number too."""
+    if number.scale != 1.0 or behind.scale == 1.0 or behind.first != number.last + 2 or isinstance(number.value, str):
+        return False
+    plain = not (number.unit or number.percent or number.clock or number.ordinal) and number.other is None
+    return plain and number.value < _LEAST_SCALE and tokens.stems[number.last + 1] in _BETWEEN
 
 
 def _like_the_end(low: Number, high: Number) -> Number:

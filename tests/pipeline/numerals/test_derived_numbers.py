@@ -102,6 +102,13 @@ def test_a_word_up_to_ten_that_counts_is_doubtful():
         ("Three tablets of 250 mg make 750 mg a day.", "One tablet has 250 mg. Take up to 3 tablets a day."),
         ("The last entry is at 5:15 pm.", "The gates open at 6 pm. The last entry is 45 minutes before."),
         ("It ends at 17:15.", "It begins at 15:45 and lasts 1.5 hours."),
+        (
+            "Jewellery is insured up to 1,000 euros.",
+            "Luggage is insured up to 2,000 euros, jewellery up to half of it.",
+        ),
+        ("80 guests came.", "Twice as many guests as the 40 of last year came."),
+        ("10,000 visitors came by train.", "A fifth of the 50,000 visitors came by train."),
+        ("Members pay 45 euros.", "The ticket costs 50 euros; members get 10 per cent off."),
     ],
 )
 def test_products_and_times_are_doubtful(claim, context):
@@ -115,6 +122,11 @@ def test_products_and_times_are_doubtful(claim, context):
     [
         ("A year of membership comes to $469.", "Price: $39 per month"),
         ("The last entry is at 5:20 pm.", "The gates open at 6 pm. The last entry is 45 minutes before."),
+        (
+            "Jewellery is insured up to 1,100 euros.",
+            "Luggage is insured up to 2,000 euros, jewellery up to half of it.",
+        ),
+        ("Members pay 43 euros.", "The ticket costs 50 euros; members get 10 per cent off."),
         ("The 5 floors seat 75 people.", "There are 15 rows, 5 floors and 40 doors."),  # small
     ],
 )

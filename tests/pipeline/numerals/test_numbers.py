@@ -53,6 +53,40 @@ def test_a_wrong_number_is_missing():
     assert missing("It takes 15 minutes.", "It takes 14 minutes.") == ["15"]
 
 
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("from 54 to 31 million dollars", "to 31 million dollars from 54 million"),
+        ("from 91 million to 78 million", "from 91 to 78 million"),
+        ("5 and 7 million in 2020 and 2021", "5 million in 2020 and 7 million in 2021"),
+        ("open at 19:40", "open at 7.40 p.m."),
+        ("leaves at 9:30 pm", "leaves at half past nine in the evening"),
+        ("leaves at 5:45 a.m.", "leaves at a quarter to six in the morning"),
+        ("began at 8.30", "began at half past eight"),
+        ("closes at 12 p.m.", "closes at noon"),
+        ("within 14 days", "within a fortnight"),
+        ("Chapter 4 and Part 19", "Chapter IV and Part XIX"),
+    ],
+)
+def test_the_same_number_told_otherwise_is_borne(claim, context):
+    assert missing(claim, context) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "context", "expected"),
+    [
+        ("from 55 to 31 million dollars", "to 31 million dollars from 54 million", "55"),
+        ("54 boats and 31 million dollars", "54 million boats and 31 million dollars", "54"),
+        ("it costs 7.40 euros", "open at 20 to 8", "7.40"),
+        ("closes at 2 p.m.", "closes at noon", "2 p.m"),
+        ("within 21 days", "within a fortnight", "21"),
+        ("Chapter 6", "Chapter IV; I XI", "6"),
+    ],
+)
+def test_another_number_stays_missing(claim, context, expected):
+    assert missing(claim, context) == [expected]
+
+
 def test_converted_units_are_borne():
     assert missing("It is 26 °C.", "It is 79 °F.") == []
     assert missing("It is 10 miles away.", "It is 16 km away.") == []

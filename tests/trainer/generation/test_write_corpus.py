@@ -8,6 +8,7 @@ from schemas.samples import sample_from_json
 from trainer.generation.write_corpus import CorpusWriter
 
 RUN = {"model": "m", "seed": 0}
+GENERATED = '{"id": "a", "meta": {"finish_reason": "stop"}}\n'
 
 
 def group(name, size=2):
@@ -77,14 +78,25 @@ def test_overwrite_goes_on_with_an_unfinished_run_of_the_same_question(tmp_path)
 
 def test_a_corpus_that_is_there_is_not_replaced_by_surprise(tmp_path):
     out = tmp_path / "corpus.jsonl"
-    out.write_text("precious\n")
+    out.write_text(GENERATED)
     with pytest.raises(ConfigError, match="add --overwrite"):
         CorpusWriter(out, RUN, 2)
     with CorpusWriter(out, RUN, 2, overwrite=True) as writer:
-        assert out.read_text() == "precious\n"
+        assert out.read_text() == GENERATED
         writer.write(group("a"))
         writer.finish()
     assert read(out) == group("a")
+
+
+@pytest.mark.parametrize(
+    "text", ["precious\n", '{"id": "a", "response": "b"}\n', '{"id": "a", "meta": null}\n', "[1]\n"]
+)
+def test_a_file_that_no_run_wrote_is_never_replaced(text, tmp_path):
+    out = tmp_path / "corpus.jsonl"
+    out.write_text(text)
+    with pytest.raises(ConfigError, match="is a file that `balto generate` did not write"):
+        CorpusWriter(out, RUN, 2, overwrite=True)
+    assert out.read_text() == text
 
 
 def test_two_runs_do_not_write_one_corpus(tmp_path):

@@ -93,7 +93,8 @@ def check_both_kinds(examples: Sequence[Example], which: str) -> None:
     kinds = {one.supported for example in examples for one in example.claims}
     if len(kinds) < 2:
         missing = "supported" if False in kinds else "unsupported"
-        raise ConfigError(f"the {which} prompt groups hold no {missing} claim; label more responses")
+        hint = "" if missing == "supported" else " (of people's spans, those count that mark half of a clause or more)"
+        raise ConfigError(f"the {which} prompt groups hold no {missing} claim; label more responses{hint}")
 
 
 def fit_and_calibrate(
