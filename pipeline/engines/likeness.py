@@ -27,6 +27,7 @@ class Likeness:
     stems: Collection[str]
     shared: dict[int, float]
     best: int
+    _share: float | None = None
 
     @classmethod
     def of(cls, index: ContextIndex, stems: Collection[str]) -> Self | None:
@@ -39,8 +40,10 @@ class Likeness:
 
     def share(self) -> float:
         """The share of the stems' IDF mass that the best sentence has; one that the context lacks weighs most."""
-        idf, highest = self.index.idf, log(1 + len(self.index.sentences))
-        return self.shared[self.best] / fsum([idf.get(word, highest) for word in self.stems])
+        if self._share is None:
+            idf, highest = self.index.idf, log(1 + len(self.index.sentences))
+            self._share = self.shared[self.best] / fsum([idf.get(word, highest) for word in self.stems])
+        return self._share
 
     def is_near(self, sentence: int) -> bool:
         """Whether a sentence is about as like the claim as the best one."""

@@ -28,6 +28,8 @@ _TURNING: Final = word_set("by to from with and or of than")  # with one of thes
 
 def number_of_other_clause(like: Likeness, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]) -> str:
     """Which number of the claim in words [first, last) belongs to another clause of its sentence; "" if none does."""
+    if not numbers:
+        return ""
     values = like.index.sentences[like.best].values
     told = [number for number in numbers if number.value in values and not (number.ordinal or is_year(number))]
     if not 0 < len(told) <= _MOST or like.share() < ALIKE:

@@ -13,11 +13,14 @@ from pipeline.engines.words import CONTENT, Tokens
 
 _NEAR: Final = 6  # words between a number and a word that tells whose it is
 _MOST: Final = 8  # numbers of one claim that are compared
+_PAIR: Final = 2
 _IN_ORDER: Final = "respectively"
 
 
 def crossed_numbers(like: Likeness, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]) -> str:
     """Which numbers of the claim in words [first, last) are crossed; "" if none are."""
+    if len(numbers) < _PAIR:
+        return ""
     values = like.index.sentences[like.best].values
     told = [number for number in numbers if number.value in values][:_MOST]
     if not any(same_kind(one, other) for one, other in combinations(told, 2)):

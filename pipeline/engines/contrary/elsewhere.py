@@ -21,6 +21,8 @@ _MOST_COUNTED: Final = 1000.0  # larger numbers may be years
 
 def number_elsewhere(like: Likeness, tokens: Tokens, numbers: Sequence[Number]) -> str:
     """Why a number belongs elsewhere; "" if none does.   like: of the claim's content words."""
+    if not numbers:
+        return ""
     here = like.index.sentences[like.best].values
     away = [number for number in numbers[:_MOST] if number.value not in here and _stands_away(like, number)]
     units = {unit for number in numbers for unit in (number.unit, number.counted)}  # every duration has its "minutes"

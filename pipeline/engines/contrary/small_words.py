@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pipeline.engines.likeness import Likeness
-from pipeline.engines.words import CONTENT, Tokens
+from pipeline.engines.words import CONTENT, Tokens, stem
 
 _REACH: Final = 3  # words from a small word to the one that it speaks of
 _PAIRS: Final = (
@@ -26,9 +26,13 @@ _OPPOSITES: Final[dict[str, frozenset[str]]] = {
     word: frozenset(other.split()) for pair in _PAIRS for one, other in (pair, pair[::-1]) for word in one.split()
 }
 
+_STEMS: Final = _OPPOSITES.keys() | frozenset(map(stem, _OPPOSITES))
+
 
 def turned_small_word(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
     """Which small word of the claim the best sentence has the opposite of; "" if it has none."""
+    if _STEMS.isdisjoint(tokens.stems[first:last]):
+        return ""
     ours = dict(_spoken_of(tokens, first, last))
     if not ours:
         return ""
