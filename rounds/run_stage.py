@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +43,16 @@ def run_stage(stage: Stage) -> None:
     stage.product.parent.mkdir(parents=True, exist_ok=True)
     spawn = multiprocessing.get_context("spawn")
     process = spawn.Process(target=_be_balto, args=(stage.arguments,))
-    process.start()
+    # a Ctrl-C waits until the stage can say it in a line: in a starting interpreter it is a traceback
+    resource_tracker.ensure_running()  # else `start` does it, and lets signals in again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
+        process.start()
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        raise
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         process.join()
     except BaseException:
         process.join(_GRACE_S)
@@ -94,4 +103,8 @@ def _be_balto(arguments: Sequence[str]) -> None:
     os.dup2(silence, 1)
     os.close(silence)
     sys.argv = ["balto", *arguments]
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     main()

@@ -19,7 +19,7 @@ import typer
 from schemas.errors import ConfigError
 from trainer.config import TrainConfig, flag, make_config
 
-STOPPED: Final = (128 + 15, 128 + 2)  # as shells report a process that SIGTERM, or Ctrl-C, ended
+STOPPED: Final = 128 + 15  # as shells report a process that SIGTERM ended; also after a Ctrl-C, which it heeded
 
 
 def train(config: Path | None, dry_run: bool, as_json: bool, **options: Any) -> None:
@@ -46,7 +46,7 @@ def train(config: Path | None, dry_run: bool, as_json: bool, **options: Any) -> 
     if int(os.environ.get("RANK", "0")) == 0:
         print_summary(summary, as_json)
     if summary["stopped"]:
-        raise typer.Exit(STOPPED[summary["stopped"] == "SIGINT"])
+        raise typer.Exit(STOPPED)
 
 
 def mount(app: typer.Typer) -> None:

@@ -62,12 +62,12 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-def start(stage: Stage, tmp_path) -> subprocess.Popen:
+def start(stage: Stage, tmp_path, **options: bool) -> subprocess.Popen:
     script = tmp_path / "round_of_one.py"
     script.write_text(ROUND)
     command = [sys.executable, str(script), str(stage.product), *stage.arguments]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OPENAI_API_KEY": "k"}
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, **options)
 
 
 def test_a_stage_ends_when_its_round_is_killed(waiting, server, tmp_path):
@@ -78,6 +78,18 @@ def test_a_stage_ends_when_its_round_is_killed(waiting, server, tmp_path):
     parent.communicate()
     assert stages
     wait_until(lambda: not any(map(is_alive, stages)))
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.03, 0.1, 0.3])
+def test_ctrl_c_while_a_stage_starts_is_no_traceback(delay_s, waiting, server, tmp_path):
+    parent = start(waiting, tmp_path, start_new_session=True)
+    wait_until(lambda: children(parent.pid))
+    time.sleep(delay_s)
+    os.killpg(parent.pid, signal.SIGINT)
+    _, said = parent.communicate(timeout=60)
+    # the script that stands for a round says its own interruption with a traceback, the command in a line
+    assert "Fatal Python error" not in said
+    assert said.count("Traceback") <= 1
 
 
 def test_a_killed_stage_is_told_as_such(waiting, server, tmp_path):
