@@ -41,7 +41,9 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"prompt groups not trained on: {left_out}")
     where, shifts = _shifts(summary)
     for kind, (shift, tokens) in shifts.items():
-        lines.append(f"log-probability of {kind} tokens: {shift:+.3f} on average ({tokens:.0f} tokens, {where})")
+        lines.append(
+            f"log-probability of {kind} tokens: {shift:+.3f} against the base on average ({tokens:.0f} tokens, {where})"
+        )
     if "kl" in metrics:
         lines.append(f"KL to the base: {metrics['kl']:.4f} per token")
     return lines
