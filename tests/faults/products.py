@@ -138,9 +138,14 @@ def run_problems(out: Path, undisturbed: Path, whole: bool) -> list[str]:
 
 
 def _names(run: Path) -> set[str]:
-    """Paths in a run but for those that every start adds: events, and the index that a second start keeps."""
+    """Paths in a run but for those that every start adds: events, and the index that a second start keeps.
+
+    The checkpoints before the last go by their number: one that was asked to stop wrote its own between two others.
+    """
     names = {path for path in run.rglob("*") if "tfevents" not in path.name and path.name != "index.npz"}
-    return {str(path.relative_to(run)) for path in names}
+    earlier = sorted(path.name for path in (run / "checkpoints").glob("step-*"))[:-1]
+    number = {name: f"earlier-{at}" for at, name in enumerate(earlier)}
+    return {"/".join(number.get(part, part) for part in path.relative_to(run).parts) for path in names}
 
 
 def _curve(run: Path) -> list[dict[str, Any]]:
