@@ -127,9 +127,9 @@ class ImpliedNumbers:
 
 
 def _romans(tokens: Tokens) -> Iterator[float]:
-    """ "IV" behind a name or a word such as "chapter"."""
+    """ "IV" behind a word with a capital, such as "Chapter"; not "I", which mostly is who speaks."""
     for at, word in enumerate(tokens.words):
-        if at and word[0] in "IVX" and _ROMAN.fullmatch(word) and tokens.words[at - 1][0].isupper():
+        if at and word[0] in "IVX" and word != "I" and _ROMAN.fullmatch(word) and tokens.words[at - 1][0].isupper():
             values = [_LETTERS[letter] for letter in word]
             signed = [-one if one < following else one for one, following in pairwise([*values, 0])]
             yield float(sum(signed))

@@ -81,6 +81,7 @@ def test_the_same_number_told_otherwise_is_borne(claim, context):
         ("closes at 2 p.m.", "closes at noon", "2 p.m"),
         ("within 21 days", "within a fortnight", "21"),
         ("Chapter 6", "Chapter IV; I XI", "6"),
+        ("It has 1 door.", "When I came, it was open.", "1"),
     ],
 )
 def test_another_number_stays_missing(claim, context, expected):
