@@ -5,7 +5,11 @@
 Claims (of the extractor `rules`) without a character in a human span, changed in one place, in their response:
 
     name              a name gives way to another of the same context, with as many words
+    name nearby       ... to the one that stands nearest to it in the context
+    two names         two names of the claim change places
     number            a number gives way to another of the same context, with as many digits
+    number nearby     ... to the one that stands nearest to it in the context
+    two numbers       two numbers of the claim change places
     negation          "not" is put behind the first "is", "was", "can", "will", ...
     negation left out the "not" of a claim is taken away
 
@@ -21,10 +25,10 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from unittest import mock
 
 from benchmarks import label_scores
@@ -42,41 +46,92 @@ _COUNTED: Final = re.compile(r"(?:passages?|steps?|versions?|parts?)[ \d,and]*$|
 _VERB: Final = re.compile(r"\b(?:is|are|was|were|can|will|should|may|must|could|would|has been|have been)\b(?! not\b)")
 _NOT: Final = re.compile(r" not\b(?! only)|(?<=\w)n't\b")
 _DENIAL: Final = re.compile(r"\b(?:not|no|never)\b|n't", re.IGNORECASE)
+_Placed = tuple[int, int, str]  # start, end, what stands there
 _SENTENCE_END: Final = '.!?:;\n"“*-•'
 
 
-def changed(claim: str, context: str, choose: random.Random) -> Iterator[tuple[str, str]]:
-    """(kind of change, the changed claim), at most one of each kind."""
-    names, theirs = list(_names(claim)), {name for _, _, name in _names(context) if name.lower() not in claim.lower()}
-    if names:
-        start, end, name = choose.choice(names)
-        others = sorted(other for other in theirs if len(other.split()) == len(name.split()))
-        if others:
-            yield "name", claim[:start] + choose.choice(others) + claim[end:]
+class Change(NamedTuple):
+    """A claim changed in its characters `spans`."""
+
+    kind: str
+    text: str
+    spans: tuple[Span, ...]
+
+
+def changed(claim: str, context: str, choose: random.Random) -> Iterator[Change]:
+    """At most one change of each kind."""
+    names, theirs = list(_names(claim)), [one for one in _names(context) if one[2].lower() not in claim.lower()]
+    yield from _exchanged("name", claim, context, names, theirs, lambda name: len(name.split()), choose)
     numbers = [match for match in _NUMBER.finditer(claim) if not _COUNTED.search(claim, 0, match.start())]
-    if numbers:
-        match = choose.choice(numbers)
-        stated = {one.group() for one in numbers}
-        others = sorted({n.group() for n in _NUMBER.finditer(context) if len(n.group()) == len(match.group())} - stated)
-        if others:
-            yield "number", claim[: match.start()] + choose.choice(others) + claim[match.end() :]
+    stated = {match.group() for match in numbers}
+    told = [_placed(match) for match in _NUMBER.finditer(context) if match.group() not in stated]
+    yield from _exchanged("number", claim, context, [*map(_placed, numbers)], told, len, choose)
     verb, denial = _VERB.search(claim), _NOT.search(claim)
     if verb and not _DENIAL.search(claim):
-        yield "negation", f"{claim[: verb.end()]} not{claim[verb.end() :]}"
+        yield _replaced("negation", claim, (verb.end(), verb.end(), " not"))
     if denial:
-        yield "negation left out", claim[: denial.start()] + claim[denial.end() :]
+        yield _replaced("negation left out", claim, (denial.start(), denial.end(), ""))
 
 
-def _names(text: str) -> Iterator[tuple[int, int, str]]:
+def _exchanged(
+    kind: str,
+    claim: str,
+    context: str,
+    ours: list[_Placed],
+    theirs: list[_Placed],
+    size: Callable[[str], int],
+    choose: random.Random,
+) -> Iterator[Change]:
+    """One fact gives way to another one of its size, to the nearest such in the context, to another of the claim."""
+    if not ours:
+        return
+    start, end, fact = choose.choice(ours)
+    others = [other for other in theirs if size(other[2]) == size(fact)]
+    if others:
+        yield _replaced(kind, claim, (start, end, choose.choice(sorted({other for _, _, other in others}))))
+        places = [match.start() for match in re.finditer(re.escape(fact), context)]
+        if places:
+            _, _, nearest = min(others, key=lambda other: min(abs(other[0] - place) for place in places))
+            yield _replaced(f"{kind} nearby", claim, (start, end, nearest))
+    rest = [other for other in ours if other[2] != fact and size(other[2]) == size(fact)]
+    if rest:
+        other_start, other_end, other = choose.choice(rest)
+        yield _replaced(f"two {kind}s", claim, *sorted(((start, end, other), (other_start, other_end, fact))))
+
+
+def _replaced(kind: str, claim: str, *pieces: _Placed) -> Change:
+    text, spans, at = "", [], 0
+    for start, end, new in pieces:
+        text += claim[at:start]
+        spans.append(Span(len(text), len(text) + len(new)))
+        text, at = text + new, end
+    return Change(kind, text + claim[at:], tuple(spans))
+
+
+def _names(text: str) -> Iterator[_Placed]:
     """Capitalised words inside sentences."""
     for match in _NAME.finditer(text):
         before = text[: match.start()].rstrip()[-1:]
         if before and before not in _SENTENCE_END:
-            yield match.start(), match.end(), match.group()
+            yield _placed(match)
 
 
-def changed_samples(samples: Sequence[Sample], seed: int = 0) -> Iterator[tuple[str, Sample, tuple[Claim, ...], int]]:
-    """(kind, response, its claims, number of the claim in question) of every right claim, unchanged and changed."""
+def _placed(match: re.Match[str]) -> _Placed:
+    return match.start(), match.end(), match.group()
+
+
+class Asked(NamedTuple):
+    """Claim `number` of a response, as it was or changed.   spans: its changed characters, in the claim."""
+
+    kind: str
+    sample: Sample
+    claims: tuple[Claim, ...]
+    number: int
+    spans: tuple[Span, ...] = ()
+
+
+def changed_samples(samples: Sequence[Sample], seed: int = 0) -> Iterator[Asked]:
+    """Every right claim, unchanged and changed."""
     choose, extractor = random.Random(seed), RulesExtractor()
     for sample in samples:
         text, claims = sample.response or "", extractor.extract(sample)
@@ -86,11 +141,12 @@ def changed_samples(samples: Sequence[Sample], seed: int = 0) -> Iterator[tuple[
             (span,) = claim.spans
             if not wrong.isdisjoint(range(span.start, span.end)):
                 continue
-            yield UNCHANGED, sample, claims, number
-            for kind, new in changed(claim.text, context, choose):
-                response = text[: span.start] + new + text[span.end :]
-                moved = _moved(claims, number, new)
-                yield kind, replace(sample, response=response, gold_spans=None), moved, number
+            yield Asked(UNCHANGED, sample, claims, number)
+            for change in changed(claim.text, context, choose):
+                response = text[: span.start] + change.text + text[span.end :]
+                moved = _moved(claims, number, change.text)
+                anew = replace(sample, response=response, gold_spans=None)
+                yield Asked(change.kind, anew, moved, number, change.spans)
 
 
 def _moved(claims: tuple[Claim, ...], number: int, new: str) -> tuple[Claim, ...]:
@@ -115,14 +171,14 @@ def measure(
     seen: Counter[str] = Counter()
     chosen = []
     for one in asked:
-        seen[one[0]] += 1
-        if seen[one[0]] <= most:
+        seen[one.kind] += 1
+        if seen[one.kind] <= most:
             chosen.append(one)
-    pairs = [(sample, claims) for _, sample, claims, _ in chosen]
+    pairs = [(one.sample, one.claims) for one in chosen]
     judged = label_scores.verified(pairs, verifier)
     labels: dict[str, Counter[int]] = {}
-    for (kind, _, _, number), claims in zip(chosen, judged, strict=True):
-        labels.setdefault(kind, Counter()).update([_label(claims[number], band)])
+    for one, claims in zip(chosen, judged, strict=True):
+        labels.setdefault(one.kind, Counter()).update([_label(claims[one.number], band)])
     return {
         kind: {"claims": found.total()}
         | {name: 100 * found[label] / found.total() for name, label in (("+1", 1), ("0", 0), ("-1", -1))}

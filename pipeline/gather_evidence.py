@@ -18,6 +18,7 @@ from math import log, sqrt
 from operator import attrgetter
 from typing import Final, NamedTuple
 
+from pipeline.engines.fact_slots import FactSlots
 from pipeline.engines.markup import without_markup
 from pipeline.engines.numerals.dates import words_of_dates
 from pipeline.engines.numerals.implied_numbers import ImpliedNumbers
@@ -81,8 +82,8 @@ class ContextIndex:
     pairs: neighbouring words as stems.   familiarity: see `Familiarity`.   words: how many words the context has.
     fields: yes/no fields, when the context is a data record; number_fields: those with numbers.   tables, hours: when
     it has any.
-    told: words that tell the keys of a record.   places: of content words, made when asked for.
-    read: text and words of sentences that were asked for.
+    told: words that tell the keys of a record.   places: of content words; slots: of numbers and names; both made when
+    asked for.   read: text and words of sentences that were asked for.
     """
 
     passages: tuple[Passage, ...]
@@ -100,6 +101,7 @@ class ContextIndex:
     told: frozenset[str] = frozenset()
     read: dict[int, tuple[str, Tokens]] = field(default_factory=dict)
     places: WordPlaces | None = None
+    slots: FactSlots | None = None
 
     def sentence_at(self, passage: int, place: int) -> int:
         """The sentence of a passage that a character is in."""

@@ -54,7 +54,7 @@ class LexicalVerifier:
     fold.
     """
 
-    name = "lexical/9"
+    name = "lexical/10"
     prompt_version = ""
     neutral_band = NEUTRAL_BAND
     reads_group = True

@@ -47,17 +47,22 @@ def sign(claim: str, *passages: str) -> str:
         ("Fees paid are refunded.", "Customers may leave; fees paid are not refunded.", "“refunded” behind a negation"),
         ("The bridge was not closed in June.", "The bridge was closed in June.", "says so without “not”"),
         ("The cabin bag can't be booked.", "The cabin bag can be booked.", "says so without “can't”"),
-        ("She founded a school for young players in 2008.", CAREER, "other words has 2016, not 2008"),
-        ("Dogs like Bats enter homes. The most common source of exposure are Leeds.", CAREER, ""),
-        ("In 2016 she founded a school for young players in Leeds.", CAREER, "other words has “York”, not “Leeds”"),
+        (
+            "She founded a school for young players in 2008.",
+            CAREER,
+            "the same words the context has “2016”, not “2008”",
+        ),
+        (
+            "In 2016 she founded a school for young players in Leeds.",
+            CAREER,
+            "the same words the context has “York”, not “Leeds”",
+        ),
         ("A cabin bag costs 35 euros at booking and 18 euros at the gate.", FARES, "has 35 and 18 the other way round"),
         (
             "Three couriers were charged.",
             "Two couriers were charged. Three days went by.",
-            "the context counts 2 couriers, not Three",
+            "near the same words the context has “Two”, not “Three”",
         ),
-        ("A taxi takes 75 minutes.", TRIPS, "the context says 75 of something else"),
-        ("At 15 °C, the loss was 34%.", LOSSES, "of something else in the same sentence"),
         ("The Kings beat the Falcons 4-2.", MATCH, "has Kings and Falcons the other way round"),
         ("It is suitable for children under 12.", "Not for children under 12.", "“children” behind a negation"),
         (

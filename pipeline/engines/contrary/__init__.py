@@ -1,11 +1,10 @@
 """Signs that a claim turns round the context sentence that it is made of.
 
-One word replaced by its opposite or by another of its kind, a negation put in or left out, a number or a name from
-another place, two numbers or words told the other way round, done for planned, all for some. Signs, no more: of models'
-claims that people have labelled, three in four that show one are right. Such a claim stays what the verifier says it
-is, but is doubtful, so that it labels nothing: benchmarks/changed_facts.py shows how many changed facts the signs find,
-and what they cost.
-What denies a whole sentence is in negation.py.
+One word replaced by its opposite or by another of its kind, a negation put in or left out, a number or a name where the
+context has another, two numbers or words told the other way round, done for planned, all for some. Signs, no more: of
+models' claims that people have labelled, three in four that show one are right. Such a claim stays what the verifier
+says it is, but is doubtful, so that it labels nothing: benchmarks/changed_facts.py shows how many changed facts the
+signs find, and what they cost. What denies a whole sentence is in negation.py.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pipeline.engines.contrary.clauses_apart import crossed_names, crossed_nouns, number_of_other_clause
-from pipeline.engines.contrary.crossed import crossed_numbers
+from pipeline.engines.contrary.crossed import crossed_names, crossed_nouns, crossed_numbers
 from pipeline.engines.contrary.denials import turned_denial
-from pipeline.engines.contrary.elsewhere import name_elsewhere, number_elsewhere, other_count
+from pipeline.engines.contrary.displaced import displaced_fact
+from pipeline.engines.contrary.elsewhere import name_elsewhere
 from pipeline.engines.contrary.kinds import other_of_its_kind
 from pipeline.engines.contrary.opposites import OPPOSITES, is_other_word, opposites_of
 from pipeline.engines.contrary.planned import done_of_planned
@@ -55,10 +54,8 @@ def find_contrary(like: Likeness | None, tokens: Tokens, first: int, last: int, 
         or other_of_its_kind(like, tokens, first, last)
         or done_of_planned(like, tokens, first, last)
         or turned_denial(like, tokens, first, last)
-        or number_elsewhere(like, tokens, numbers)
+        or displaced_fact(like, tokens, first, last, numbers)
         or crossed_numbers(like, tokens, first, last, numbers)
-        or other_count(like, tokens, numbers)
-        or number_of_other_clause(like, tokens, first, last, numbers)
         or crossed_names(like, tokens, first, last)
         or crossed_nouns(like, tokens, first, last)
         or name_elsewhere(like, content, tokens, first, last)
