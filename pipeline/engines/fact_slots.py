@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
+from math import exp
 from typing import Final, NamedTuple
 
 from pipeline.engines.numerals.numbers import Number, find_numbers
@@ -10,6 +11,8 @@ from pipeline.engines.words import CONTENT, Tokens, tokenize
 from schemas.records import Passage
 
 REACH: Final = 12  # content words on either side that stand around a fact
+_DECAY: Final = [exp(-distance / 3) for distance in range(1, REACH + 1)]
+NEXT: Final = _DECAY[0]
 PARTED: Final = 1  # words that a comma or a full stop counts for
 NAME: Final = ("name",)
 _PARTED: Final = [""] * PARTED
@@ -57,7 +60,7 @@ class FactSlots:
         self.by_value: dict[float | str, list[int]] = {}
         self.by_kind: dict[Kind, list[int]] = {}
         self._words = [""] * REACH  # content words, as stems; nothing reaches from one passage to the next
-        self._around: dict[int, dict[str, int]] = {}
+        self._around: dict[int, dict[str, float]] = {}
         read = [tokenize(passage.text) for passage in passages]
         names = _names([passage.text for passage in passages], read)
         for number, (passage, tokens) in enumerate(zip(passages, read, strict=True)):
@@ -82,7 +85,7 @@ class FactSlots:
                 self.by_kind.setdefault(fact.kind, []).append(place)
             self._words += words + [""] * REACH
 
-    def around(self, place: int) -> dict[str, int]:
+    def around(self, place: int) -> dict[str, float]:
         """What `words_around` finds around a fact of the context."""
         known = self._around.get(place)
         if known is None:
@@ -97,17 +100,16 @@ def find_facts(
     """The facts in words [first, last).   names: stems of words that are names where they have a capital."""
     for number in numbers:
         yield Fact(_kind_of(number), number.value, number.first, number.last + 1)
-    at = first
-    while at < last:
-        end = at
-        while end < last and tokens.kinds[end] == CONTENT and tokens.words[end][0].isupper():
-            end += 1
-            if _is_parted(tokens, end):
-                break
-        for word in range(at, end):
-            if tokens.stems[word] in names:
-                yield Fact(NAME, tokens.stems[word], at, end)
-        at = max(end, at + 1)
+    words, kinds, stems = tokens.words, tokens.kinds, tokens.stems
+    capital = [at for at in range(first, last) if kinds[at] == CONTENT and words[at][0].isupper()]
+    start = 0
+    for end in range(1, len(capital) + 1):
+        at = capital[end - 1] + 1
+        if end == len(capital) or capital[end] != at or _is_parted(tokens, at):
+            for word in capital[start:end]:
+                if stems[word] in names:
+                    yield Fact(NAME, stems[word], capital[start], at)
+            start = end
 
 
 def _is_parted(tokens: Tokens, at: int) -> bool:
@@ -145,25 +147,28 @@ def content_words(tokens: Tokens, first: int, last: int) -> tuple[list[str], lis
     stand in front."""
     words: list[str] = []
     places: list[int] = []
+    stems, kinds, starts = tokens.stems, tokens.kinds, tokens.starts
+    before = tokens.ends[first] if first < last else 0
     for at in range(first, last):
-        if at > first and _is_parted(tokens, at):
+        if starts[at] - before > 1:
             words += _PARTED
+        before = tokens.ends[at]
         places.append(len(words))
-        if tokens.kinds[at] >= CONTENT:
-            words.append(tokens.stems[at])
+        if kinds[at] >= CONTENT:
+            words.append(stems[at])
     places.append(len(words))
     return words, places
 
 
-def words_around(words: Sequence[str], first: int, last: int) -> dict[str, int]:
-    """Stem -> how many words behind the words [first, last) it stands, negative in front of them; the nearest place of
-    each, up to REACH."""
-    found: dict[str, int] = {}
+def words_around(words: Sequence[str], first: int, last: int) -> dict[str, float]:
+    """Stem -> how near it stands to the words [first, last), negative in front of them: NEXT beside them, less with
+    each word between. The nearest place of each, up to REACH."""
+    found: dict[str, float] = {}
     before = words[first - 1 :: -1][:REACH] if first else ()
-    for distance, word in enumerate(before, 1):
-        found.setdefault(word, -distance)
-    for distance, word in enumerate(words[last : last + REACH], 1):
-        if distance < abs(found.get(word, REACH + 1)):
-            found[word] = distance
+    for weight, word in zip(_DECAY, before, strict=False):
+        found.setdefault(word, -weight)
+    for weight, word in zip(_DECAY, words[last : last + REACH], strict=False):
+        if weight > abs(found.get(word, 0.0)):
+            found[word] = weight
     found.pop("", None)
     return found

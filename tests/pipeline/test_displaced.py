@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.engines.contrary.displaced import FEATURES, displaced_fact, fact_slots
 from pipeline.engines.contrary.displaced_model import NAME_MODEL, NUMBER_MODEL
-from pipeline.engines.fact_slots import FactSlots, words_around
+from pipeline.engines.fact_slots import NEXT, FactSlots, words_around
 from pipeline.engines.likeness import Likeness
 from pipeline.engines.numerals.claimed_numbers import claimed_numbers
 from pipeline.engines.words import CONTENT, Tokens, stem, tokenize
@@ -81,10 +81,12 @@ def test_names_have_a_capital_inside_sentences_and_no_small_letter_anywhere():
 def test_nothing_stands_around_a_fact_across_passages():
     slots = FactSlots((Passage("a", "Lights of Lund"), Passage("b", "Of Ystad bells"), Passage("c", "7 bells")))
     (seven,) = slots.by_value[7.0]
-    assert slots.around(seven) == {stem("bells"): 1}
+    assert slots.around(seven) == {stem("bells"): NEXT}
 
 
 def test_words_around_have_their_nearest_place_and_their_side():
     words = ["red", "bell", "", "old", "FACT", "bell", "new", "old"]
-    assert words_around(words, 4, 5) == {"old": -1, "bell": 1, "red": -4, "new": 2}
-    assert words_around(words, 0, 1) == {"bell": 1, "old": 3, "FACT": 4, "new": 6}
+    around = words_around(words, 4, 5)
+    assert (around["old"], around["bell"]) == (-NEXT, NEXT)
+    assert -NEXT < around["red"] < 0 < around["new"] < NEXT
+    assert [*words_around(words, 0, 1)] == ["bell", "old", "FACT", "new"]

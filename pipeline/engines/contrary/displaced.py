@@ -9,14 +9,14 @@ in which one fact was exchanged for another of its context (displaced_model.py, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import exp, fsum, log
+from math import fsum, log
 from operator import itemgetter
 from typing import Final, NamedTuple
 
 from pipeline.engines.contrary.displaced_model import NAME_MODEL, NAME_THRESHOLD, NUMBER_MODEL, NUMBER_THRESHOLD
 from pipeline.engines.fact_slots import (
     NAME,
-    REACH,
+    NEXT,
     Fact,
     FactSlots,
     PlacedFact,
@@ -41,7 +41,6 @@ FEATURES: Final = (
     "once",  # the context has it in one place
     "rivals", "words",  # log of how many rivals, and words around it, there are
 )  # fmt: skip
-_DECAY: Final = [exp(-distance / 3) for distance in range(REACH + 1)]  # of a word's weight, by its distance
 _FLOOR: Final = 0.03  # of shares, before their logarithm
 
 
@@ -91,47 +90,43 @@ def fact_slots(like: Likeness, tokens: Tokens, first: int, last: int, numbers: S
 class _Surroundings:
     """What stands around a fact of a claim in words [claim) of a text.
 
-    around: see `words_around`.   weights: of its words.   left, right: the words beside the fact, as stems; before,
-    behind: content words beside it; "" for none.   name: stems of the fact's own words.
+    weights: of the words around it by their rarity and nearness, negative in front of it.   left, right: the words
+    beside it, as stems; before, behind: content words beside it; "" for none.   name: stems of its own words.
     """
 
     def __init__(
-        self, like: Likeness, tokens: Tokens, claim: tuple[int, int], fact: Fact, around: dict[str, int]
+        self, like: Likeness, tokens: Tokens, claim: tuple[int, int], fact: Fact, around: dict[str, float]
     ) -> None:
         idf, highest = like.index.idf, log(1 + len(like.index.sentences))
-        self.around = around
-        self.weights = {stem: idf.get(stem, highest) * _DECAY[abs(at)] for stem, at in around.items()}
-        self.mass = fsum(self.weights.values())
+        self.weights = {stem: idf.get(stem, highest) * nearness for stem, nearness in around.items()}
+        self.mass = fsum(map(abs, self.weights.values()))
         self.left = tokens.stems[fact.first - 1] if fact.first > claim[0] else ""
         self.right = tokens.stems[fact.last] if fact.last < claim[1] else ""
-        self.before = next((stem for stem, at in around.items() if at == -1), "")
-        self.behind = next((stem for stem, at in around.items() if at == 1), "")
+        self.before = next((stem for stem, nearness in around.items() if nearness == -NEXT), "")
+        self.behind = next((stem for stem, nearness in around.items() if nearness == NEXT), "")
         self.name = {*tokens.stems[fact.first : fact.last]}
 
     def compare(self, slots: FactSlots, places: Sequence[int]) -> tuple[float, float, PlacedFact | None]:
         """(share of it that stands around one of these facts of the context, share on the same side, the fact with the
         largest share)."""
         near, sided, nearest = 0.0, 0.0, None
-        asked = self.weights.keys()
+        weights, asked = self.weights, self.weights.keys()
         for place in places:
             there = slots.around(place)
-            shares = [
-                (self.weights[stem] * _DECAY[abs(there[stem])], (there[stem] > 0) == (self.around[stem] > 0))
-                for stem in asked & there.keys()
-            ]
-            found = fsum([share for share, _ in shares])  # of a set in any order: `sum` would depend on it
+            shares = [weights[stem] * there[stem] for stem in asked & there.keys()]  # positive on the same side
+            found = fsum(map(abs, shares))  # of a set in any order: `sum` would depend on it
             if found > near:
                 near, nearest = found, slots.facts[place]
             if found > sided:
-                sided = max(sided, fsum([share for share, is_same_side in shares if is_same_side]))
+                sided = max(sided, fsum([share for share in shares if share > 0]))
         return near / self.mass, sided / self.mass, nearest
 
     def beside(self, slots: FactSlots, places: Sequence[int]) -> tuple[float, float]:
         """Whether one of these facts has the same content word right before it, right behind it."""
         around = [slots.around(place) for place in places]
         return (
-            float(any(there.get(self.before) == -1 for there in around)),
-            float(any(there.get(self.behind) == 1 for there in around)),
+            float(any(there.get(self.before) == -NEXT for there in around)),
+            float(any(there.get(self.behind) == NEXT for there in around)),
         )
 
 
@@ -162,7 +157,7 @@ def _slot(like: Likeness, slots: FactSlots, fact: Fact, around: _Surroundings, s
         float(any(facts[at].kind == fact.kind for at in own)),
         float(len(own) == 1),
         log(1 + len(rivals)),
-        log(len(around.around)),
+        log(len(around.weights)),
     )
     return Slot(fact, features, instead)
 
