@@ -137,9 +137,10 @@ def _names(texts: Sequence[str], read: Sequence[Tokens]) -> set[str]:
 
 
 def _opens(text: str, tokens: Tokens, at: int) -> bool:
-    """Whether a word stands where any has a capital: at the beginning, behind a full stop, a colon, a list mark."""
+    """Whether a word stands where any has a capital: at the beginning, behind a full stop, a colon, a list mark; or in
+    the middle of a key, as "Fi" in "WiFi"."""
     between = text[tokens.ends[at - 1] if at else 0 : tokens.starts[at]]
-    return not at or not _OPENERS.isdisjoint(between)
+    return not at or not between or not _OPENERS.isdisjoint(between)
 
 
 def content_words(tokens: Tokens, first: int, last: int) -> tuple[list[str], list[int]]:

@@ -77,7 +77,7 @@ class LexicalVerifier:
 
     def verify(self, sample: Sample, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
         """The claims in order, each with verdict, score, evidence and reason; without a context, with a status only."""
-        if not sample.context:
+        if not any(passage.text.strip() for passage in sample.context):
             return tuple(_answered(claim, self.name, None, NO_CONTEXT, None, (), (), "") for claim in claims)
         index = index_context(sample.context)
         response = sample.response or ""

@@ -26,6 +26,8 @@ _COURTESY = re.compile(
     r"(?i)hope (?:this|that) (?:helps|answers)|\bI hope (?:this|these|the) (?:\w+ ){1,3}helps?\b"
     r"|let me know|feel free|any (?:other|further|more) questions|happy to help"
     r"|^\W*(?:sure|certainly|of course|great question|thank you|thanks|you're welcome|hello|hi|hey)\b(?! to\b|-)"
+    r"|^\W*(?:(?:kind|best|warm) (?:regards|wishes)|yours (?:sincerely|faithfully|truly)|dear [A-Z]\w*|safe travels"
+    r"|(?:enjoy|happy) [^.?\n]{1,40}!)"
     r"|\bI apologi[sz]e|\bas an ai\b"
     rf"|{_REGRET}I(?: do not|(?: ca| do)n['\u2019]t| cannot|(?: am|['\u2019]m) (?:not|un)) ?"
     r"(?:\w+ ){0,2}(?:know|sure|certain|able|aware|answer|say|tell|find)\b"
@@ -43,7 +45,7 @@ _TOLD = (
     "|say|tell"
 )
 _LACKING = re.compile(
-    rf"(?i)\bunable to\b"
+    rf"(?i)\bunable to\b|\bunclear\b|\b(?:leaves?|left) (?:\w{{1,15}} ){{0,2}}open\b|\bsilent (?:on|about)\b"
     rf"|(?:\b(?:not|never|cannot)|n['\u2019]t)(?: \w{{1,15}}){{0,2}} (?:{_TOLD}|determin|clear)\w{{0,6}}\b"
     rf"|\b(?:no|none)\b[^.,;\n]{{0,60}}?\b(?:{_TOLD})\w{{0,6}}\b"
     r"|\bno (?:\w{1,15} ){0,2}"
@@ -51,7 +53,8 @@ _LACKING = re.compile(
 )
 # ... in a sentence that speaks of the context or of the task.
 _ABOUT_CONTEXT = re.compile(
-    r"(?i)\b(?:passages?|texts?|contexts?|documents?|articles?|sources?|information|data|question|provided|given"
+    r"(?i)\b(?:passages?|texts?|contexts?|documents?|articles?|sources?|e-?mails?|threads?|documentation|transcripts?"
+    r"|information|data|question|provided|given"
     r"|(?:stated|mentioned|specified|indicated|said) (?:whether|if|who|whom|whose|what|when|where|which|why|how))\b"
 )
 # What the passages do say, behind what they lack.
@@ -61,10 +64,10 @@ _ADVERSE = re.compile(r"(?i)\b(?:but|although|though|whereas|however|yet)\b")
 _COURTEOUS = word_set(
     "hope free questions happy certainly course thank thanks welcome hello hi hey apologize apologise ai sure "
     "know certain able unable aware question answer say tell find give provide offer help assist share discuss comply "
-    "recommend advise"
+    "recommend advise regards wishes yours dear safe enjoy"
 )
 _COURTEOUS_WORDS = _COURTEOUS | set(map(stem, _COURTEOUS))
-_UNABLE = stem("unable")
+_LACKING_WORDS = frozenset(map(stem, ("unable", "unclear", "open", "silent")))  # without a negation
 _REFERRING = re.compile(r"(?i)\W*(?:(?:passage|source|document|text)s?\W*(?:\d+|and|or|[\s,&])*)+\W*")
 _BARE_ANSWERS = (["Yes"], ["yes"])  # like "No.", which has no content word
 _MAX_OPENING_CHARS = 400
@@ -73,7 +76,7 @@ _MAX_OPENING_CHARS = 400
 class RulesExtractor:
     """Extracts claims without a model. Stateless: `setup` and `teardown` have nothing to open or close."""
 
-    name = "rules/8"
+    name = "rules/9"
     prompt_version = ""
 
     def setup(self) -> None:
@@ -179,7 +182,7 @@ def _judge_sentence(analysis: ResponseAnalysis, clause: Clause, in_lacking_list:
     last = bisect_left(tokens.starts, span.end, clause.first)
     words = tokens.stems[clause.first : last]
     end = min(span.end, span.start + _MAX_OPENING_CHARS)
-    negated = NEGATION in tokens.kinds[clause.first : last] or _UNABLE in words
+    negated = NEGATION in tokens.kinds[clause.first : last] or not _LACKING_WORDS.isdisjoint(words)
     may_lack = negated and _ABOUT_CONTEXT.search(text, span.start, end) is not None
     courteous = not _COURTEOUS_WORDS.isdisjoint(words) and _COURTESY.search(text[span.start : end]) is not None
     return courteous or text[span.end - 1] in "?:", False, may_lack

@@ -53,7 +53,7 @@ def test_a_fact_of_another_place_is_named_with_what_stands_there(claim, instead,
         "In 2019, 410 ships lay in the harbour of Lund.",
         "Quays for 730 yachts were rebuilt in Malmo.",
         "A museum of tides was opened by Anna Berg, the mayor of Lund.",
-        "In Malmo, Carl Dahl painted a bridge.",
+        "Carl Dahl painted the bridge in spring.",
         "It opened in 1850.",  # the context lacks it: that is an error of another kind
     ],
 )

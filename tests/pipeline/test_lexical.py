@@ -91,9 +91,9 @@ def test_without_any_context_there_is_a_status_and_no_verdict():
     assert (claim.verdict, claim.status, claim.score, claim.evidence) == (None, NO_CONTEXT, None, ())
 
 
-def test_an_empty_passage_is_a_context_that_supports_nothing():
-    (claim,) = verify("The bridge opened on a sunny morning in March.", (Passage("p", ""),))
-    assert (claim.verdict, claim.evidence) == (UNSUPPORTED, ())
+def test_a_context_of_empty_passages_is_none():
+    (claim,) = verify("The bridge opened on a sunny morning in March.", (Passage("p", ""), Passage("q", " \n")))
+    assert (claim.verdict, claim.status) == (None, NO_CONTEXT)
 
 
 def test_claims_keep_their_order_ids_and_places():
@@ -133,7 +133,7 @@ def test_any_text_gives_valid_answers(seed):
     for _ in range(100):
         response = " ".join(rng.choices(words, k=rng.randrange(40)))
         passages = tuple(
-            Passage(str(i), " ".join(rng.choices(words, k=rng.randrange(30)))) for i in range(rng.randrange(1, 4))
+            Passage(str(i), " ".join(rng.choices(words, k=rng.randrange(30))) + ".") for i in range(rng.randrange(1, 4))
         )
         for claim in verify(response, passages):
             (span,) = claim.spans

@@ -27,7 +27,7 @@ def test_each_sentence_with_content_is_a_claim_with_its_exact_characters():
     assert [claim.sentence_ids for claim in found] == [(0,), (1,)]
     for claim in found:
         assert response[claim.spans[0].start : claim.spans[0].end] == claim.text == claim.quotes[0]
-        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/8", None)
+        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/9", None)
         assert claim.status == NOT_VERIFIED_YET
 
 
@@ -47,6 +47,13 @@ def test_courtesies_questions_and_headings_are_left_out():
     assert texts(response) == ["1. Boil the eggs."]
 
 
+@pytest.mark.parametrize(
+    "line", ["Enjoy your meal!", "Kind regards,", "Dear Anna,", "Safe travels!", "Best wishes, Ben"]
+)
+def test_what_letters_begin_and_end_with_is_no_claim(line):
+    assert texts(f"{line}\nThe hut opens in May.") == ["The hut opens in May."]
+
+
 def test_refusals_and_what_the_passages_lack_are_left_out():
     assert texts("Unable to answer based on given passages. The passages do not mention the price.") == []
 
@@ -59,6 +66,9 @@ def test_refusals_and_what_the_passages_lack_are_left_out():
         "* None mentioned in the passages.",
         "The passages do not mention the price, such as the cost of oil.",
         "It is not stated whether dogs are allowed.",
+        "It isn't clear from the emails who will come.",
+        "The sources leave the year open.",
+        "The thread is silent on the price.",
         "The text does not say when it opened, but it does not mention the architect either.",
     ],
 )

@@ -9,7 +9,7 @@ something is compared or summed up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from math import isclose
 from typing import Final
 
@@ -23,7 +23,8 @@ _DIFFERENCES: Final = key_set(
     " increase increased increases decrease decreased decreases rise rises rose risen fall falls fell fallen grow grows"
     " grew grown growth decline declined drop dropped gain gained up down ahead behind save saves saved saving savings"
     " discount margin gap lead reduce reduced reduction cut moved shrank shrunk jump jumped climb climbed improved"
-    " change changed net remaining left takes took lasted lasts later earlier than"
+    " change changed net remaining left takes took lasted lasts later earlier than leaves leaving so thus hence"
+    " stay stayed stays spend spent spends delay delayed delays postponed duration layover wait compared versus rest"
 )
 _SUMS: Final = key_set("total totals together combined altogether overall sum add plus worth")
 _TOTALS: Final = key_set("altogether total combined together")  # of more than we add up
@@ -35,6 +36,8 @@ _SURE_DIGITS: Final = 3  # so many hardly come about by chance
 _TIME: Final = "time"
 _LARGEST_WORD: Final = 10
 _SECONDS_OF_MINUTE: Final = 60
+_WEEK: Final = stem("weeks")
+_DAYS_OF_WEEK: Final = 7
 _COUNTS: Final = (12.0, 52.0, 7.0, 24.0)  # months and weeks of a year, days of a week, hours of a day
 _LARGE: Final = 100
 _HALF_DAY: Final = 720.0
@@ -69,7 +72,7 @@ def sort_missing(
             or index.numbers.has_around(number)
             or not _TOTALS.isdisjoint(stems)
             or (number.percent and _follows(number, stems, own + near, own + near, roughly=True))
-            or _is_product(number, own + near, own)
+            or _is_product(number, own + near, own, [other for other in missing if other is not number])
             or _is_part(number, near, _texts_near(index, tokens.stems[first:last]))
             or _is_shifted_time(number, own + near)
         ):
@@ -79,16 +82,22 @@ def sort_missing(
     return kept, doubtful
 
 
-def _is_product(number: Number, operands: Sequence[Number], own: Sequence[Number]) -> bool:
+def _is_product(number: Number, operands: Sequence[Number], own: Sequence[Number], assumed: Sequence[Number]) -> bool:
     """Whether a number is exactly the product of two operands, or of one and a year's months and the like. Of a number
-    below 100 the operands have to stand in the claim: small ones are the product of too many."""
+    below 100 both have to stand in the claim: small ones are the product of too many.
+
+    assumed: numbers of the claim that the context lacks; any operand may be taken so many times: "three nights".
+    """
     if isinstance(number.value, str) or number.percent or number.clock:
         return False
-    factors = own if number.value < _LARGE else operands
-    values = [one.value for one in factors if isinstance(one.value, float) and not (one.percent or one.clock)]
-    usable = [value for value in values if value > 1][:_MOST_OPERANDS]
-    pairs = combinations([*usable, *_COUNTS], 2)
+    usable = _factors(own if number.value < _LARGE else operands)
+    pairs = [*combinations([*usable, *_COUNTS], 2), *product(_factors(assumed), _factors(operands))]
     return any(isclose(one * other, number.value) for one, other in pairs)
+
+
+def _factors(numbers: Sequence[Number]) -> list[float]:
+    values = [one.value for one in numbers if isinstance(one.value, float) and not (one.percent or one.clock)]
+    return [value for value in values if value > 1][:_MOST_OPERANDS]
 
 
 def _is_part(number: Number, operands: Sequence[Number], texts: Sequence[str]) -> bool:
@@ -183,6 +192,8 @@ def _results(claimed: Number, stems: set[str], operands: Sequence[Number], one_o
         for a, b in _alike(claimed, left, right):
             if differs:
                 yield abs(a - b)
+                if claimed.unit == _WEEK and not (left.unit or right.unit):
+                    yield abs(a - b) / _DAYS_OF_WEEK  # days of a month
             if sums:
                 yield a + b
             if means:
@@ -226,7 +237,7 @@ def _alike(claimed: Number, left: Number, right: Number) -> Iterator[tuple[float
         if operand.unit and claimed.unit and UNITS[operand.unit][0] != UNITS[claimed.unit][0]:
             return
     yield _in_unit(left, claimed), _in_unit(right, claimed)
-    if left.scale != right.scale:
+    if left.scale != right.scale or left.scale < claimed.scale:
         yield a / left.scale * claimed.scale, b / right.scale * claimed.scale
 
 

@@ -57,11 +57,18 @@ UNITS: dict[str, tuple[str, float]] = {
     for names, size in units
     for unit in names.split()
 }  # fmt: skip
+_HOUR = stem("hours")
+_OF_HOURS = {
+    unit: next(energy for energy, of in UNITS.items() if of == ("energy", size))
+    for unit, (quantity, size) in UNITS.items()
+    if quantity == "power"
+}  # "watt-hours"
 _PERCENT = re.compile(r"\s?%|[\s-]per\s?cent|[\s-]basis points?\b")
-_GLUED_SCALES = {"k": 1e3, "m": 1e6, "bn": 1e9}
-_GLUED_SCALE = re.compile(r"(?:bn|[kKmM])(?![^\W_])")
+_GLUED_SCALES = {"k": 1e3, "m": 1e6, "bn": 1e9, "b": 1e9, "t": 1e12}
+_GLUED_SCALE = re.compile(r"(?:bn|[kKmMBT])(?![^\W_])")
 _CURRENCIES = ("$", "\u20ac", "\u00a3", "\u00a5")
 EXACTLY = (1.0, 1.0)
+_HOURS_OF_DAY = range(1, 13)
 _LEAST_SCALE = 1000
 _BETWEEN = ("to", "and", "or")
 
@@ -120,6 +127,8 @@ def find_numbers(text: str, tokens: Tokens) -> list[Number]:
             found[-1] = found[-1]._replace(other=float(found[-1].value) * number.scale)
         if found and _is_range(text, tokens, found[-1], number):
             found[-1] = _like_the_end(found[-1], number)
+        elif found and _is_hour_before(text, tokens, found[-1], number):
+            found[-1] = found[-1]._replace(value=60 * float(found[-1].value), digits=4, approximate=True, clock=True)
         elif found and number.unit and found[-1].unit:
             number = _with_larger_unit(tokens, found[-1], number)
         found.append(number)
@@ -134,7 +143,8 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
             return Number(first, time.last, float(time.minutes), 4, time.ambiguous, clock=True)
         value, digits, last = read_digits(text, tokens, first)
     else:
-        value, digits, last = _value_of_word(tokens, first), 1, first
+        value, last = _value_of_word(tokens, first), first
+        digits = max(1, len(f"{value:.0f}".rstrip("0")))  # "eleven" has two, "ten" one
     scale = 1.0
     while last + 1 < len(tokens) and tokens.kinds[last + 1] == NUMBER and isinstance(value, float) and last < first + 4:
         stem = tokens.stems[last + 1]
@@ -199,7 +209,9 @@ def _is_in_brackets(text: str, tokens: Tokens, first: int, last: int) -> bool:
 
 def _counted_behind(tokens: Tokens, last: int) -> str:
     ahead = last + 1
-    return tokens.stems[ahead] if ahead < len(tokens) and tokens.kinds[ahead] == CONTENT else ""
+    if ahead >= len(tokens) or tokens.kinds[ahead] != CONTENT or tokens.starts[ahead] - tokens.ends[last] > 1:
+        return ""  # behind a comma or in the next cell is something else
+    return tokens.stems[ahead]
 
 
 def _bound_before(tokens: Tokens, first: int) -> tuple[float, float]:
@@ -223,6 +235,17 @@ def _is_range(text: str, tokens: Tokens, low: Number, high: Number) -> bool:
         return text[tokens.ends[low.last] : tokens.starts[high.first]].strip() in _DASHES
     joiner = tokens.stems[low.last + 1]
     return joiner in ("to", "or") or (joiner == "and" and tokens.stems[max(0, low.first - 1)] == "between")
+
+
+def _is_hour_before(text: str, tokens: Tokens, low: Number, high: Number) -> bool:
+    """Whether a number is the first time of "1 to 6 pm"; which half of the day it is in, is open."""
+    if low.clock or not high.clock or high.approximate or low.unit or not 1 <= high.first - low.last <= 2:
+        return False
+    if isinstance(low.value, str) or low.value not in _HOURS_OF_DAY or not text[tokens.starts[low.first]].isdigit():
+        return False
+    if high.first == low.last + 1:
+        return text[tokens.ends[low.last] : tokens.starts[high.first]].strip() in _DASHES
+    return tokens.stems[low.last + 1] in ("to", "until", "and")
 
 
 def _may_share_scale(tokens: Tokens, number: Number, behind: Number) -> bool:
@@ -261,6 +284,8 @@ def _unit_behind(tokens: Tokens, last: int) -> str:
     unit = tokens.stems[at]
     if at + 1 < len(tokens) and tokens.starts[at + 1] == tokens.ends[at]:
         unit = f"{tokens.words[at]}{tokens.words[at + 1]}".lower()
+    if unit in _OF_HOURS and tokens.stems[at + 1 : at + 2] == [_HOUR]:
+        return _OF_HOURS[unit]
     return unit if unit in UNITS else ""
 
 

@@ -96,7 +96,7 @@ def days_of(text: str) -> list[int]:
 
 
 def read_hours(passages: Iterable[Passage]) -> OpeningHours | None:
-    """The opening hours of a context; None when it gives none by weekday."""
+    """The opening hours of a context; None when it gives none by weekday, or only that something is closed."""
     texts = [passage.text for passage in passages]
     stated = [_statements(text) if _may_tell_hours(text) else [] for text in texts]
     days: dict[int, Day] = {}
@@ -104,7 +104,7 @@ def read_hours(passages: Iterable[Passage]) -> OpeningHours | None:
         has_24 = any(int(hour) > 12 for one in found for hour, *_ in _ONE_TIME.findall(one["times"]) if hour)
         for statement in found:
             _add(days, at, statement, has_24)
-    if not days:
+    if not any(day.openings for day in days.values()):
         return None
     times = (_clock_times(text, found) for text, found in zip(texts, stated, strict=True))
     return OpeningHours(days, frozenset().union(*times))
@@ -118,8 +118,12 @@ def _may_tell_hours(text: str) -> bool:
 
 def _statements(text: str) -> list[re.Match[str]]:
     """Those of which the times are times: "Sat 9-5" is a score."""
-    found = [one for one in _DAYS_FIRST.finditer(text) if _has_times(one)]
-    found = found or [one for one in _TIMES_FIRST.finditer(text) if _has_times(one)]
+    behind_days = [*_DAYS_FIRST.finditer(text)]
+    found = [one for one in behind_days if _has_times(one)]
+    if not found:
+        theirs = {one.start("times") for one in behind_days}  # "Mon-Fri 13-18, Sat 9-15": no 13-18 of Saturday
+        in_front = [one for one in _TIMES_FIRST.finditer(text) if one.start("times") not in theirs]
+        found = [one for one in in_front if _has_times(one)]
     taken = [one.end("times") for one in found]
     return found + [one for one in _CLOSED_FIRST.finditer(text) if one.end("times") not in taken]
 

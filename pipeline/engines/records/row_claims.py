@@ -24,6 +24,7 @@ _OF_OTHER_ROWS: Final = key_set(
     "than compared other others rest remaining except average total sum overall difference both each every all"
     " weekend weekends weekdays daily highest lowest"
 )
+_OF_ALL_ROWS: Final = key_set("total totals sum overall all")  # what a row of sums is called
 # As written: "high", "higher" and "highest" have one stem.
 _HIGHEST: Final = word_set("highest most largest biggest greatest longest tallest heaviest maximum")
 _LOWEST: Final = word_set("lowest least fewest smallest shortest lightest minimum")
@@ -192,7 +193,11 @@ def _compare_order(tables: Tables, named: list[Row], tokens: Tokens, first: int,
 def _check_extreme(tables: Tables, named: list[Row], tokens: Tokens, first: int, last: int, at: int) -> RowsSaid | None:
     (row,) = named
     head = _head_beside(row, tokens, first, last, at)
-    column = [other for other in tables.table_of(row) if head and head[0] in other.values]
+    column = [
+        other
+        for other in tables.table_of(row)
+        if head and head[0] in other.values and (other is row or _OF_ALL_ROWS.isdisjoint(other.name))
+    ]
     if head is None or row not in column or len(column) < 2:
         return None
     pick = max if tokens.words[at].lower() in _HIGHEST else min

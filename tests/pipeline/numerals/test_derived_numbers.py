@@ -50,6 +50,9 @@ def test_what_follows_from_numbers_of_the_claim_or_with_three_digits_is_neither(
         ("The ice lost 7.7 km2, which is more than expected.", GLACIER, "7.7"),
         ("It was so in two of the rows.", TABLE, "two"),
         ("In total there were 4,130 of them.", TABLE, "4,130"),  # we add up less than people do
+        ("So 28 pallets had not thawed.", "Of the 40 pallets delivered, 12 had thawed.", "28"),
+        ("He spent five days there.", "Admitted on 12 March, discharged on 17 March.", "five"),
+        ("It was delayed by two weeks.", "It slipped from 10 June to 24 June.", "two"),
     ],
 )
 def test_what_may_follow_from_numbers_of_the_context_is_doubtful(claim, context, doubtful):
@@ -132,3 +135,13 @@ def test_products_and_times_are_doubtful(claim, context):
 )
 def test_other_numbers_stay_missing(claim, context):
     assert len(sorted_numbers(claim, context)[0]) == 1
+
+
+def test_a_number_that_the_context_lacks_may_be_taken_so_many_times():
+    assert sorted_numbers("For two nights, each person pays 76.", "The hut is 38 per night.") == ([], ["two", "76"])
+    assert sorted_numbers("For two nights, each person pays 79.", "The hut is 38 per night.") == (["79"], ["two"])
+
+
+def test_a_difference_is_told_with_the_scale_of_its_operands():
+    assert sorted_numbers("About £118k is left.", "412k of 530k spent.") == ([], [])
+    assert sorted_numbers("About £119k is left.", "412k of 530k spent.") == (["119"], [])

@@ -6,7 +6,7 @@ from pipeline.engines.numerals.claimed_numbers import claimed_numbers
 from pipeline.engines.numerals.implied_numbers import ImpliedNumbers
 from pipeline.engines.numerals.number_index import NumberIndex, missing_numbers
 from pipeline.engines.numerals.numbers import find_numbers
-from pipeline.engines.words import tokenize
+from pipeline.engines.words import stem, tokenize
 
 
 def values(text: str) -> list[float | str]:
@@ -377,3 +377,23 @@ def test_only_a_full_hour_of_the_context_is_a_plain_number():
 )
 def test_a_number_that_counts_another_unit_wherever_it_stands_is_missing(claim, context, expected):
     assert missing(claim, context) == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("It has fewer than a billion parameters.", "It has below 1B parameters."),
+        ("They were followed for about eleven years.", "They were followed for 11.2 years."),
+        ("It stores 148 watt-hours per kilogram.", "It stores 148 Wh/kg."),
+        ("It uses 5 kilowatt-hours a day.", "It uses 5 kWh a day."),
+        ("It is open from 1 to 6 pm.", "It is open from 1 pm until 18:00."),
+        ("It is open 9-5:30 pm.", "It is open from 9:00 to 17:30."),
+    ],
+)
+def test_scales_units_and_times_in_other_forms_are_borne(claim, context):
+    assert missing(claim, context) == []
+
+
+def test_what_is_counted_stands_right_behind_its_number():
+    text = "Stars: 3, rooms: 22 | ICE 851 and 40 trains"
+    assert [number.counted for number in find_numbers(text, tokenize(text))] == ["", "", "", stem("trains")]

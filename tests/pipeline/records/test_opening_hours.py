@@ -167,3 +167,11 @@ def test_time_is_linear_in_the_length_of_a_text(text):
 
     seconds(text[:1000])
     assert seconds(text) < 30 * max(seconds(text[: len(text) // 10]), 0.002)
+
+
+def test_what_is_only_closed_in_prose_gives_no_hours():
+    assert read_hours((Passage("p", "Schools in the district stayed closed on Friday."),)) is None
+
+
+def test_times_behind_days_are_not_those_of_the_next_day():
+    assert read_hours((Passage("p", "Opening hours Mon-Fri 13-18, Sat 9-15"),)) is None  # two scores look the same

@@ -100,6 +100,12 @@ def test_an_order_that_the_cells_do_not_have_is_named_as_the_error(context, clai
     assert wrong(claim, context) == expected
 
 
+def test_a_row_of_sums_is_no_rival_of_the_others():
+    table = "Segment,Revenue\nCoatings,1047\nPolymers,2310\nTotal,3357"
+    assert wrong("Polymers has the highest revenue.", table) == []
+    assert wrong("Coatings has the highest revenue.", table) == ["highest revenue"]
+
+
 def test_the_reason_of_a_wrong_order_gives_both_cells():
     (claim,) = judged("Spain has a higher revenue than France.", BARS)
     assert (claim.verdict, claim.reason) == (CONTRADICTED, "the table says Spain 2.2, France 3.1")
