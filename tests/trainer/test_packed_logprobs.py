@@ -208,6 +208,32 @@ def test_stop_odds_and_their_gradient_equal_full_logits_in_float64(transform, tr
         torch.testing.assert_close(head.weight.grad.double(), slow_head.weight.grad, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("stop_ids", [(5,), (5, 7, 30)], ids=["one stop token", "several"])
+@pytest.mark.parametrize("odds", [-12.0, -4.0, 0.0, 4.0, 9.0], ids=lambda odds: f"odds {odds:g}")
+@pytest.mark.parametrize("sure", [0.0, 14.0], ids=["any token", "an all but certain token"])
+def test_bfloat16_gradients_of_a_frozen_head_are_right_however_likely_stopping_is(odds, sure, stop_ids):
+    torch.manual_seed(1)
+    head = nn.Linear(64, 500).bfloat16().requires_grad_(False)
+    targets = torch.randint(40, 500, (24,))
+    targets[:4] = torch.tensor([5, 7, 30, 5])
+    own = head.weight[targets].float()
+    hidden = (torch.randn(24, 64) + sure * own / own.square().sum(1, True)).bfloat16()  # adds `sure` to its logit
+    head.bias.data[5] += math.log(500) + odds
+
+    logits = head(hidden).double().requires_grad_()  # the rounding of logits is the same for everyone
+    stop = logits[:, list(stop_ids)].logsumexp(1)
+    go_on = logits.index_fill(1, torch.tensor(stop_ids), -torch.inf).logsumexp(1)
+    chosen = logits.log_softmax(-1)[torch.arange(24), targets]
+    for at, exact in enumerate((chosen, stop - go_on)):
+        (slope,) = torch.autograd.grad(exact.sum(), logits, retain_graph=True)
+        expected = slope @ head.weight.double()
+        states = hidden.clone().requires_grad_()
+        found = token_scores(states, targets, head, LogitTransform(), 7, torch.tensor(stop_ids))[at]
+        (gradient,) = torch.autograd.grad(found.sum(), states)
+        # 1e-6: a stop token of probability 1 - 1e-7 has a gradient of the size that float32 resolves
+        assert ((gradient - expected).norm(dim=1) <= 0.01 * expected.norm(dim=1) + 1e-6).all()
+
+
 def test_stop_odds_keep_their_digits_where_stopping_is_all_but_certain():
     head = nn.Linear(1, 3, bias=False).requires_grad_(False)
     head.weight.data = torch.tensor([[40.0], [0.0], [0.0]])  # P(go on) = 2 exp(-40), lost in 1 - P(stop)
