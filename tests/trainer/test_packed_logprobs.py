@@ -3,6 +3,7 @@
 import logging
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,10 +12,11 @@ from schemas.errors import ConfigError
 from tests.trainer.tiny_models import CONFIGS, MORE_CONFIGS, VOCABULARY, tiny_model
 from trainer import attention, self_test
 from trainer.attention import ATTENTION, use_shared_prefix_attention
+from trainer.data.groups import PromptGroup, ResponseRow
 from trainer.distributed import compile_blocks
 from trainer.logprobs import LogitTransform, TokenLogprobs, token_scores
 from trainer.packing import lay_out
-from trainer.self_test import choose_layout
+from trainer.self_test import choose_layout, groups_to_test
 
 ARCHITECTURES = [*CONFIGS, *MORE_CONFIGS]
 
@@ -279,6 +281,39 @@ def test_self_test_falls_back_when_the_model_loses_the_structure(monkeypatch, ca
     expected = single_logprobs(model, some_groups())
     padded = TokenLogprobs(model)(lay_out(some_groups(), "padded")).logprobs
     torch.testing.assert_close(padded, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [[(60, (20,))], [(2000, (1500,))], [(60, (1,)), (60, (1,))], [(1, (2,))], [(30, (0, 0)), (30, (0, 7)), (9, ())]],
+    ids=["one response", "a long one", "stop tokens alone", "a prompt of one token", "empty responses"],
+)
+def test_self_test_sees_a_lost_structure_whatever_the_groups_are(shapes, monkeypatch):
+    model = tiny_model("llama")
+    groups = [prompt_group(prompt, responses) for prompt, responses in some_groups(shapes=shapes)]
+    cut = groups_to_test(iter(groups))
+    assert [len(responses) for _, responses in cut] == [2, 2]
+    assert max(len(prompt) + len(response) for prompt, responses in cut for response in responses) <= 768 + 128
+    assert choose_layout(TokenLogprobs(model), cut) == "packed"
+    for layer in model.model.layers:
+        forward = layer.forward
+        monkeypatch.setattr(layer, "forward", lambda *a, _f=forward, shared_prefix=None, **k: _f(*a, **k))
+    assert choose_layout(TokenLogprobs(model), cut) == "padded"
+
+
+def test_self_test_reads_no_more_groups_than_it_needs():
+    groups = iter([prompt_group(prompt, responses) for prompt, responses in some_groups()])
+    groups_to_test(groups)
+    assert len(list(groups)) == 1
+    assert groups_to_test([]) == []
+
+
+def prompt_group(prompt, responses):
+    rows = [
+        ResponseRow("", np.array(ids, np.int32), np.zeros(len(ids), np.int8), np.zeros(len(ids), np.float32), False)
+        for ids in responses
+    ]
+    return PromptGroup("g", np.array(prompt, np.int32), tuple(rows))
 
 
 def test_self_test_falls_back_when_attention_has_an_unknown_part(monkeypatch, caplog):
