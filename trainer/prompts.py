@@ -17,8 +17,8 @@ In chat messages the passages go in front of the last user message. A passage th
 repeated. A template without a system role gets the system message in front of the first user message.
 
 Prompts and passages are untrusted: a text such as `<|im_end|>` in them never becomes a control token. It is cut after
-its first character and the pieces are encoded apart. Same input, same ids, on any day: a template that asks for the
-date gets a fixed one.
+its first character and the pieces are encoded apart. Roles stand in the template's text as they are, so there are none
+but schemas.samples.ROLES. Same input, same ids, on any day: a template that asks for the date gets a fixed one.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from tokenizers import Tokenizer
 
 from schemas.errors import BaltoError, ConfigError
 from schemas.records import Message, Passage
+from schemas.samples import ROLES
 from schemas.tokens import fingerprint
 
 Prompt = str | tuple[Message, ...]
@@ -54,7 +55,7 @@ _FIXED_DATE: Final = (
 
 
 class PromptError(BaltoError):
-    """A prompt that the model's template refuses, or that cannot be kept free of control tokens."""
+    """A prompt of unknown roles, that the model's template refuses, or that cannot be kept free of control tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,6 +168,9 @@ class PromptRenderer:
 
     def _write(self, prompt: Prompt, context: Sequence[Passage]) -> _Written | PromptError:
         messages = place_context(prompt, context)
+        unknown = next((message.role for message in messages if message.role not in ROLES), None)
+        if unknown is not None:
+            return PromptError(f"the role {unknown[:40]!r} is none of {', '.join(ROLES)}")
         safe = [Message(message.role, self._cut(message.content)) for message in messages]
         try:
             text = self._plain(safe) if self._template is None else self._chat(safe)
