@@ -158,8 +158,10 @@ def _steps(
         batch = next(steps)
         dealt = [deal_credit(micro_batch.groups, credit) for micro_batch in batch.micro_batches]
         counts = ranks.sum_all(_counts([found for _, found in dealt], batch.skipped_groups))
-        pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt]
         divisors = Divisors(counts["active_blocks"], counts["anchor_tokens"], counts["response_tokens"])
+        # Where no rank needs a token, none computes a gradient: with one of zeros AdamW would go on moving weights.
+        is_needed = divisors.active_blocks or divisors.anchor_tokens or (credit.holds_stop and divisors.stop_places)
+        pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt if is_needed]
         sums = gradient.accumulate(pieces, divisors)
         rate = _rate(config, state.step, data.total_steps)
         norm = update(optimizer, rate, config.max_grad_norm)
@@ -229,7 +231,7 @@ def _counts(found: list[Any], skipped_groups: int) -> dict[str, float]:
 
 def _reduced(sums: dict[str, torch.Tensor], ranks: Ranks) -> dict[str, float]:
     """Step metrics over all ranks; {} for a step without a needed token anywhere."""
-    if ranks.size == 1 and not sums:
+    if not sums:
         return {}
     return step_metrics({name: torch.tensor(value) for name, value in ranks.sum_all(sums).items()})
 
