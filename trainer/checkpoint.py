@@ -61,7 +61,7 @@ class TrainState:
 def save_checkpoint(
     run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, ranks: Ranks, keep: int
 ) -> None:
-    """Write a checkpoint and remove the oldest beyond `keep`. Every rank calls it; rank 0 writes."""
+    """Write a checkpoint and remove the oldest beyond `keep`. Every rank calls it, once for a step; rank 0 writes."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     weights: Any = get_model_state_dict(model, options=options)
     moments = get_optimizer_state_dict(model, optimizer, options=options)
@@ -77,8 +77,6 @@ def save_checkpoint(
         described = {"version": VERSION, **dataclasses.asdict(state)}
         write_atomically(partial / "state.json", json.dumps(described, indent=2).encode())
         _sync_files(partial)
-        if final.exists():  # the same step again, after resuming
-            _remove(final)
         os.replace(partial, final)
         sync_folder(final.parent)
         prune(run, keep)

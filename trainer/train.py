@@ -116,7 +116,7 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
             state, metrics = _steps(config, policy, data, stream, gradient, optimizer, state, ranks, written, asked)
         # Nothing new in a finished run that is started again, nor in one that was stopped in front of its first step:
         # torch would note one step down in the optimizer's state, and the resumed run would learn something else.
-        if state.step > started:
+        if state.step > started and not _saves_on_the_way(state.step, config, data):
             save_checkpoint(run, policy.model, optimizer, state, ranks, config.keep)
         finished = state.step >= data.total_steps
         if finished and state.step and state.totals.get("skipped", 0) == state.step:
@@ -180,7 +180,7 @@ def _steps(
             metrics = evaluated or values
             if written is not None and evaluated:
                 written.write("eval", state.step, evaluated)
-        if not is_last and _is_due(state.step, config.save_every):
+        if _saves_on_the_way(state.step, config, data):
             save_checkpoint(Path(config.out), policy.model, optimizer, state, ranks, config.keep)
     if written is not None:
         progress.end()
@@ -260,6 +260,11 @@ def _not_finite(config: TrainConfig, state: TrainState) -> BaltoError:
         f"{config.out}: {state.skipped_in_row} steps in a row had a gradient that is not finite, the last is step "
         f"{state.step}; lower --lr or --beta, or use --precision float32 (a new --out: the weights are as they were)"
     )
+
+
+def _saves_on_the_way(step: int, config: TrainConfig, data: Data) -> bool:
+    """Whether the loop itself writes the checkpoint of this step; that of the last step is written behind it."""
+    return step < data.total_steps and _is_due(step, config.save_every)
 
 
 def _is_due(step: int, every: int) -> bool:

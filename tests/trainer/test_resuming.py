@@ -102,6 +102,22 @@ def stop_after(monkeypatch, steps: int) -> None:
     monkeypatch.setattr(train_module, "update", update)
 
 
+@pytest.mark.parametrize(("save_every", "expected"), [(3, [3]), (2, [2, 3])])
+def test_a_run_that_is_stopped_writes_no_checkpoint_twice(save_every, expected, model, labels, tmp_path, monkeypatch):
+    """The second would replace the first, and with --keep 1 there is no other to go on from meanwhile."""
+    written = []
+
+    def save_checkpoint(run, model, optimizer, state, *rest):
+        written.append(state.step)
+        checkpoint_module.save_checkpoint(run, model, optimizer, state, *rest)
+
+    stop_after(monkeypatch, 3)
+    monkeypatch.setattr(train_module, "save_checkpoint", save_checkpoint)
+    summary = train(tiny_config(model, labels, tmp_path / "run", save_every=save_every, keep=1))
+    assert (summary["stopped"], written) == ("SIGTERM", expected)
+    assert latest_checkpoint(tmp_path / "run").name == "step-00000003"
+
+
 @pytest.mark.slow
 def test_kill_nine_and_resume_gives_the_same_curve_and_weights(unbroken, model, labels, tmp_path):
     out = tmp_path / "run"
