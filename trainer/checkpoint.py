@@ -76,7 +76,7 @@ def save_checkpoint(
         torch.save(_random_states(), partial / "random.pt")
         described = {"version": VERSION, **dataclasses.asdict(state)}
         write_atomically(partial / "state.json", json.dumps(described, indent=2).encode())
-        _sync_files(partial)
+        sync_files(partial)
         os.replace(partial, final)
         sync_folder(final.parent)
         prune(run, keep)
@@ -168,10 +168,14 @@ def _remove(checkpoint: Path) -> None:
     shutil.rmtree(doomed)
 
 
-def _sync_files(folder: Path) -> None:
-    for path in folder.iterdir():
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
+def sync_files(folder: Path) -> None:
+    """Bring a folder and everything in it to the disk, before it gets its final name."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
     sync_folder(folder)
 
 

@@ -30,7 +30,14 @@ from trainer.export import export_model
 from trainer.gradient import Divisors, RankMemoryError, StepGradient
 from trainer.inputs import open_inputs
 from trainer.loss import step_metrics
-from trainer.metrics import MetricsLog, ProgressLine, StepClock, read_metrics, shifts_of_last_epoch
+from trainer.metrics import (
+    MetricsLog,
+    ProgressLine,
+    StepClock,
+    last_metrics,
+    read_metrics,
+    shifts_of_last_epoch,
+)
 from trainer.optimizer import learning_rate, make_optimizer, update
 from trainer.policy import Policy
 from trainer.prepare import (
@@ -60,8 +67,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
     """Run or resume a training run; the summary. Raises BaltoError for bad input, before the first step.
 
     Summary: out, steps (all of the run), steps_before (those of earlier starts), skipped_steps, stopped (by a signal,
-    None when finished), model (folder), metrics (last evaluation, or last step), last_epoch (`shifts_of_last_epoch`, on
-    the first rank), left_out (groups that are not trained on, by reason), layout.
+    None when finished), model (folder), metrics (`last_metrics`) and last_epoch (`shifts_of_last_epoch`), both on the
+    first rank only, left_out (groups that are not trained on, by reason), layout.
     """
     run = Path(config.out)
     check_run_folder(run)
@@ -113,12 +120,13 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
                 log.warning("%s", warning)
         started = state.step
         with _written_by_first(ranks, run, started) as written:
-            state, metrics = _steps(config, policy, data, stream, gradient, optimizer, state, ranks, written, asked)
+            state = _steps(config, policy, data, stream, gradient, optimizer, state, ranks, written, asked)
         # Nothing new in a finished run that is started again, nor in one that was stopped in front of its first step:
         # torch would note one step down in the optimizer's state, and the resumed run would learn something else.
         if state.step > started and not _saves_on_the_way(state.step, config, data):
             save_checkpoint(run, policy.model, optimizer, state, ranks, config.keep)
         finished = state.step >= data.total_steps
+        metrics = last_metrics(run) if ranks.is_first else {}
         if finished and state.step and state.totals.get("skipped", 0) == state.step:
             raise _not_finite(config, state)
         folder = export_model(run, inputs, config, metrics, state.step, ranks) if finished else None
@@ -147,13 +155,12 @@ def _steps(
     ranks: Ranks,
     written: MetricsLog | None,
     asked: list[str],
-) -> tuple[TrainState, dict[str, float]]:
-    """All steps from `state` on, to the end or until asked to stop: where it got to, the last evaluation or step."""
+) -> TrainState:
+    """All steps from `state` on, to the end or until asked to stop: where it got to."""
     credit = credit_options(config)
     share = (ranks.rank, ranks.size)
     steps = stream.steps(data.plan, config.micro_tokens, state.epoch, state.step_in_epoch, config.epochs, *share)
     clock, progress = StepClock(), ProgressLine(data.total_steps)
-    metrics: dict[str, float] = {}
     while state.step < data.total_steps and not ranks.any(bool(asked)):
         batch = next(steps)
         dealt = [deal_credit(micro_batch.groups, credit) for micro_batch in batch.micro_batches]
@@ -177,14 +184,13 @@ def _steps(
         is_last = state.step == data.total_steps
         if is_last or _is_due(state.step, config.eval_every):
             evaluated = evaluate(gradient, held_out_steps(config, data, stream, ranks), credit)
-            metrics = evaluated or values
             if written is not None and evaluated:
                 written.write("eval", state.step, evaluated)
         if _saves_on_the_way(state.step, config, data):
             save_checkpoint(Path(config.out), policy.model, optimizer, state, ranks, config.keep)
     if written is not None:
         progress.end()
-    return state, metrics
+    return state
 
 
 @contextmanager

@@ -145,10 +145,28 @@ def test_checkpoints_are_pruned_and_leftovers_removed(unbroken):
 
 
 def test_a_finished_run_started_again_only_exports(unbroken, model, labels):
-    before = curve(unbroken)
+    before, card = curve(unbroken), (unbroken / "model" / "README.md").read_text()
     summary = train(tiny_config(model, labels, unbroken, held_out=0.2, eval_every=3))
     assert summary["steps"] == len(before)
+    assert summary["metrics"]["kl"] == curve(unbroken, "eval")[-1]["kl"]
     assert curve(unbroken) == before
+    assert (unbroken / "model" / "README.md").read_text() == card
+    assert "## Last evaluation" in card
+
+
+def test_a_run_killed_before_its_export_has_the_card_of_one_that_was_not(model, labels, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+
+    def export_model(*_):
+        raise Killed
+
+    monkeypatch.setattr(train_module, "export_model", export_model)
+    with pytest.raises(Killed):
+        train(tiny_config(model, labels, out, max_steps=2))
+    monkeypatch.undo()
+    summary = train(tiny_config(model, labels, out, max_steps=2))
+    assert summary["metrics"]["loss"] == curve(out)[-1]["loss"]
+    assert "## Last step\n\n| metric | value |" in (out / "model" / "README.md").read_text()
 
 
 def test_metrics_of_steps_after_the_checkpoint_are_dropped_on_resume(model, labels, tmp_path):
