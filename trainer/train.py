@@ -92,9 +92,8 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
     config = dataclasses.replace(asked_for, micro_tokens=micro_tokens)
     inputs = open_inputs(config, ranks)
     policy = inputs.policy
-    checkpoint, state = start_or_resume(
-        run, identity(config, policy.fingerprint, inputs.renderer.fingerprint, inputs.label_sets)
-    )
+    run_of = identity(config, policy.fingerprint, inputs.renderer.fingerprint, inputs.label_sets)
+    checkpoint, state = start_or_resume(run, run_of, ranks)
     with GroupStream(inputs.label_sets, inputs.renderer, config.workers) as stream, _asked_to_stop() as asked:
         data = prepare_data(config, inputs, stream, ranks)
         gradient = prepare_gradient(config, policy, data, stream, ranks)

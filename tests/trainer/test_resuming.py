@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from schemas.errors import BaltoError
@@ -16,8 +18,10 @@ from tests.trainer.tiny_runs import assert_same, curve, tiny_config, weights
 from trainer import checkpoint as checkpoint_module
 from trainer import optimizer, prepare
 from trainer import train as train_module
-from trainer.checkpoint import latest_checkpoint
+from trainer.checkpoint import latest_checkpoint, read_state
 from trainer.config import to_yaml
+from trainer.distributed import Ranks
+from trainer.run_folder import start_or_resume
 from trainer.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +140,27 @@ def test_kill_nine_and_resume_gives_the_same_curve_and_weights(unbroken, model, 
     assert curve(out, "eval") == curve(unbroken, "eval")
     assert_same(weights(out), weights(unbroken))
     assert not list((out / "checkpoints").glob(".*"))
+
+
+@dataclass(frozen=True)
+class TwoMachines(Ranks):
+    """This rank, and one of another machine that has come to step `other`."""
+
+    other: int = 0
+
+    def most(self, number: int) -> int:
+        return max(number, self.other)
+
+    def least(self, number: int) -> int:
+        return min(number, self.other)
+
+
+def test_machines_that_do_not_share_the_run_folder_are_told_before_they_wait_for_one_another(unbroken, tmp_path):
+    other = TwoMachines(0, 2, torch.device("cpu"), other=6)
+    with pytest.raises(BaltoError, match=r"of step 6 on one machine and of step 0 on another; .* that they share"):
+        start_or_resume(tmp_path / "run", {}, other)
+    state = read_state(latest_checkpoint(unbroken))
+    assert start_or_resume(unbroken, state.identity, other) == (latest_checkpoint(unbroken), state)
 
 
 def test_checkpoints_are_pruned_and_leftovers_removed(unbroken):
