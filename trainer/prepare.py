@@ -54,7 +54,7 @@ def prepare_data(config: TrainConfig, inputs: Inputs, stream: GroupStream, ranks
     if config.held_out and not len(split.held_out):
         log.warning("--held-out %s: too few prompt groups, none falls into that share", config.held_out)
     plan = Plan(index, split.train, inputs.label_sets, config.seed, config.groups_per_step)
-    steps = sum(plan.epoch(epoch).steps for epoch in range(config.epochs))
+    steps = sum(plan.steps(epoch) for epoch in range(config.epochs))
     return Data(index, split, plan, min(steps, config.max_steps or steps))
 
 
