@@ -2,7 +2,7 @@
 
     id                  string or integer
     group_id            string or integer; absent: a hash of prompt and context (`default_group_id`)
-    prompt              string, or [{role, content}, ...]
+    prompt              string, or [{role, content}, ...], each role one of ROLES
     context             [{passage_id, text}, ...]; also a list of strings, or one string (ids "p1", "p2", ...)
     response            string; null or absent: a prompt that still waits for one
     policy, tokenizer   string or null
@@ -35,6 +35,8 @@ FIELDS: Final = frozenset(
         *("tokenizer", "gold_spans", "meta", "source", "source_row"),
     }
 )
+# Chat templates write roles between control tokens, some as `<|role|>`: a free text could forge a turn there.
+ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function", "ipython", "observation", "document")
 MAX_TOKEN_ID: Final = 2**31 - 1  # token ids are stored as int32
 _SHOWN_CHARS: Final = 40  # of a wrong value, in a message
 _RECORD_AS_TEXT: Final = "a data record as text (JSON in a string)"
@@ -132,7 +134,10 @@ def _prompt(obj: Mapping[str, Any]) -> str | tuple[Message, ...]:
 def _message(item: object, name: str) -> Message:
     if type(item) is not dict:
         _refuse(name, "an object with role and content", item)
-    return Message(_text(item.get("role"), f"{name}.role"), _text(item.get("content"), f"{name}.content"))
+    role = item.get("role")
+    if role not in ROLES:
+        _refuse(f"{name}.role", f"one of {', '.join(ROLES)}", role, missing="role" not in item)
+    return Message(role, _text(item.get("content"), f"{name}.content"))
 
 
 def _context(obj: Mapping[str, Any]) -> tuple[Passage, ...]:

@@ -61,7 +61,7 @@ class TrainState:
 def save_checkpoint(
     run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, ranks: Ranks, keep: int
 ) -> None:
-    """Write a checkpoint and remove the oldest beyond `keep`. Every rank calls it; rank 0 writes."""
+    """Write a checkpoint and remove the oldest beyond `keep`. Every rank calls it, once for a step; rank 0 writes."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     weights: Any = get_model_state_dict(model, options=options)
     moments = get_optimizer_state_dict(model, optimizer, options=options)
@@ -76,9 +76,7 @@ def save_checkpoint(
         torch.save(_random_states(), partial / "random.pt")
         described = {"version": VERSION, **dataclasses.asdict(state)}
         write_atomically(partial / "state.json", json.dumps(described, indent=2).encode())
-        _sync_files(partial)
-        if final.exists():  # the same step again, after resuming
-            _remove(final)
+        sync_files(partial)
         os.replace(partial, final)
         sync_folder(final.parent)
         prune(run, keep)
@@ -170,10 +168,14 @@ def _remove(checkpoint: Path) -> None:
     shutil.rmtree(doomed)
 
 
-def _sync_files(folder: Path) -> None:
-    for path in folder.iterdir():
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
+def sync_files(folder: Path) -> None:
+    """Bring a folder and everything in it to the disk, before it gets its final name."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
     sync_folder(folder)
 
 

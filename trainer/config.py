@@ -162,14 +162,15 @@ def flag(name: str) -> str:
 
 
 def make_config(given: Mapping[str, Any], file: Path | None = None) -> TrainConfig:
-    """A config from a YAML file and from options that were given, which win. Raises ConfigError, naming the field."""
+    """A config from a YAML file and from given options, which win. Raises ConfigError, naming file and field."""
     values = dict(_read_yaml(file)) if file else {}
-    values |= {name: value for name, value in given.items() if value is not None and value != ()}
+    given = {name: value for name, value in given.items() if value is not None and value != ()}
+    values |= given
     hints = typing.get_type_hints(TrainConfig)
     for name in values:
         if name not in hints:
             raise ConfigError(f"{file}: there is no option {name} (see `balto train --help`)")
-        values[name] = _as_type(name, values[name], hints[name])
+        values[name] = _as_type(flag(name) if name in given else f"{file}: {name}", values[name], hints[name])
     for name in ("labels", "model", "out"):
         if not values.get(name):
             raise ConfigError(
@@ -178,30 +179,35 @@ def make_config(given: Mapping[str, Any], file: Path | None = None) -> TrainConf
     return TrainConfig(**values)
 
 
-def _as_type(name: str, value: Any, hint: Any) -> Any:
-    """The value in the field's type; YAML's 1e-5 is a string, and its 1 is an integer where a number is meant."""
+def _as_type(place: str, value: Any, hint: Any) -> Any:
+    """The value in the field's type; YAML's 1e-5 is a string, and its 1 is an integer where a number is meant.
+
+    place: of the value, for errors.
+    """
     kind: Any = hint
     if isinstance(hint, types.UnionType):  # of a type and None
         if value is None:
             return None
         kind = next(one for one in typing.get_args(hint) if one is not types.NoneType)
     if typing.get_origin(kind) is tuple:
-        return _texts(name, value)
+        return _texts(place, value)
+    if value is None:
+        raise ConfigError(f"{place}: has no value; give one, or leave the line out")
     try:
-        if kind is bool and not isinstance(value, bool):
+        if isinstance(value, bool) != (kind is bool) or isinstance(value, list | dict):
             raise ValueError
-        if kind is int and (isinstance(value, bool) or int(value) != float(value)):
+        if kind is int and int(value) != float(value):
             raise ValueError
         return kind(value)
     except (TypeError, ValueError) as err:
-        raise ConfigError(f"{flag(name)} {value!r}: must be of type {kind.__name__}") from err
+        raise ConfigError(f"{place} {value!r}: must be of type {kind.__name__}") from err
 
 
-def _texts(name: str, value: Any) -> tuple[str, ...]:
+def _texts(place: str, value: Any) -> tuple[str, ...]:
     """One text or several; an empty line of YAML is none."""
     several = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(several, list | tuple) or not all(isinstance(one, str) for one in several):
-        raise ConfigError(f'{name} {value!r}: give a list of texts, such as ["first", "second:2"], each in quotes')
+        raise ConfigError(f'{place} {value!r}: give a list of texts, such as ["first", "second:2"], each in quotes')
     return tuple(several)
 
 

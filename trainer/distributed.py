@@ -60,6 +60,10 @@ class Ranks:
         dist.all_reduce(value, dist.ReduceOp.MAX)
         return int(value)
 
+    def least(self, number: int) -> int:
+        """The smallest of the ranks' numbers, on every rank."""
+        return -self.most(-number)
+
     def from_first(self, make: Callable[[], bytes]) -> bytes:
         """What `make` gives on rank 0, on every rank; it is called there only."""
         return self.from_rank(0, make)

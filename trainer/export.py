@@ -15,6 +15,8 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from schemas.disk import named
 from schemas.interruption import completing
+from schemas.manifest import sync_folder
+from trainer.checkpoint import sync_files
 from trainer.config import TrainConfig, to_yaml
 from trainer.data.label_sets import LabelSet
 from trainer.distributed import Ranks
@@ -42,11 +44,13 @@ def export_model(
             model.save_pretrained(partial, state_dict=weights)
         inputs.tokenizer.save_pretrained(partial)
         (partial / "README.md").write_text(model_card(config, inputs.label_sets, metrics, steps), encoding="utf-8")
+        sync_files(partial)
         shutil.rmtree(old, ignore_errors=True)
         if final.exists():  # renamed first: a run that is killed meanwhile leaves no half of a model under its name
             os.replace(final, old)
         with completing():
             os.replace(partial, final)
+            sync_folder(run)
         shutil.rmtree(old, ignore_errors=True)
     with completing():  # on the other ranks
         ranks.barrier()

@@ -24,8 +24,6 @@ from trainer.attention import PackedAttention, SharedPrefix, packed_mask
 from trainer.packing import TokenRows
 
 HEAD_CHUNK_MIB: Final = 64  # one chunk's logits in float32; the head's peak is about four times that
-# Where going on is less likely than this, the gradient of the odds is taken as if it were so likely.
-_LEAST_GO_ON: Final = 1e-6
 
 
 class TokenScores(NamedTuple):
@@ -201,10 +199,14 @@ def _frozen_head(
 class _FrozenHead(torch.autograd.Function):
     """One chunk through a linear head that is not trained.
 
-    d logp / d hidden = W^T (slope * (onehot - softmax)), kept from the forward: two products with W instead of three.
-    That of the odds needs no product of its own. With e and s the rows of W (times their slopes) of the token and,
-    averaged by their shares of P(stop), of the stop tokens, d log P(stop) is s - e + d logp, and d odds is that over
-    P(go on).
+    The gradients' directions are kept from the forward: two products with W instead of three. Let e be the row of W
+    (times its slope) of the token, s the mean of the stop tokens' rows by their shares of P(stop), and a that of the
+    other rows by their shares of P(go on). Then
+
+        d odds / d hidden = s - a        d logp / d hidden = e - P(go on) a - P(stop) s
+
+    and only a needs a product with W. For a token that goes on, a - e is multiplied instead: where it is all but
+    certain, half precision does not tell a and e apart.
     """
 
     @staticmethod
@@ -220,26 +222,24 @@ class _FrozenHead(torch.autograd.Function):
         logits = transform(nn.functional.linear(states, weight, bias))  # (chunk, V) float32
         chosen = logits.gather(1, ids[:, None])[:, 0]
         slope = transform.slope(logits)
-        stop = logits[:, :0] if stop_ids is None else logits[:, stop_ids]  # (chunk, S)
-        if stop_ids is not None:
-            logits.index_fill_(1, stop_ids, -torch.inf)  # in place: a copy of the chunk would double it
-        go_on = logits.logsumexp(dim=1)
-        if stop_ids is not None:
-            logits.index_copy_(1, stop_ids, stop)
-        stop_total = stop.logsumexp(dim=1)  # -inf without stop tokens
+        if stop_ids is None:
+            total = logits.logsumexp(dim=1)
+            ctx.save_for_backward(-_mean_row(logits, total, ids, torch.ones_like(chosen), slope, weight))
+            return chosen - total, None
+        stop = logits[:, stop_ids]  # (chunk, S)
+        stop_total = stop.logsumexp(dim=1)
+        go_on = logits.index_fill_(1, stop_ids, -torch.inf).logsumexp(dim=1)  # in place: a copy would double the chunk
         total = torch.logaddexp(stop_total, go_on)
-        rest = logits.sub_(total[:, None]).exp_().neg_()  # -softmax, in place: logits are not needed any more
-        rest.scatter_add_(1, ids[:, None], torch.ones_like(ids[:, None], dtype=rest.dtype))
-        directions = [(rest.mul_(slope)).to(weight.dtype) @ weight]
-        if stop_ids is not None:
-            is_tensor = isinstance(slope, Tensor)
-            shares = stop.softmax(dim=1) * (slope[:, stop_ids] if is_tensor else slope)
-            token = (slope.gather(1, ids[:, None]) if is_tensor else slope) * weight[ids].float()
-            difference = shares @ weight[stop_ids].float() - token + directions[0].float()
-            going_on = (go_on - total).exp().clamp(min=_LEAST_GO_ON)
-            directions.append((difference / going_on[:, None]).to(weight.dtype))
-        ctx.save_for_backward(*directions)
-        return chosen - total, None if stop_ids is None else stop_total - go_on
+        goes_on = (~torch.isin(ids, stop_ids)).float()  # 1 where the token does not stop
+        others = _mean_row(logits, go_on, ids, goes_on, slope, weight).float()  # a - e, or a
+        is_tensor = isinstance(slope, Tensor)
+        shares = stop.softmax(dim=1) * (slope[:, stop_ids] if is_tensor else slope)
+        token = (slope.gather(1, ids[:, None]) if is_tensor else slope) * weight[ids].float()  # e
+        apart = shares @ weight[stop_ids].float() - goes_on[:, None] * token  # s - e, or s
+        of_stop, of_go_on = ((part - total).exp()[:, None] for part in (stop_total, go_on))
+        of_token = (1 - goes_on)[:, None] * token - of_stop * apart - of_go_on * others
+        ctx.save_for_backward(of_token.to(weight.dtype), (apart - others).to(weight.dtype))
+        return chosen - total, stop_total - go_on
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None]:
@@ -248,3 +248,12 @@ class _FrozenHead(torch.autograd.Function):
         if len(directions) > 1:
             total = total + grads[1][:, None] * directions[1]
         return total.to(directions[0].dtype), None, None, None, None, None
+
+
+def _mean_row(
+    logits: Tensor, total: Tensor, ids: Tensor, less: Tensor, slope: Tensor | float, weight: Tensor
+) -> Tensor:
+    """(N, D) sum over v of (exp(logits - total) - less * onehot(ids)) * slope * W[v]. Overwrites the logits (N, V)."""
+    shares = logits.sub_(total[:, None]).exp_()
+    shares.scatter_add_(1, ids[:, None], -less[:, None])
+    return shares.mul_(slope).to(weight.dtype) @ weight

@@ -10,7 +10,9 @@
 Our own reading, not equations of arXiv 2606.15893. The anchor is the squared log-ratio (k2) because its gradient d is
 proportional to the drift in both directions; off-policy, the gradient of k1 is 1 (plain unlikelihood) and that of k3,
 1 - exp(-d), grows without bound on tokens pushed down. The log pull is for supported tokens that sink together with the
-errors beside them: the gradient of r A fades with r and lets go of what has sunk, that of log r does not. The stop
+errors beside them: the gradient of r A fades with r and lets go of what has sunk, that of log r does not. As in PPO,
+nothing bounds r A above where A < 0: r is large there where the policy likes an unsupported token far better than old
+did, which happens with stored log-probabilities of another policy; a step is then bounded by its norm alone. The stop
 anchor, the last term, holds one choice alone, whether to go on: its gradient in the log-odds of stopping is p - q. K, C
 and T are passed in, so the gradients of micro-batches add up to the gradient of the step however it is cut. Metrics are
 sums too, for the same reason: add them over micro-batches and ranks, then `step_metrics` divides. Shapes: T tokens of
@@ -101,8 +103,8 @@ def policy_loss(
     if len({tensor.shape for tensor in tokens}) != 1:
         raise ValueError(f"policy_loss: shapes differ: {[tuple(tensor.shape) for tensor in tokens]}")
     logprobs = logprobs.float()
-    log_ratio = (logprobs - old_logprobs.float()).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-    ratio = log_ratio.exp()
+    log_ratio = logprobs - old_logprobs.float()
+    ratio = log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
     gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages)
     if pull == "log":
         gain = torch.where((advantages > 0) & (ratio < 1), advantages * (1 + log_ratio), gain)

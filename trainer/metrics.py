@@ -73,6 +73,13 @@ def read_metrics(run: Path, kind: str = "train") -> list[dict[str, Any]]:
     return [record for record in map(json.loads, lines) if record["kind"] == kind]
 
 
+def last_metrics(run: Path) -> dict[str, float]:
+    """The finite values of the last evaluation, of whatever start; of the last step where there is none, or {}."""
+    for record in (read_metrics(run, "eval") or read_metrics(run, "train"))[-1:]:
+        return {name: value for name, value in record.items() if name not in ("kind", "step") and value is not None}
+    return {}
+
+
 def shifts_of_last_epoch(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """By kind of token, the mean log-ratio to the reference over the steps of the last epoch, and how many tokens.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Iterator
@@ -29,11 +28,10 @@ from trainer.loss import Anchor, Pull
 from trainer.policy import Policy
 from trainer.reference import AdapterOff, FrozenCopy, Reference
 from trainer.run_folder import INDEX
-from trainer.self_test import choose_layout
+from trainer.self_test import choose_layout, groups_to_test
 
 log = logging.getLogger("trainer")
 _SAID_EVERY_S: Final = 5.0
-_SELF_TEST_TOKENS: Final = 2048  # packed tokens of the groups that the self-test reads, unless one alone is longer
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def prepare_data(config: TrainConfig, inputs: Inputs, stream: GroupStream, ranks
     if config.held_out and not len(split.held_out):
         log.warning("--held-out %s: too few prompt groups, none falls into that share", config.held_out)
     plan = Plan(index, split.train, inputs.label_sets, config.seed, config.groups_per_step)
-    steps = sum(plan.epoch(epoch).steps for epoch in range(config.epochs))
+    steps = sum(plan.steps(epoch) for epoch in range(config.epochs))
     return Data(index, split, plan, min(steps, config.max_steps or steps))
 
 
@@ -110,7 +108,8 @@ def prepare_gradient(
     if ranks.size == 1:  # sharded later: whole weights may not fit on one device, so that is tested on the CPU
         policy.scorer.to(ranks.device)
     half = uses_bfloat16(config, ranks)
-    groups = _first_groups(config, data, stream)
+    steps = stream.steps(data.plan, config.micro_tokens, epochs=1)  # the same on all ranks
+    groups = groups_to_test(group for batch in steps for group in batch.groups)
     try:
         layout = choose_layout(policy.scorer, groups, config.layout)  # pyright: ignore[reportArgumentType]
     except torch.OutOfMemoryError as err:
@@ -177,16 +176,3 @@ def held_out_steps(config: TrainConfig, data: Data, stream: GroupStream, ranks: 
         ranks.rank,
         ranks.size,
     )
-
-
-def _first_groups(config: TrainConfig, data: Data, stream: GroupStream) -> list[tuple[np.ndarray, list[np.ndarray]]]:
-    """The first groups with responses, a few thousand tokens, the same ones on all ranks."""
-    chosen: list[tuple[np.ndarray, list[np.ndarray]]] = []
-    tokens = 0
-    for batch in itertools.islice(stream.steps(data.plan, config.micro_tokens, epochs=1), 4):
-        for group in batch.groups:
-            responses = [row.token_ids for row in group.responses if len(row)]
-            if responses and (not chosen or tokens + group.packed_tokens <= _SELF_TEST_TOKENS):
-                chosen.append((group.prompt_ids, responses))
-                tokens += group.packed_tokens
-    return chosen

@@ -13,12 +13,13 @@ token is the one that the template itself puts behind an assistant's turn (`<|im
 
         the prompt
 
-In chat messages the passages go in front of the last user message. A passage that the prompt already contains is not
-repeated. A template without a system role gets the system message in front of the first user message.
+In chat messages the passages go in front of the last user message. A passage of 20 characters or more that the prompt
+already contains, in whole words, is not repeated. A template without a system role gets the system message in front of
+the first user message.
 
 Prompts and passages are untrusted: a text such as `<|im_end|>` in them never becomes a control token. It is cut after
-its first character and the pieces are encoded apart. Same input, same ids, on any day: a template that asks for the
-date gets a fixed one.
+its first character and the pieces are encoded apart. Roles stand in the template's text as they are, so there are none
+but schemas.samples.ROLES. Same input, same ids, on any day: a template that asks for the date gets a fixed one.
 """
 
 from __future__ import annotations
@@ -37,11 +38,13 @@ from tokenizers import Tokenizer
 
 from schemas.errors import BaltoError, ConfigError
 from schemas.records import Message, Passage
+from schemas.samples import ROLES
 from schemas.tokens import fingerprint
 
 Prompt = str | tuple[Message, ...]
 
-RENDERING_VERSION: Final = 1  # part of the fingerprint: raised when the same input gives other ids
+RENDERING_VERSION: Final = 2  # part of the fingerprint: raised when the same input gives other ids
+_LEAST_CONTAINED: Final = 20  # characters: shorter passages ("35", "yes") stand in many a prompt by chance
 _CUT: Final = "\ufdd0"  # a Unicode noncharacter: marks where a control token's text is cut
 _USER, _SYSTEM, _ASSISTANT = (
     "BaltoAsksHere",
@@ -54,7 +57,7 @@ _FIXED_DATE: Final = (
 
 
 class PromptError(BaltoError):
-    """A prompt that the model's template refuses, or that cannot be kept free of control tokens."""
+    """A prompt of unknown roles, that the model's template refuses, or that cannot be kept free of control tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,6 +170,9 @@ class PromptRenderer:
 
     def _write(self, prompt: Prompt, context: Sequence[Passage]) -> _Written | PromptError:
         messages = place_context(prompt, context)
+        unknown = next((message.role for message in messages if message.role not in ROLES), None)
+        if unknown is not None:
+            return PromptError(f"the role {unknown[:40]!r} is none of {', '.join(ROLES)}")
         safe = [Message(message.role, self._cut(message.content)) for message in messages]
         try:
             text = self._plain(safe) if self._template is None else self._chat(safe)
@@ -287,7 +293,7 @@ def place_context(prompt: Prompt, context: Sequence[Passage]) -> tuple[Message, 
     """The prompt as messages, its context in front of the last user message (see the module)."""
     messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
     said = _folded(" ".join(message.content for message in messages))
-    missing = [passage.text.strip() for passage in context if _folded(passage.text) not in said]
+    missing = [passage.text.strip() for passage in context if not _is_contained(_folded(passage.text), said)]
     if not missing:
         return messages
     passages = "".join(f"[{number}] {text}\n\n" for number, text in enumerate(missing, start=1))
@@ -296,6 +302,18 @@ def place_context(prompt: Prompt, context: Sequence[Passage]) -> tuple[Message, 
         return (*messages, Message("user", f"Passages:\n\n{passages}".rstrip()))
     asked = Message("user", f"Passages:\n\n{passages}{messages[last].content}")
     return (*messages[:last], asked, *messages[last + 1 :])
+
+
+def _is_contained(passage: str, said: str) -> bool:
+    """Whether a passage need not be said: it is empty, or long enough and there already in whole words."""
+    if len(passage) < _LEAST_CONTAINED:
+        return not passage
+    return passage in said and _in_words(passage) in _in_words(said)
+
+
+def _in_words(text: str) -> str:
+    """The words of a folded text and what stands between them, each between line breaks."""
+    return "\n".join(["", *re.findall(r"\w+|\W", text), ""])
 
 
 def _folded(text: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load, load_file, save
 
+from schemas.errors import ShardError
 from schemas.manifest import write_atomically
 from trainer.batches import CreditOptions, Piece, deal_credit
 from trainer.config import TrainConfig
@@ -30,7 +31,11 @@ Scored = dict[str, np.ndarray]  # keys (R, KEY_BYTES), lengths (R,), logprobs an
 def cached_reference(
     config: TrainConfig, policy: Policy, data: Data, stream: GroupStream, gradient: StepGradient
 ) -> CachedReference:
-    """Scores of every response of the label sets, from the file of an earlier start or from a pass over them."""
+    """Scores of every response of the label sets, from the file of an earlier start or from a pass over them.
+
+    Raises ShardError, and keeps nothing, when a row group that could be measured cannot be read: a later start may read
+    it, and find no scores.
+    """
     described = f"{policy.fingerprint} {data.index.key} {gradient.half} {policy.scorer.stop_ids}"
     key = hashlib.sha256(described.encode()).hexdigest()[:16]
     path = Path(config.out) / f"reference-{key}.safetensors"
@@ -38,6 +43,12 @@ def cached_reference(
     if ranks.any(not path.is_file()):  # the same answer on all ranks: scoring is a collective
         log.info("reference log-probabilities: one pass over the label sets")
         mine = score_pieces(_pieces(config, data, stream, gradient), gradient)
+        if ranks.any(bool(stream.quarantined)):
+            reason = next(iter(stream.quarantined.values()), "another rank could not read its share")
+            raise ShardError(
+                f"{reason}; --reference cached needs every response: mend the label set or its disk and start again, "
+                "or use another --reference"
+            )
         parts = [load(ranks.from_rank(rank, lambda: save(mine))) for rank in range(ranks.size)]
         if ranks.local == 0:
             path.parent.mkdir(parents=True, exist_ok=True)  # on a machine that does not share the first rank's disk

@@ -59,12 +59,21 @@ def _said(value: Any) -> str:
     return "not given" if value is None else str(value)
 
 
-def start_or_resume(run: Path, identity: Mapping[str, Any]) -> tuple[Path | None, TrainState]:
-    """(checkpoint to load or None, state to go on from). Raises BaltoError when the folder is of another run."""
+def start_or_resume(run: Path, identity: Mapping[str, Any], ranks: Ranks) -> tuple[Path | None, TrainState]:
+    """(checkpoint to load or None, state to go on from); every rank calls it.
+
+    Raises BaltoError when the folder is of another run, or not the same one on all ranks.
+    """
     checkpoint = latest_checkpoint(run)
+    state = TrainState(identity=identity) if checkpoint is None else read_state(checkpoint)
+    least, most = ranks.least(state.step), ranks.most(state.step)
+    if least != most:
+        raise BaltoError(
+            f"{run}: its last checkpoint is of step {most} on one machine and of step {least} on another; all machines "
+            "must see the same folder: put --out on a disk that they share, or copy it to each of them"
+        )
     if checkpoint is None:
-        return None, TrainState(identity=identity)
-    state = read_state(checkpoint)
+        return None, state
     for name, value in identity.items():
         if state.identity.get(name) != value:
             was = state.identity.get(name)

@@ -1,24 +1,27 @@
 """Before training: is a packed row the same as single rows, on this very model?
 
-Compares, on the first prompt groups of the run, three computations of the same log-probabilities: single (each response
-alone through the model's own forward and full logits, with the attention it came with), padded, and packed. If packed
-differs, padded rows are used, with a warning (where it was flex attention that differs, packed rows with ordinary
-calls); if padded differs too, the head is not understood and the run is refused.
+Compares, on two responses to each of two prompts of the run, three computations of the same log-probabilities: single
+(each response alone through the model's own forward and full logits, with the attention it came with), padded, and
+packed. If packed differs, padded rows are used, with a warning (where it was flex attention that differs, packed rows
+with ordinary calls); if padded differs too, the head is not understood and the run is refused.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from schemas.errors import ConfigError
 from trainer.attention import use_shared_prefix_attention
+from trainer.data.groups import PromptGroup
 from trainer.logprobs import TokenLogprobs
 from trainer.packing import Layout, TokenGroup, lay_out
 
@@ -30,13 +33,31 @@ log = logging.getLogger("trainer")
 FLOOR: Final = 2e-4
 TIMES_ROUNDING: Final = 4.0
 HALF_PRECISION_FLOOR: Final = 0.05
+PROMPT_TOKENS, RESPONSE_TOKENS = 768, 128  # of the rows that are compared; beyond the sliding windows of many models
+_MOVED: Final = 8  # last tokens of a prompt that its responses begin with: one may be a stop token alone
+
+
+def groups_to_test(groups: Iterable[PromptGroup]) -> list[TokenGroup]:
+    """Two groups of two responses, between which and within which a wrong mask shows; [] without any response.
+
+    Cut from the ids of the first two groups that have a response; a response or group that has no second stands twice.
+    """
+    cut = list(itertools.islice((_cut(group) for group in groups if any(map(len, group.responses))), 2))
+    return (cut * 2)[:2]
+
+
+def _cut(group: PromptGroup) -> TokenGroup:
+    prompt = group.prompt_ids[-PROMPT_TOKENS:]
+    prompt, begun = np.split(prompt, [len(prompt) - min(_MOVED, len(prompt) - 1)])
+    responses = [row.token_ids[:RESPONSE_TOKENS] for row in group.responses if len(row)]
+    return prompt, [np.concatenate([begun, response]) for response in (responses * 2)[:2]]
 
 
 def choose_layout(scorer: TokenLogprobs, groups: Sequence[TokenGroup], wanted: Layout = "packed") -> Layout:
     """The layout that this model computes right, with its attention set up for it.
 
-    groups: a few prompt groups of the run, at least two with two responses to see leaks between them. With FSDP all
-    ranks must pass the same groups. Raises ConfigError when even padded rows differ from the model's own forward.
+    groups: those of `groups_to_test`; with FSDP the same ones on all ranks. Raises ConfigError when even padded rows
+    differ from the model's own forward.
     """
     model = scorer.causal_lm
     device = next(model.parameters()).device

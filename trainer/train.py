@@ -30,7 +30,14 @@ from trainer.export import export_model
 from trainer.gradient import Divisors, RankMemoryError, StepGradient
 from trainer.inputs import open_inputs
 from trainer.loss import step_metrics
-from trainer.metrics import MetricsLog, ProgressLine, StepClock, read_metrics, shifts_of_last_epoch
+from trainer.metrics import (
+    MetricsLog,
+    ProgressLine,
+    StepClock,
+    last_metrics,
+    read_metrics,
+    shifts_of_last_epoch,
+)
 from trainer.optimizer import learning_rate, make_optimizer, update
 from trainer.policy import Policy
 from trainer.prepare import (
@@ -60,8 +67,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
     """Run or resume a training run; the summary. Raises BaltoError for bad input, before the first step.
 
     Summary: out, steps (all of the run), steps_before (those of earlier starts), skipped_steps, stopped (by a signal,
-    None when finished), model (folder), metrics (last evaluation, or last step), last_epoch (`shifts_of_last_epoch`, on
-    the first rank), left_out (groups that are not trained on, by reason), layout.
+    None when finished), model (folder), metrics (`last_metrics`) and last_epoch (`shifts_of_last_epoch`), both on the
+    first rank only, left_out (groups that are not trained on, by reason), layout.
     """
     run = Path(config.out)
     check_run_folder(run)
@@ -85,9 +92,8 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
     config = dataclasses.replace(asked_for, micro_tokens=micro_tokens)
     inputs = open_inputs(config, ranks)
     policy = inputs.policy
-    checkpoint, state = start_or_resume(
-        run, identity(config, policy.fingerprint, inputs.renderer.fingerprint, inputs.label_sets)
-    )
+    run_of = identity(config, policy.fingerprint, inputs.renderer.fingerprint, inputs.label_sets)
+    checkpoint, state = start_or_resume(run, run_of, ranks)
     with GroupStream(inputs.label_sets, inputs.renderer, config.workers) as stream, _asked_to_stop() as asked:
         data = prepare_data(config, inputs, stream, ranks)
         gradient = prepare_gradient(config, policy, data, stream, ranks)
@@ -113,12 +119,13 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
                 log.warning("%s", warning)
         started = state.step
         with _written_by_first(ranks, run, started) as written:
-            state, metrics = _steps(config, policy, data, stream, gradient, optimizer, state, ranks, written, asked)
+            state = _steps(config, policy, data, stream, gradient, optimizer, state, ranks, written, asked)
         # Nothing new in a finished run that is started again, nor in one that was stopped in front of its first step:
         # torch would note one step down in the optimizer's state, and the resumed run would learn something else.
-        if state.step > started:
+        if state.step > started and not _saves_on_the_way(state.step, config, data):
             save_checkpoint(run, policy.model, optimizer, state, ranks, config.keep)
         finished = state.step >= data.total_steps
+        metrics = last_metrics(run) if ranks.is_first else {}
         if finished and state.step and state.totals.get("skipped", 0) == state.step:
             raise _not_finite(config, state)
         folder = export_model(run, inputs, config, metrics, state.step, ranks) if finished else None
@@ -147,19 +154,20 @@ def _steps(
     ranks: Ranks,
     written: MetricsLog | None,
     asked: list[str],
-) -> tuple[TrainState, dict[str, float]]:
-    """All steps from `state` on, to the end or until asked to stop: where it got to, the last evaluation or step."""
+) -> TrainState:
+    """All steps from `state` on, to the end or until asked to stop: where it got to."""
     credit = credit_options(config)
     share = (ranks.rank, ranks.size)
     steps = stream.steps(data.plan, config.micro_tokens, state.epoch, state.step_in_epoch, config.epochs, *share)
     clock, progress = StepClock(), ProgressLine(data.total_steps)
-    metrics: dict[str, float] = {}
     while state.step < data.total_steps and not ranks.any(bool(asked)):
         batch = next(steps)
         dealt = [deal_credit(micro_batch.groups, credit) for micro_batch in batch.micro_batches]
         counts = ranks.sum_all(_counts([found for _, found in dealt], batch.skipped_groups))
-        pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt]
         divisors = Divisors(counts["active_blocks"], counts["anchor_tokens"], counts["response_tokens"])
+        # Where no rank needs a token, none computes a gradient: with one of zeros AdamW would go on moving weights.
+        is_needed = divisors.active_blocks or divisors.anchor_tokens or (credit.holds_stop and divisors.stop_places)
+        pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt if is_needed]
         sums = gradient.accumulate(pieces, divisors)
         rate = _rate(config, state.step, data.total_steps)
         norm = update(optimizer, rate, config.max_grad_norm)
@@ -175,14 +183,13 @@ def _steps(
         is_last = state.step == data.total_steps
         if is_last or _is_due(state.step, config.eval_every):
             evaluated = evaluate(gradient, held_out_steps(config, data, stream, ranks), credit)
-            metrics = evaluated or values
             if written is not None and evaluated:
                 written.write("eval", state.step, evaluated)
-        if not is_last and _is_due(state.step, config.save_every):
+        if _saves_on_the_way(state.step, config, data):
             save_checkpoint(Path(config.out), policy.model, optimizer, state, ranks, config.keep)
     if written is not None:
         progress.end()
-    return state, metrics
+    return state
 
 
 @contextmanager
@@ -229,7 +236,7 @@ def _counts(found: list[Any], skipped_groups: int) -> dict[str, float]:
 
 def _reduced(sums: dict[str, torch.Tensor], ranks: Ranks) -> dict[str, float]:
     """Step metrics over all ranks; {} for a step without a needed token anywhere."""
-    if ranks.size == 1 and not sums:
+    if not sums:
         return {}
     return step_metrics({name: torch.tensor(value) for name, value in ranks.sum_all(sums).items()})
 
@@ -258,6 +265,11 @@ def _not_finite(config: TrainConfig, state: TrainState) -> BaltoError:
         f"{config.out}: {state.skipped_in_row} steps in a row had a gradient that is not finite, the last is step "
         f"{state.step}; lower --lr or --beta, or use --precision float32 (a new --out: the weights are as they were)"
     )
+
+
+def _saves_on_the_way(step: int, config: TrainConfig, data: Data) -> bool:
+    """Whether the loop itself writes the checkpoint of this step; that of the last step is written behind it."""
+    return step < data.total_steps and _is_due(step, config.save_every)
 
 
 def _is_due(step: int, every: int) -> bool:

@@ -105,6 +105,19 @@ def test_log_pull_does_not_fade_for_a_supported_token_that_has_sunk(pull, gain, 
     assert logprobs.grad.tolist() == pytest.approx([-slope for slope in slopes])
 
 
+def test_log_pull_does_not_fade_however_far_a_token_has_sunk():
+    # d = -19, -25, -90: gain 1/2 (1 + d), slope 1/2; the ratio itself is clamped where it is exponentiated
+    logprobs = torch.tensor([-19.0, -25.0, -90.0]).requires_grad_()
+    zero = torch.zeros(3)
+    credit = torch.full((3,), 0.5)
+    options = {"beta": 0.0, "num_active_blocks": 1, "num_anchor_tokens": 0, "labels": torch.ones(3)}
+    loss, _ = policy_loss(logprobs, zero, zero, credit, clip_low=0.9, clip_high=0.4, pull="log", **options)
+    loss.backward()
+    assert loss.item() == pytest.approx((18 + 24 + 89) / 2)
+    assert logprobs.grad is not None
+    assert logprobs.grad.tolist() == [-0.5, -0.5, -0.5]
+
+
 @pytest.mark.parametrize(
     ("form", "expected"),
     [

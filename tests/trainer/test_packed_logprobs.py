@@ -3,6 +3,7 @@
 import logging
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,10 +12,11 @@ from schemas.errors import ConfigError
 from tests.trainer.tiny_models import CONFIGS, MORE_CONFIGS, VOCABULARY, tiny_model
 from trainer import attention, self_test
 from trainer.attention import ATTENTION, use_shared_prefix_attention
+from trainer.data.groups import PromptGroup, ResponseRow
 from trainer.distributed import compile_blocks
 from trainer.logprobs import LogitTransform, TokenLogprobs, token_scores
 from trainer.packing import lay_out
-from trainer.self_test import choose_layout
+from trainer.self_test import choose_layout, groups_to_test
 
 ARCHITECTURES = [*CONFIGS, *MORE_CONFIGS]
 
@@ -208,6 +210,32 @@ def test_stop_odds_and_their_gradient_equal_full_logits_in_float64(transform, tr
         torch.testing.assert_close(head.weight.grad.double(), slow_head.weight.grad, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("stop_ids", [(5,), (5, 7, 30)], ids=["one stop token", "several"])
+@pytest.mark.parametrize("odds", [-12.0, -4.0, 0.0, 4.0, 9.0], ids=lambda odds: f"odds {odds:g}")
+@pytest.mark.parametrize("sure", [0.0, 14.0], ids=["any token", "an all but certain token"])
+def test_bfloat16_gradients_of_a_frozen_head_are_right_however_likely_stopping_is(odds, sure, stop_ids):
+    torch.manual_seed(1)
+    head = nn.Linear(64, 500).bfloat16().requires_grad_(False)
+    targets = torch.randint(40, 500, (24,))
+    targets[:4] = torch.tensor([5, 7, 30, 5])
+    own = head.weight[targets].float()
+    hidden = (torch.randn(24, 64) + sure * own / own.square().sum(1, True)).bfloat16()  # adds `sure` to its logit
+    head.bias.data[5] += math.log(500) + odds
+
+    logits = head(hidden).double().requires_grad_()  # the rounding of logits is the same for everyone
+    stop = logits[:, list(stop_ids)].logsumexp(1)
+    go_on = logits.index_fill(1, torch.tensor(stop_ids), -torch.inf).logsumexp(1)
+    chosen = logits.log_softmax(-1)[torch.arange(24), targets]
+    for at, exact in enumerate((chosen, stop - go_on)):
+        (slope,) = torch.autograd.grad(exact.sum(), logits, retain_graph=True)
+        expected = slope @ head.weight.double()
+        states = hidden.clone().requires_grad_()
+        found = token_scores(states, targets, head, LogitTransform(), 7, torch.tensor(stop_ids))[at]
+        (gradient,) = torch.autograd.grad(found.sum(), states)
+        # 1e-6: a stop token of probability 1 - 1e-7 has a gradient of the size that float32 resolves
+        assert ((gradient - expected).norm(dim=1) <= 0.01 * expected.norm(dim=1) + 1e-6).all()
+
+
 def test_stop_odds_keep_their_digits_where_stopping_is_all_but_certain():
     head = nn.Linear(1, 3, bias=False).requires_grad_(False)
     head.weight.data = torch.tensor([[40.0], [0.0], [0.0]])  # P(go on) = 2 exp(-40), lost in 1 - P(stop)
@@ -253,6 +281,39 @@ def test_self_test_falls_back_when_the_model_loses_the_structure(monkeypatch, ca
     expected = single_logprobs(model, some_groups())
     padded = TokenLogprobs(model)(lay_out(some_groups(), "padded")).logprobs
     torch.testing.assert_close(padded, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [[(60, (20,))], [(2000, (1500,))], [(60, (1,)), (60, (1,))], [(1, (2,))], [(30, (0, 0)), (30, (0, 7)), (9, ())]],
+    ids=["one response", "a long one", "stop tokens alone", "a prompt of one token", "empty responses"],
+)
+def test_self_test_sees_a_lost_structure_whatever_the_groups_are(shapes, monkeypatch):
+    model = tiny_model("llama")
+    groups = [prompt_group(prompt, responses) for prompt, responses in some_groups(shapes=shapes)]
+    cut = groups_to_test(iter(groups))
+    assert [len(responses) for _, responses in cut] == [2, 2]
+    assert max(len(prompt) + len(response) for prompt, responses in cut for response in responses) <= 768 + 128
+    assert choose_layout(TokenLogprobs(model), cut) == "packed"
+    for layer in model.model.layers:
+        forward = layer.forward
+        monkeypatch.setattr(layer, "forward", lambda *a, _f=forward, shared_prefix=None, **k: _f(*a, **k))
+    assert choose_layout(TokenLogprobs(model), cut) == "padded"
+
+
+def test_self_test_reads_no_more_groups_than_it_needs():
+    groups = iter([prompt_group(prompt, responses) for prompt, responses in some_groups()])
+    groups_to_test(groups)
+    assert len(list(groups)) == 1
+    assert groups_to_test([]) == []
+
+
+def prompt_group(prompt, responses):
+    rows = [
+        ResponseRow("", np.array(ids, np.int32), np.zeros(len(ids), np.int8), np.zeros(len(ids), np.float32), False)
+        for ids in responses
+    ]
+    return PromptGroup("g", np.array(prompt, np.int32), tuple(rows))
 
 
 def test_self_test_falls_back_when_attention_has_an_unknown_part(monkeypatch, caplog):

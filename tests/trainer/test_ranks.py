@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
 
 import pytest
 from safetensors.torch import load_file
 
-from tests.trainer.tiny_runs import curve, label_folder, model_folder, tiny_config
+from tests.trainer.label_sets_made_here import make_rows, write_label_set
+from tests.trainer.tiny_runs import byte_tokenizer, curve, label_folder, model_folder, tiny_config, weights
 from trainer.checkpoint import latest_checkpoint
 from trainer.config import to_yaml
 from trainer.reference_pass import read_cache
@@ -86,6 +88,26 @@ def test_two_ranks_train_as_one(options, model, labels, tmp_path):
     two, one = (load_file(tmp_path / run / "model" / name) for run in ("two", "one"))
     assert two.keys() == one.keys()
     assert all((two[key] - one[key]).abs().max() < 2e-3 for key in one)
+
+
+@pytest.mark.slow
+def test_step_without_a_needed_token_moves_no_weight_on_any_number_of_ranks(model, tmp_path):
+    """Every other group has no label: with what moved the last step, AdamW would move on."""
+    rows = [
+        row
+        if int(row.sample.group_id[1:]) % 2
+        else replace(row, tokens=replace(row.tokens, labels=row.tokens.labels * 0))
+        for row in make_rows(byte_tokenizer(), 8)
+    ]
+    labels = write_label_set(tmp_path / "labels", rows, byte_tokenizer())
+    options = {"groups_per_step": 1, "anchor": "labelled", "stop_beta": 0.0}
+    train(tiny_config(model, labels, tmp_path / "one", **options))
+    run_on(2, tmp_path, tiny_config(model, labels, tmp_path / "two", **options))
+    assert [step["grad_norm"] == 0 for step in curve(tmp_path / "one")].count(True) == 4
+    assert [step["grad_norm"] == 0 for step in curve(tmp_path / "two")].count(True) == 4
+    two, one = (weights(tmp_path / run) for run in ("two", "one"))
+    # an update moves a weight by about the learning rate, 1e-3
+    assert max((two[name] - one[name]).abs().max() for name in one) < 2e-4
 
 
 @pytest.mark.slow

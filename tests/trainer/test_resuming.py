@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from schemas.errors import BaltoError
@@ -16,8 +18,10 @@ from tests.trainer.tiny_runs import assert_same, curve, tiny_config, weights
 from trainer import checkpoint as checkpoint_module
 from trainer import optimizer, prepare
 from trainer import train as train_module
-from trainer.checkpoint import latest_checkpoint
+from trainer.checkpoint import latest_checkpoint, read_state
 from trainer.config import to_yaml
+from trainer.distributed import Ranks
+from trainer.run_folder import start_or_resume
 from trainer.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +106,22 @@ def stop_after(monkeypatch, steps: int) -> None:
     monkeypatch.setattr(train_module, "update", update)
 
 
+@pytest.mark.parametrize(("save_every", "expected"), [(3, [3]), (2, [2, 3])])
+def test_a_run_that_is_stopped_writes_no_checkpoint_twice(save_every, expected, model, labels, tmp_path, monkeypatch):
+    """The second would replace the first, and with --keep 1 there is no other to go on from meanwhile."""
+    written = []
+
+    def save_checkpoint(run, model, optimizer, state, *rest):
+        written.append(state.step)
+        checkpoint_module.save_checkpoint(run, model, optimizer, state, *rest)
+
+    stop_after(monkeypatch, 3)
+    monkeypatch.setattr(train_module, "save_checkpoint", save_checkpoint)
+    summary = train(tiny_config(model, labels, tmp_path / "run", save_every=save_every, keep=1))
+    assert (summary["stopped"], written) == ("SIGTERM", expected)
+    assert latest_checkpoint(tmp_path / "run").name == "step-00000003"
+
+
 @pytest.mark.slow
 def test_kill_nine_and_resume_gives_the_same_curve_and_weights(unbroken, model, labels, tmp_path):
     out = tmp_path / "run"
@@ -122,6 +142,27 @@ def test_kill_nine_and_resume_gives_the_same_curve_and_weights(unbroken, model, 
     assert not list((out / "checkpoints").glob(".*"))
 
 
+@dataclass(frozen=True)
+class TwoMachines(Ranks):
+    """This rank, and one of another machine that has come to step `other`."""
+
+    other: int = 0
+
+    def most(self, number: int) -> int:
+        return max(number, self.other)
+
+    def least(self, number: int) -> int:
+        return min(number, self.other)
+
+
+def test_machines_that_do_not_share_the_run_folder_are_told_before_they_wait_for_one_another(unbroken, tmp_path):
+    other = TwoMachines(0, 2, torch.device("cpu"), other=6)
+    with pytest.raises(BaltoError, match=r"of step 6 on one machine and of step 0 on another; .* that they share"):
+        start_or_resume(tmp_path / "run", {}, other)
+    state = read_state(latest_checkpoint(unbroken))
+    assert start_or_resume(unbroken, state.identity, other) == (latest_checkpoint(unbroken), state)
+
+
 def test_checkpoints_are_pruned_and_leftovers_removed(unbroken):
     names = sorted(path.name for path in (unbroken / "checkpoints").iterdir())
     assert len(names) == 2
@@ -129,10 +170,28 @@ def test_checkpoints_are_pruned_and_leftovers_removed(unbroken):
 
 
 def test_a_finished_run_started_again_only_exports(unbroken, model, labels):
-    before = curve(unbroken)
+    before, card = curve(unbroken), (unbroken / "model" / "README.md").read_text()
     summary = train(tiny_config(model, labels, unbroken, held_out=0.2, eval_every=3))
     assert summary["steps"] == len(before)
+    assert summary["metrics"]["kl"] == curve(unbroken, "eval")[-1]["kl"]
     assert curve(unbroken) == before
+    assert (unbroken / "model" / "README.md").read_text() == card
+    assert "## Last evaluation" in card
+
+
+def test_a_run_killed_before_its_export_has_the_card_of_one_that_was_not(model, labels, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+
+    def export_model(*_):
+        raise Killed
+
+    monkeypatch.setattr(train_module, "export_model", export_model)
+    with pytest.raises(Killed):
+        train(tiny_config(model, labels, out, max_steps=2))
+    monkeypatch.undo()
+    summary = train(tiny_config(model, labels, out, max_steps=2))
+    assert summary["metrics"]["loss"] == curve(out)[-1]["loss"]
+    assert "## Last step\n\n| metric | value |" in (out / "model" / "README.md").read_text()
 
 
 def test_metrics_of_steps_after_the_checkpoint_are_dropped_on_resume(model, labels, tmp_path):

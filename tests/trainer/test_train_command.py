@@ -85,6 +85,36 @@ def test_labels_of_a_file_are_texts(labels, tmp_path):
         make_config({}, file)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("model:", "model: has no value; give one, or leave the line out"),
+        ("out:", "out: has no value"),
+        ("beta:", "beta: has no value"),
+        ("beta: true", "beta True: must be of type float"),
+        ("seed: true", "seed True: must be of type int"),
+        ("seed: x", "seed 'x': must be of type int"),
+        ("verify: 1", "verify 1: must be of type bool"),
+        ("model: true", "model True: must be of type str"),
+        ("model: [a, b]", "model ['a', 'b']: must be of type str"),
+        ("lr: {peak: 1}", "lr {'peak': 1}: must be of type float"),
+    ],
+)
+def test_value_of_a_file_that_cannot_be_meant_is_named_with_its_file(line, message, tmp_path):
+    file = tmp_path / "train.yaml"
+    lines = {"labels": "labels: l", "model": "model: m", "out": "out: o", line.partition(":")[0]: line}
+    file.write_text("\n".join(lines.values()))
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: {message}")):
+        make_config({}, file)
+
+
+def test_option_takes_the_place_of_an_empty_line(tmp_path):
+    file = tmp_path / "train.yaml"
+    file.write_text("labels: l\nmodel:\nout: o\ntokenizer:\n")
+    config = make_config({"model": "m"}, file)
+    assert (config.model, config.tokenizer) == ("m", None)
+
+
 def test_empty_line_of_labels_is_none(tmp_path):
     file = tmp_path / "train.yaml"
     file.write_text("labels:\nmodel: m\nout: o\n")

@@ -11,6 +11,9 @@ from safetensors.torch import load_file
 from schemas.errors import BaltoError, ConfigError, ModelError, ShardError
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_runs import byte_tokenizer, curve, label_folder, model_folder, tiny_config
+from trainer import reference_pass
+from trainer import train as train_module
+from trainer.data import workers
 from trainer.gradient import StepGradient
 from trainer.train import train
 
@@ -41,6 +44,29 @@ def test_one_response_too_large_for_the_memory_is_one_line(model, labels, tmp_pa
     monkeypatch.setattr(StepGradient, "loss", no_memory)
     with pytest.raises(BaltoError, match=r"out of memory at a single response, \d+ tokens .*--checkpoint-activations"):
         train(tiny_config(model, labels, tmp_path / "run"))
+
+
+def test_cached_reference_is_not_kept_when_a_row_group_could_not_be_read(model, labels, tmp_path, monkeypatch):
+    """A disk that fails for a moment: the next start would find groups without scores."""
+    decode, passing = workers.decode_row_group, []
+
+    def flaky(row_group, *args):
+        if passing and row_group.index == 0:
+            raise ShardError(f"{row_group.place}: not readable (stale file handle)")
+        return decode(row_group, *args)
+
+    def cached_reference(*args):
+        passing.append(1)
+        return reference_pass.cached_reference(*args)
+
+    config = tiny_config(model, labels, tmp_path / "run", reference="cached", max_steps=1)
+    monkeypatch.setattr(workers, "decode_row_group", flaky)
+    monkeypatch.setattr(train_module, "cached_reference", cached_reference)
+    with pytest.raises(ShardError, match=r"row group 0: not readable .*--reference cached needs every response"):
+        train(config)
+    assert not list((tmp_path / "run").glob("reference-*"))
+    monkeypatch.undo()
+    assert train(config)["steps"] == 1
 
 
 def test_step_with_a_gradient_that_is_not_finite_is_skipped(model, labels, tmp_path, monkeypatch):

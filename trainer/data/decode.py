@@ -1,7 +1,7 @@
 """One row group of a shard -> its prompt groups as token ids. Runs in the reader processes; knows no plan.
 
-Shards are untrusted: lengths, labels and ids are checked here, so that nothing malformed reaches the model. A row
-group that cannot be read as a whole raises ShardError and is quarantined by the caller.
+Shards are untrusted: nulls, lengths, labels and ids are checked here, so that nothing malformed reaches the model. A
+row group that cannot be read as a whole raises ShardError and is quarantined by the caller.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from schemas.errors import ShardError
 from schemas.records import CUT, FINISH_REASON, Message, Passage
+from schemas.shards import SHARD_SCHEMA
 from trainer.data.groups import PromptGroup, ResponseRow
 from trainer.data.label_sets import TRAINING_COLUMNS, RowGroup, first_line
 from trainer.prompts import Prompt, PromptError, PromptRenderer
@@ -103,7 +104,19 @@ def _read(row_group: RowGroup, columns: Sequence[str]) -> pa.Table:
         raise ShardError(f"{row_group.place}: not readable ({first_line(err)})") from err
     if len(table) != row_group.rows:
         raise ShardError(f"{row_group.place}: {len(table)} rows where there were {row_group.rows} when it was opened")
+    for name in table.column_names:
+        if _lacks_values(table[name], SHARD_SCHEMA.field(name)):
+            raise ShardError(f"{row_group.place}: the column {name} holds a null, which no pipeline writes there")
     return table
+
+
+def _lacks_values(column: pa.ChunkedArray, field: pa.Field) -> bool:
+    """Whether a column has a null where the schema allows none, or in a message or passage."""
+    if column.null_count and not field.nullable:
+        return True
+    if not (pa.types.is_list(column.type) and pa.types.is_struct(column.type.value_type)):
+        return False
+    return any(values.null_count for chunk in column.chunks for values in chunk.flatten().flatten())
 
 
 def _lists(column: pa.ChunkedArray) -> _Lists:
@@ -133,12 +146,12 @@ def _prompts(table: pa.Table) -> Iterator[Prompt]:
         if messages is None:
             yield text or ""
         else:
-            yield tuple(Message(message["role"] or "user", message["content"] or "") for message in messages)
+            yield tuple(Message(message["role"], message["content"]) for message in messages)
 
 
 def _contexts(column: pa.ChunkedArray) -> Iterator[tuple[Passage, ...]]:
     for passages in column.to_pylist():
-        yield tuple(Passage("", passage["text"] or "") for passage in passages)
+        yield tuple(Passage("", passage["text"]) for passage in passages)
 
 
 def _responses(row_group: RowGroup, table: pa.Table, renderer: PromptRenderer) -> list[ResponseRow]:

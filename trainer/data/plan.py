@@ -99,10 +99,19 @@ class Plan:
             epoch += 1
         return epoch, global_step
 
+    def steps(self, epoch: int) -> int:
+        """Steps of one epoch, without ordering its groups."""
+        bounds = [self._bounds(source, epoch) for source in range(len(self._groups))]
+        return -(-sum(stop - start for start, stop in bounds) // self.groups_per_step)
+
+    def _bounds(self, source: int, epoch: int) -> tuple[int, int]:
+        """The first group of an epoch and the one behind its last, counted over all passes of a label set."""
+        groups = len(self._groups[source]) * self._weights[source]
+        return epoch * groups // _WEIGHT_UNIT, (epoch + 1) * groups // _WEIGHT_UNIT
+
     def _share(self, source: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """(groups, passes) of one label set in one epoch."""
-        count, weight = len(self._groups[source]), self._weights[source]
-        start, stop = (at * weight * count // _WEIGHT_UNIT for at in (epoch, epoch + 1))
+        count, (start, stop) = len(self._groups[source]), self._bounds(source, epoch)
         groups, passes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         while start < stop:
             number, begin = divmod(start, count)

@@ -76,7 +76,7 @@ class Reading:
         self._tokens = index.packed_tokens
         self._readable = index.entries["state"] == READABLE
         self._visits: dict[tuple[int, int], _Visit] = {}  # submitted, not used up
-        self._shares: dict[tuple[int, int], _Share] = {}  # dealt, not used up
+        self._shares: dict[tuple[int, int], _Share] = {}  # dealt, of steps to come
         self._to_come = self._upcoming()
 
     def __iter__(self) -> Iterator[StepBatch]:
@@ -88,7 +88,8 @@ class Reading:
                     MicroBatch(tuple(group for at in batch if (group := self._take(epoch, order, at)) is not None))
                     for batch in share.batches
                 )
-                del self._shares[epoch, step]
+                # not this step's alone: reading ahead may have asked for one that was over
+                self._shares = {key: kept for key, kept in self._shares.items() if key > (epoch, step)}
                 skipped = len(share.mine) - sum(len(batch) for batch in batches)
                 self._stream.skipped_groups += skipped
                 yield StepBatch(epoch, step, batches, len(order.positions(step)), skipped)

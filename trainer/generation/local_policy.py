@@ -39,7 +39,8 @@ class LocalPolicy:
         self.policy = policy
         self.params = params
         self.max_cached_tokens = max_cached_tokens
-        self.renderer = PromptRenderer(tokenizer, end_ids=end_ids(model))
+        embeddings = model.get_input_embeddings().weight.shape[0]
+        self.renderer = PromptRenderer(tokenizer, end_ids=end_ids(model), embeddings=embeddings)
         self.tokenizer = ResponseTokenizer(policy, tokenizer.backend_tokenizer)
         self.stop_ids = self.renderer.stop_ids | {self._stop_id(text) for text in stop}
         if not self.stop_ids:

@@ -134,8 +134,8 @@ def test_groups_of_many_rows_and_of_equal_ids_apart_are_told_apart(tmp_path):
 
 
 def broken(table: pa.Table, column: str, values) -> pa.Table:
-    at = table.column_names.index(column)
-    return table.set_column(at, table.schema.field(column), pa.array(values, table.schema.field(column).type))
+    at, field = table.column_names.index(column), table.schema.field(column).with_nullable(True)
+    return table.set_column(at, field, pa.array(values, field.type))
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,25 @@ def broken(table: pa.Table, column: str, values) -> pa.Table:
 def test_what_no_pipeline_wrote_is_refused_with_its_place(tmp_path, column, values, message):
     row_group = stored_table(tmp_path, broken(to_table([row()]), column, values))
     with pytest.raises(ShardError, match=f"part.parquet, row group 0.*{message}"):
+        decode_row_group(row_group, RENDERER)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *((name, None) for name in ("id", "group_id", "context", "token_ids", "token_labels", "n_supported", "meta")),
+        ("messages", [None]),
+        ("messages", [{"role": "user", "content": None}]),
+        ("messages", [{"role": None, "content": "x"}]),
+        ("context", [None]),
+        ("context", [{"passage_id": "p1", "text": None}]),
+    ],
+)
+def test_null_where_the_schema_has_none_is_refused_not_taken_for_another_row(tmp_path, column, value):
+    table = to_table([row("r1"), row("r2"), row("r3", ids=(5, 6, 7, 8), labels=(0, 0, 0, 1))])
+    values = table[column].to_pylist()
+    row_group = stored_table(tmp_path, broken(table, column, [values[0], value, values[2]]))
+    with pytest.raises(ShardError, match=f"part.parquet, row group 0: the column {column} holds a null"):
         decode_row_group(row_group, RENDERER)
 
 

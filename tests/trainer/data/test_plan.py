@@ -114,6 +114,15 @@ def test_passes_are_whole_for_any_weight(weight, groups):
     assert counts.max() - counts.min() <= 1
 
 
+def test_steps_are_counted_without_ordering_an_epoch():
+    plan = make_plan([[4, 3], [5, 4], [1]], weights=[2.0, 0.5, 0.3], per_step=5)
+    assert [plan.steps(epoch) for epoch in range(6)] == [4, 4, 4, 4, 4, 4]  # 18 to 20 groups
+    assert [plan.epoch(epoch).steps for epoch in range(6)] == [4, 4, 4, 4, 4, 4]
+    single = make_plan([[9]], weights=[0.5], per_step=2)
+    assert [single.steps(epoch) for epoch in range(4)] == [2, 3, 2, 3]  # 4, 5, 4, 5 groups
+    assert [single.epoch(epoch).steps for epoch in range(4)] == [2, 3, 2, 3]
+
+
 def test_label_sets_are_mixed_evenly():
     plan = make_plan([[10] * 9, [10] * 3], per_step=1)
     sources = plan.index.sources[whole(plan, 0)]

@@ -18,6 +18,7 @@ from trainer.data.groups import StepBatch
 from trainer.data.index import save_index, split_groups
 from trainer.data.label_sets import open_label_sets
 from trainer.data.plan import Plan
+from trainer.data.reading import Reading
 from trainer.data.stream import HELD_OUT, GroupStream
 from trainer.prompts import PromptRenderer
 
@@ -124,6 +125,15 @@ def test_reading_holds_two_windows_of_row_groups_at_most(folder):
             # 4 groups stand in a row group: those used up, two windows ahead, and those begun
             assert len(submitted) <= len(used) // 4 + 2 * 2 + 2
         assert len(submitted) == 15  # every row group was decoded once
+
+
+def test_reading_keeps_nothing_of_steps_that_are_over(folder):
+    stream = GroupStream(open_label_sets([(folder, 1.0)]), RENDERER, workers=0)
+    plan = planned(stream, per_step=2)
+    reading = Reading(stream, plan.index, lambda: ((n, plan.epoch(n), 0) for n in range(2)), BUDGET, 0, 2, ahead=0)
+    steps = [(batch.epoch, batch.step, min(reading._shares, default=(9, 0))) for batch in reading]
+    assert len(steps) == 2 * GROUPS // 2
+    assert all(oldest > (epoch, step) for epoch, step, oldest in steps)
 
 
 def test_label_sets_are_mixed_with_their_source_and_weight(folder, tmp_path):

@@ -142,6 +142,18 @@ def test_a_prompt_longer_than_the_window_is_rejected_and_named(tmp_path):
     assert "the model's window is 45, which leaves no room for 12 new ones" in refused[0]["reason"]
 
 
+def test_a_prompt_with_a_token_that_the_model_has_no_embedding_for_is_rejected(tmp_path):
+    tokenizer = ascii_tokenizer()
+    model = tiny_policy(len(tokenizer))
+    tokenizer.add_tokens(["<new>"])
+    policy = LocalPolicy(model, tokenizer, "tiny", PARAMS, (), 2_000)
+    asked = [dataclasses.replace(sample, prompt="When? <new>") if i else sample for i, sample in enumerate(prompts(2))]
+    summary = generate_corpus(asked, policy, tmp_path / "c.jsonl", RUN, [])
+    assert (summary.generated, summary.rejected) == (1, 1)
+    (refused,) = (tmp_path / "c.jsonl.rejected.jsonl").read_text().splitlines()
+    assert json.loads(refused)["reason"] == "its token '<new>' has no embedding in the model"
+
+
 def test_a_model_without_stop_token_is_refused_unless_one_is_named(tmp_path):
     with pytest.raises(ConfigError, match="has no stop token; name one with --stop"):
         generator(eos=None)
