@@ -49,7 +49,7 @@ def send_files(
     entries = [*manifest.shards, *manifest.rejected]
     for entry in entries:
         if not _is_there(target, entry):
-            write_file(join(target, entry.path), _checked(source, entry))
+            write_file(join(target, entry.path), read_listed(source, entry))
         progress.advance(entry.rows)
     kept = {join(target, entry.path) for entry in entries}
     stale = [one.path for folder in ("shards/", "rejected/") for one in find_files(join(target, folder))]
@@ -71,12 +71,13 @@ def _is_there(target: str, entry: ShardEntry | RejectedEntry) -> bool:
     return hashlib.sha256(read_file(path, MAX_SHARD_BYTES)).hexdigest() == entry.sha256
 
 
-def _checked(source: str, entry: ShardEntry | RejectedEntry) -> bytes:
-    path = join(source, entry.path)
+def read_listed(folder: str, entry: ShardEntry | RejectedEntry) -> bytes:
+    """One file of the label set in `folder`. Raises ShardError when it is not what the manifest says."""
+    path = join(folder, entry.path)
     try:
         data = read_file(path, min(entry.bytes, MAX_SHARD_BYTES))
-    except FileNotFoundError as err:
-        raise ShardError(f"{path}: the manifest names this file, but it is not there; label the corpus again") from err
+    except OSError as err:
+        raise ShardError(f"{path}: the manifest names this file, but it cannot be read ({err.strerror})") from err
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise ShardError(f"{path}: altered since it was written (its sha256 is not the manifest's); label it again")
     return data
