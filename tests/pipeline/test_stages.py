@@ -5,7 +5,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipeline.reject_duplicates import RejectDuplicates, later_places
+from pipeline.reject_duplicates import Placed, RejectDuplicates, later_places
 from pipeline.stages import ACCEPTED, REJECTED, PureStep, Stage
 from pipeline.validate import validate_sample
 from schemas.errors import ConfigError, RecordError
@@ -65,12 +65,29 @@ def test_rejected_record_keeps_its_place_and_a_bounded_text():
 def test_first_record_with_an_id_is_kept_and_later_ones_name_it():
     samples = [make_sample(name, source="c.jsonl", source_row=row) for name, row in (("a", 3), ("b", 1), ("a", 2))]
     with local_pipeline() as pipeline:
-        outputs = pipeline | beam.Create(samples) | RejectDuplicates()
+        placed = [Placed((0, sample.source_row), sample) for sample in samples]
+        outputs = pipeline | beam.Create(placed) | RejectDuplicates()
         kept = outputs[ACCEPTED] | beam.Map(lambda sample: sample.source_row)
         assert_that(kept, equal_to([1, 2]), label="kept")
         reasons = outputs[REJECTED] | beam.Map(lambda one: (one.source_row, one.reason))
         assert_that(reasons, equal_to([(3, "duplicate id: the record at c.jsonl:2 has it already")]), label="rejected")
 
 
+def test_records_that_carry_the_row_of_their_prompt_are_told_apart():
+    # Two generated corpora: every response says where its prompt stood, so all four say the same.
+    corpora = [[("a", "1st"), ("b", "2nd")], [("a", "3rd"), ("c", "4th")]]
+    placed = [
+        Placed((file, number), make_sample(name, response, source="prompts.jsonl", source_row=1))
+        for file, samples in enumerate(corpora)
+        for number, (name, response) in enumerate(samples)
+    ]
+    with local_pipeline() as pipeline:
+        outputs = pipeline | beam.Create(placed) | RejectDuplicates()
+        kept = outputs[ACCEPTED] | beam.Map(lambda sample: sample.response)
+        assert_that(kept, equal_to(["1st", "2nd", "4th"]), label="kept")
+        assert_that(outputs[REJECTED] | beam.Map(lambda one: one.id), equal_to(["a"]), label="rejected")
+
+
 def test_three_records_with_one_id_reject_two():
-    assert list(later_places(("a", [("c", 3), ("c", 1), ("b", 7)]))) == [(("c", 1), "b:7"), (("c", 3), "b:7")]
+    named = [((1, 0), "c:3"), ((0, 9), "c:1"), ((0, 2), "b:7")]
+    assert list(later_places(("a", named))) == [((0, 9), "b:7"), ((1, 0), "b:7")]

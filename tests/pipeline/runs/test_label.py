@@ -136,6 +136,27 @@ def test_bad_records_are_rejected_with_place_and_reason(run, tmp_path):
     assert sum(manifest.rejected_by.values()) == 3
 
 
+@pytest.mark.parametrize("run", [run_label, run_label_on_runner])
+def test_the_first_of_equal_ids_is_that_of_the_first_path(run, tmp_path):
+    """Also where the file's base name comes later, and where all records carry the place of their prompt."""
+    record = small_corpus(1)[0] | {"source": "prompts.jsonl", "source_row": 1}
+    paths = []
+    for folder, name in (("a", "z.jsonl"), ("b", "y.jsonl")):
+        (tmp_path / folder).mkdir()
+        only = {**record, "id": f"only in {folder}"}
+        said = [{**one, "response": f"{record['response']} {folder}"} for one in (record, only)]
+        paths.append(write_jsonl(tmp_path / folder / name, said))
+    resources = Resources(beam_args=("--runner=FnApiRunner",)) if run is run_label_on_runner else Resources()
+    manifest = run(open_corpus(paths), tmp_path / "labels", CONFIG, resources, False)
+    assert manifest.counts == {"read": 4, "labelled": 3, "rejected": 1}
+    kept = pl.read_parquet(tmp_path / "labels" / "shards" / "*.parquet").sort("id")
+    assert [(row["id"], row["response"][-1]) for row in kept.iter_rows(named=True)] == [
+        (record["id"], "a"),
+        ("only in a", "a"),
+        ("only in b", "b"),
+    ]
+
+
 def test_finished_label_set_is_not_overwritten_unasked(corpus, undisturbed):
     before = shard_bytes(undisturbed)
     with pytest.raises(ConfigError, match="already holds a finished label set; add --overwrite"):
