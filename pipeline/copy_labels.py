@@ -10,10 +10,19 @@ from typing import Final
 from pipeline import progress
 from pipeline.runs.output_bucket import refuse_occupied_bucket
 from pipeline.runs.output_folder import refuse_occupied
-from pipeline.storage import file_facts, find_files, is_local, join, read_file, remove_files, write_file
+from pipeline.storage import file_facts, files_below, is_local, join, read_file, remove_files, write_file
 from schemas.errors import ConfigError, NoLabelSetError, ShardError
 from schemas.interruption import completing
-from schemas.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, RejectedEntry, ShardEntry, parse_manifest
+from schemas.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    REJECTED_FOLDER,
+    SHARD_FOLDER,
+    Manifest,
+    RejectedEntry,
+    ShardEntry,
+    parse_manifest,
+)
 
 MAX_SHARD_BYTES: Final = 4 << 30  # more than any shard of ours: what a manifest claims is not believed beyond this
 
@@ -52,7 +61,7 @@ def send_files(
             write_file(join(target, entry.path), read_listed(source, entry))
         progress.advance(entry.rows)
     kept = {join(target, entry.path) for entry in entries}
-    stale = [one.path for folder in ("shards/", "rejected/") for one in find_files(join(target, folder))]
+    stale = [one.path for folder in (SHARD_FOLDER, REJECTED_FOLDER) for one in files_below(join(target, folder))]
     remove_files(*(path for path in stale if path not in kept))
     before_manifest()
     data = read_file(join(source, MANIFEST), MAX_MANIFEST_BYTES)
