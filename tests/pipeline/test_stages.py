@@ -1,14 +1,16 @@
 """The stage wrapper inside a real (tiny) Beam run."""
 
+import errno
+
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipeline.reject_duplicates import Placed, RejectDuplicates, later_places
-from pipeline.stages import ACCEPTED, REJECTED, PureStep, Stage
+from pipeline.stages import ACCEPTED, DEAD_AFTER, REJECTED, Failures, PureStep, Stage
 from pipeline.validate import validate_sample
-from schemas.errors import ConfigError, RecordError
+from schemas.errors import BaltoError, ConfigError, RecordError
 from tests.rows import make_sample
 
 
@@ -44,6 +46,50 @@ def test_rejections_are_counted_per_stage():
     result.wait_until_finish()
     (counter,) = result.metrics().query(beam.metrics.MetricsFilter().with_name("rejected_refuse"))["counters"]
     assert counter.committed == 1
+
+
+def run_alone(step, samples) -> list[str]:
+    """Ids that a stage rejects, without Beam around it. Raises what ends the run."""
+    failures, rejected = Failures("any"), []
+    for sample in samples:
+        try:
+            step(sample)
+        except Exception as err:
+            rejected.append(failures.reject(sample, err).id)
+        else:
+            failures.passed()
+    return rejected
+
+
+def broken(sample):
+    raise RuntimeError("the GPU is gone")
+
+
+def test_a_stage_that_fails_on_every_prompt_ends_the_run_in_one_line():
+    samples = [make_sample(f"r{number}", group_id=f"g{number}") for number in range(DEAD_AFTER)]
+    told = rf"stage any failed on {DEAD_AFTER} prompts in a row.*the GPU is gone.*resumes"
+    with pytest.raises(BaltoError, match=told), local_pipeline() as pipeline:
+        _ = pipeline | beam.Create(samples) | Stage("any", PureStep(broken))
+
+
+def test_the_responses_to_one_odd_prompt_are_rejected_and_no_others():
+    samples = [make_sample(f"r{number}", group_id="odd") for number in range(2 * DEAD_AFTER)]
+    assert len(run_alone(broken, samples)) == 2 * DEAD_AFTER
+
+
+def test_failures_with_successes_between_them_end_nothing():
+    names = ["poison", "poison", "a"] * DEAD_AFTER
+    samples = [make_sample(name, group_id=f"g{number}") for number, name in enumerate(names)]
+    assert len(run_alone(refuses_some, samples)) == 2 * DEAD_AFTER
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "No space left on device", "/tmp/x")])
+def test_want_of_memory_or_disk_is_about_no_record_and_ends_the_run(error):
+    def wanting(_):
+        raise error
+
+    with pytest.raises(BaltoError, match=f"stage any: {type(error).__name__}.*the same command resumes"):
+        run_alone(wanting, [make_sample("a")])
 
 
 def test_wrong_configuration_stops_the_run():
