@@ -204,6 +204,30 @@ def test_failed_run_resumes_without_redoing_finished_shards(corpus, undisturbed,
     assert not (out / WORK_FOLDER).exists()
 
 
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [("buckets/00002.tsv", cut), ("buckets/00002.tsv", Path.unlink), ("split.json", cut)]
+)
+def test_what_a_crash_of_the_machine_took_from_a_split_is_split_anew(
+    name, damage, corpus, undisturbed, tmp_path, monkeypatch
+):
+    def power_cut(*_):
+        raise BaltoError("the power went out")
+
+    out = tmp_path / "labels"
+    monkeypatch.setattr(module, "run_parts", power_cut)
+    with pytest.raises(BaltoError, match="power"):
+        label(corpus, out)
+    monkeypatch.undo()
+    damage(out / WORK_FOLDER / name)
+    label(corpus, out)
+    assert shard_bytes(out) == shard_bytes(undisturbed)
+    assert read_manifest(out) == read_manifest(undisturbed)
+
+
 def test_killed_run_leaves_no_manifest_and_is_resumed_by_the_same_command(tmp_path):
     path = write_jsonl(tmp_path / "corpus.jsonl", small_corpus(groups=400))
     out = tmp_path / "labels"
