@@ -204,6 +204,31 @@ def test_failed_run_resumes_without_redoing_finished_shards(corpus, undisturbed,
     assert not (out / WORK_FOLDER).exists()
 
 
+def test_a_run_is_resumed_only_with_the_companions_that_it_read(tmp_path, monkeypatch):
+    said = "The ferry takes 35 minutes."
+    response = {"id": "1", "source_id": "s", "model": "m", "temperature": 1, "labels": [], "split": "test"}
+    corpus = write_jsonl(tmp_path / "response.jsonl", [{**response, "quality": "good", "response": said}])
+
+    def write_sources(text: str) -> None:
+        source = {"source_id": "s", "task_type": "Summary", "source": "x", "prompt": "p", "source_info": text}
+        write_jsonl(tmp_path / "source_info.jsonl", [source])
+
+    def power_cut(*_):
+        raise BaltoError("the power went out")
+
+    write_sources("The ferry takes 90 minutes.")
+    monkeypatch.setattr(module, "run_parts", power_cut)
+    with pytest.raises(BaltoError, match="power"):
+        label(corpus, tmp_path / "labels")
+    monkeypatch.undo()
+    write_sources(f"{said} It is green.")
+    with pytest.raises(ConfigError, match=r"unfinished run with inputs\[0\].companions\[0\]"):
+        label(corpus, tmp_path / "labels")
+    label(corpus, tmp_path / "labels", overwrite=True)
+    (row,) = pq.read_table(tmp_path / "labels" / "shards").to_pylist()
+    assert row["context"][0]["text"] == f"{said} It is green."
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
