@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Final
 
 from pipeline import progress
 from pipeline.runs.output_bucket import refuse_occupied_bucket
-from pipeline.runs.output_folder import refuse_occupied
+from pipeline.runs.output_folder import only_writer, refuse_occupied
 from pipeline.storage import file_facts, files_below, is_local, join, read_file, remove_files, write_file
 from schemas.errors import ConfigError, NoLabelSetError, ShardError
 from schemas.interruption import completing
@@ -46,8 +47,11 @@ def copy_labels(source: str, target: str, overwrite: bool = False) -> Manifest:
         raise ConfigError(f"{target}: is the label set itself; name another folder")
     manifest = read_manifest_at(source)
     (refuse_occupied(Path(target), overwrite) if is_local(target) else refuse_occupied_bucket(target, overwrite))
-    remove_files(join(target, MANIFEST))  # first: from here on it is no label set
-    send_files(manifest, source, target)
+    with only_writer(Path(target)) if is_local(target) else contextlib.nullcontext():
+        if not overwrite and file_facts(join(target, MANIFEST)) is not None:  # another run's, before the lock was ours
+            raise ConfigError(f"--out {target}: already holds a finished label set; add --overwrite to replace it")
+        remove_files(join(target, MANIFEST))  # first: from here on it is no label set
+        send_files(manifest, source, target)
     return manifest
 
 

@@ -15,6 +15,7 @@ from pipeline.copy_labels import copy_labels, read_manifest_at
 from pipeline.corpora import open_corpus, read_corpus_file
 from pipeline.runs.label import Resources
 from pipeline.runs.on_runner import run_label_on_runner
+from pipeline.runs.output_folder import only_writer
 from pipeline.runs.start import start_label
 from pipeline.storage import files_below, write_file
 from schemas.errors import BaltoError, ConfigError, ShardError
@@ -176,6 +177,20 @@ def test_copies_are_checked_and_their_manifest_comes_last(bucket, tmp_path):
     with pytest.raises(ShardError, match="altered since it was written"):
         copy_labels(OUT, str(tmp_path / "again"))
     assert not (tmp_path / "again" / MANIFEST).exists()
+
+
+def test_a_copy_does_not_write_where_a_run_is_writing(bucket, tmp_path):
+    label(OUT)
+    here = tmp_path / "here"
+    with (
+        only_writer(here),
+        pytest.raises(ConfigError, match="another run is writing there"),
+    ):
+        copy_labels(OUT, str(here), overwrite=True)
+    copy_labels(OUT, str(here))
+    assert files_in(here) == files_in(bucket / "labels")
+    with pytest.raises(ConfigError, match="already holds a finished label set"):
+        copy_labels(OUT, str(here))
 
 
 @pytest.mark.parametrize("target", ["{tmp}/set[1]", "shelf://bucket/set[1]"])
