@@ -10,7 +10,6 @@ Rejections are as in `pipeline.stages`. Counters are incremented on Beam's threa
 from __future__ import annotations
 
 import asyncio
-import logging
 import queue
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -27,16 +26,14 @@ from pipeline.llm.chat import Ask
 from pipeline.llm.ledger import COUNTERS
 from pipeline.llm.limits import share
 from pipeline.llm.transport import Transport
-from pipeline.stages import ACCEPTED, REJECTED, reject, relax_collector, sample_of
-from schemas.errors import BaltoError, RecordError
-from schemas.records import Rejected, Sample
+from pipeline.stages import ACCEPTED, REJECTED, Failures, relax_collector, sample_of
+from schemas.errors import BaltoError
 
 if TYPE_CHECKING:
     from pipeline.llm.service import Service
 
 USAGE: Final = "usage"
 RECORDS_PER_SLOT: Final = 2  # under way per request in flight: a record that waits for a slot is there when one is free
-log = logging.getLogger(__name__)
 
 
 class AskingStep(Protocol):
@@ -156,6 +153,7 @@ class _AskingDoFn(beam.DoFn):
         self.transport = transport
         self.most = RECORDS_PER_SLOT * share(transport.in_flight, transport.processes)
         self.rejected = Metrics.counter("balto", f"rejected_{name}")
+        self.failures = Failures(name)
 
     def setup(self) -> None:
         relax_collector()
@@ -204,23 +202,19 @@ class _AskingDoFn(beam.DoFn):
             raise
         self._under_way -= 1
         progress.advance(1, self.name)
-        if isinstance(error, BaltoError) and not isinstance(error, RecordError):
-            self._service.call_soon(self._service.asker.stop, error)
+        if error is None:
+            self.failures.passed()
+            return WindowedValue(result, record.timestamp, (record.window,))
+        try:
+            rejected = self.failures.reject(sample_of(record.element), error)
+        except BaltoError as err:
+            self._service.call_soon(self._service.asker.stop, err)
             while self._under_way:
                 self._exchange.next_done()
                 self._under_way -= 1
-            raise error
-        if error is None:
-            return WindowedValue(result, record.timestamp, (record.window,))
+            raise
         self.rejected.inc()
-        rejected = self._reject(sample_of(record.element), error)
         return TaggedOutput(REJECTED, WindowedValue(rejected, record.timestamp, (record.window,)))
-
-    def _reject(self, sample: Sample, err: Exception) -> Rejected:
-        if isinstance(err, RecordError):
-            return reject(sample, err.stage, err.reason)
-        log.error("stage %s failed on record %s", self.name, sample.id, exc_info=err)
-        return reject(sample, self.name, f"internal error: {type(err).__name__}: {err}")
 
     async def _answer(self, record: _Record) -> _Done:
         try:

@@ -17,7 +17,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import progress
-from pipeline.stages import ACCEPTED, REJECTED, reject, relax_collector, sample_of
+from pipeline.stages import ACCEPTED, REJECTED, Failures, relax_collector, sample_of
 from schemas.errors import BaltoError, RecordError
 
 BATCH_RECORDS: Final = 256  # bounds the memory, and is enough to fill a GPU's batches with pairs of one length
@@ -58,6 +58,7 @@ class _BatchedDoFn(beam.DoFn):
         self.step = step
         self.batch_records = batch_records
         self.rejected = Metrics.counter("balto", f"rejected_{name}")
+        self.failures = Failures(name)
 
     def setup(self) -> None:
         relax_collector()
@@ -85,10 +86,11 @@ class _BatchedDoFn(beam.DoFn):
         progress.advance(len(waiting), self.name)
         for one, result in zip(waiting, results, strict=True):
             if isinstance(result, Exception):
+                rejected = self.failures.reject(sample_of(one.element), result)
                 self.rejected.inc()
-                refused = WindowedValue(self._reject(one.element, result), one.timestamp, (one.window,))
-                yield TaggedOutput(REJECTED, refused)
+                yield TaggedOutput(REJECTED, WindowedValue(rejected, one.timestamp, (one.window,)))
             else:
+                self.failures.passed()
                 yield WindowedValue(result, one.timestamp, (one.window,))
 
     def _results(self, elements: Sequence[Any]) -> list[Any]:
@@ -107,10 +109,3 @@ class _BatchedDoFn(beam.DoFn):
             return [failed]
         log.warning("stage %s failed on %d records together (%s); trying each alone", self.name, len(elements), failed)
         return [result for element in elements for result in self._results([element])]
-
-    def _reject(self, element: Any, err: Exception) -> Any:
-        sample = sample_of(element)
-        if isinstance(err, RecordError):
-            return reject(sample, err.stage, err.reason)
-        log.error("stage %s failed on record %s", self.name, sample.id, exc_info=err)
-        return reject(sample, self.name, f"internal error: {type(err).__name__}: {err}")

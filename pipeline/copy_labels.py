@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,20 @@ from typing import Final
 
 from pipeline import progress
 from pipeline.runs.output_bucket import refuse_occupied_bucket
-from pipeline.runs.output_folder import refuse_occupied
-from pipeline.storage import file_facts, find_files, is_local, join, read_file, remove_files, write_file
+from pipeline.runs.output_folder import only_writer, refuse_occupied
+from pipeline.storage import file_facts, files_below, is_local, join, read_file, remove_files, write_file
 from schemas.errors import ConfigError, NoLabelSetError, ShardError
 from schemas.interruption import completing
-from schemas.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, RejectedEntry, ShardEntry, parse_manifest
+from schemas.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    REJECTED_FOLDER,
+    SHARD_FOLDER,
+    Manifest,
+    RejectedEntry,
+    ShardEntry,
+    parse_manifest,
+)
 
 MAX_SHARD_BYTES: Final = 4 << 30  # more than any shard of ours: what a manifest claims is not believed beyond this
 
@@ -37,8 +47,11 @@ def copy_labels(source: str, target: str, overwrite: bool = False) -> Manifest:
         raise ConfigError(f"{target}: is the label set itself; name another folder")
     manifest = read_manifest_at(source)
     (refuse_occupied(Path(target), overwrite) if is_local(target) else refuse_occupied_bucket(target, overwrite))
-    remove_files(join(target, MANIFEST))  # first: from here on it is no label set
-    send_files(manifest, source, target)
+    with only_writer(Path(target)) if is_local(target) else contextlib.nullcontext():
+        if not overwrite and file_facts(join(target, MANIFEST)) is not None:  # another run's, before the lock was ours
+            raise ConfigError(f"--out {target}: already holds a finished label set; add --overwrite to replace it")
+        remove_files(join(target, MANIFEST))  # first: from here on it is no label set
+        send_files(manifest, source, target)
     return manifest
 
 
@@ -49,10 +62,10 @@ def send_files(
     entries = [*manifest.shards, *manifest.rejected]
     for entry in entries:
         if not _is_there(target, entry):
-            write_file(join(target, entry.path), _checked(source, entry))
+            write_file(join(target, entry.path), read_listed(source, entry))
         progress.advance(entry.rows)
     kept = {join(target, entry.path) for entry in entries}
-    stale = [one.path for folder in ("shards/", "rejected/") for one in find_files(join(target, folder))]
+    stale = [one.path for folder in (SHARD_FOLDER, REJECTED_FOLDER) for one in files_below(join(target, folder))]
     remove_files(*(path for path in stale if path not in kept))
     before_manifest()
     data = read_file(join(source, MANIFEST), MAX_MANIFEST_BYTES)
@@ -71,12 +84,13 @@ def _is_there(target: str, entry: ShardEntry | RejectedEntry) -> bool:
     return hashlib.sha256(read_file(path, MAX_SHARD_BYTES)).hexdigest() == entry.sha256
 
 
-def _checked(source: str, entry: ShardEntry | RejectedEntry) -> bytes:
-    path = join(source, entry.path)
+def read_listed(folder: str, entry: ShardEntry | RejectedEntry) -> bytes:
+    """One file of the label set in `folder`. Raises ShardError when it is not what the manifest says."""
+    path = join(folder, entry.path)
     try:
         data = read_file(path, min(entry.bytes, MAX_SHARD_BYTES))
-    except FileNotFoundError as err:
-        raise ShardError(f"{path}: the manifest names this file, but it is not there; label the corpus again") from err
+    except OSError as err:
+        raise ShardError(f"{path}: the manifest names this file, but it cannot be read ({err.strerror})") from err
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise ShardError(f"{path}: altered since it was written (its sha256 is not the manifest's); label it again")
     return data

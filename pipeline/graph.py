@@ -27,7 +27,7 @@ from pipeline.gold_labels import gold_claims
 from pipeline.join_prompt_groups import JoinPromptGroups
 from pipeline.label_tokens import LabelTokens
 from pipeline.locate_spans import locate_claims
-from pipeline.reject_duplicates import RejectDuplicates, duplicate_reason
+from pipeline.reject_duplicates import Placed, RejectDuplicates, duplicate_reason
 from pipeline.runs.split_corpus import read_bucket
 from pipeline.sentences import split_sentences
 from pipeline.sibling_responses import know_each_other
@@ -156,7 +156,7 @@ def label_files(
     """
     read = (
         pipeline
-        | "Files" >> beam.Create(files)
+        | "Files" >> beam.Create(list(enumerate(files)))
         | "Read file" >> beam.ParDo(_ReadFile()).with_outputs(REJECTED, main=ACCEPTED)
     )
     samples = read[ACCEPTED] | "Reject duplicates" >> RejectDuplicates()
@@ -193,6 +193,10 @@ class _ReadBucket(beam.DoFn):
 
 
 class _ReadFile(beam.DoFn):
-    def process(self, element: CorpusFile) -> Iterator[Any]:
-        for record in read_corpus_file(element):
-            yield record if isinstance(record, Sample) else TaggedOutput(REJECTED, record)
+    def process(self, element: tuple[int, CorpusFile]) -> Iterator[Any]:
+        index, file = element
+        for number, record in enumerate(read_corpus_file(file)):
+            if isinstance(record, Sample):
+                yield Placed((index, number), record)
+            else:
+                yield TaggedOutput(REJECTED, record)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
 
-from schemas.records import NEGATIVE, POSITIVE, LabelledResponse
+from schemas.records import NEGATIVE, POSITIVE, Claim, LabelledResponse
 
 
 def record_values(record: LabelledResponse) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def record_values(record: LabelledResponse) -> dict[str, Any]:
         "prompt": messages,
         "context": [asdict(passage) for passage in sample.context],
         "response": sample.response or "",
-        "claims": [asdict(claim) for claim in record.claims],
+        "claims": [_claim_values(claim) for claim in record.claims],
         "label_spans": [asdict(span) for span in record.label_spans],
         "gold_spans": None if sample.gold_spans is None else [asdict(span) for span in sample.gold_spans],
         "n_tokens": len(tokens),
@@ -37,3 +38,9 @@ def record_values(record: LabelledResponse) -> dict[str, Any]:
         "n_conflicts": record.conflicts,
         "n_doubtful": record.doubtful,
     }
+
+
+def _claim_values(claim: Claim) -> dict[str, Any]:
+    """A shard can hold a score that is no number, and JSON cannot: it is as none."""
+    has_score = claim.score is not None and math.isfinite(claim.score)
+    return {**asdict(claim), "score": claim.score if has_score else None}

@@ -2,7 +2,8 @@
 
 A stage file holds the pure function; the transform here only wires, counts and rejects. A RecordError rejects the
 record with its stage and reason. Any other exception in a stage is a defect of ours or of an engine: the record is
-rejected as an internal error, with the traceback in the log, so that one poisonous record cannot stop a corpus.
+rejected as an internal error, with the traceback in the log, so that one poisonous record cannot stop a corpus. What
+fails for every record (a GPU that is gone), for want of memory or on a disk is about none of them and ends the run.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ REJECTED: Final = "rejected"
 ACCEPTED: Final = "accepted"
 GC_THRESHOLD: Final = 50_000  # new objects between two searches for cycles; Python's own pace is 700
 
+# Prompt groups in a row that failed on a defect: then it is not about them. Groups, because the responses to one odd
+# prompt fail together.
+DEAD_AFTER: Final = 20
 log = logging.getLogger(__name__)
 
 
@@ -77,6 +81,7 @@ class _StageDoFn(beam.DoFn):
         self.name = name
         self.step = step
         self.rejected = Metrics.counter("balto", f"rejected_{name}")
+        self.failures = Failures(name)
 
     def setup(self) -> None:
         relax_collector()
@@ -88,18 +93,48 @@ class _StageDoFn(beam.DoFn):
     def process(self, element: Any) -> Iterator[Any]:
         try:
             result = self.step(element)
-        except RecordError as err:
-            rejected = reject(sample_of(element), err.stage, err.reason)
-        except BaltoError:
-            raise  # wrong configuration or a dead service: nothing about this record
         except Exception as err:
-            log.exception("stage %s failed on record %s", self.name, sample_of(element).id)
-            rejected = reject(sample_of(element), self.name, f"internal error: {type(err).__name__}: {err}")
+            rejected = self.failures.reject(sample_of(element), err)
+            self.rejected.inc()
+            yield TaggedOutput(REJECTED, rejected)
         else:
+            self.failures.passed()
             yield result
-            return
-        self.rejected.inc()
-        yield TaggedOutput(REJECTED, rejected)
+
+
+class Failures:
+    """Tells, for a stage of one worker, the failures of a record from those of the run."""
+
+    def __init__(self, stage: str):
+        self.stage = stage
+        self._groups_in_a_row = 0
+        self._last_group = ""
+
+    def passed(self) -> None:
+        """A record came through the stage."""
+        self._groups_in_a_row, self._last_group = 0, ""
+
+    def reject(self, sample: Sample, err: Exception) -> Rejected:
+        """The rejection of a record on which the stage raised `err`. Raises BaltoError when that ends the run."""
+        if isinstance(err, RecordError):
+            return reject(sample, err.stage, err.reason)
+        if isinstance(err, BaltoError):
+            raise err  # wrong configuration or a dead service
+        what = " ".join(f"{type(err).__name__}: {err}".split())[:300]
+        if isinstance(err, MemoryError | OSError):
+            raise BaltoError(
+                f"stage {self.stage}: {what} (at record {sample.id}); once that is mended, the same command resumes"
+            ) from err
+        if sample.group_id != self._last_group:
+            self._groups_in_a_row, self._last_group = self._groups_in_a_row + 1, sample.group_id
+        if self._groups_in_a_row >= DEAD_AFTER:
+            raise BaltoError(
+                f"stage {self.stage} failed on {DEAD_AFTER} prompts in a row, the last time with {what} (at record "
+                f"{sample.id}); once that is mended, the same command resumes"
+            ) from err
+        first = self._groups_in_a_row == 1  # the tracebacks of those that follow would say the same
+        log.error("stage %s failed on record %s: %s", self.stage, sample.id, what, exc_info=err if first else None)
+        return reject(sample, self.stage, f"internal error: {type(err).__name__}: {err}")
 
 
 def relax_collector() -> None:

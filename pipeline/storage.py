@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,14 +62,30 @@ def file_facts(path: str) -> FileFacts | None:
 
 
 def find_files(pattern: str) -> list[FileFacts]:
-    """The files that a pattern with wildcards matches, sorted by path; those below a folder when it ends with `/`."""
+    """The files that a pattern with wildcards matches, sorted by path."""
     if is_local(pattern):
-        pattern = os.path.join(pattern, "**") if pattern.endswith("/") else pattern
-        found = (file_facts(path) for path in glob.glob(pattern, recursive=True))
-        return sorted((one for one in found if one is not None), key=lambda one: one.path)
+        return _sorted_facts(glob.glob(pattern, recursive=True))
+    return sorted(_matches(pattern), key=lambda one: one.path)
+
+
+def files_below(folder: str) -> list[FileFacts]:
+    """All files in a folder and the folders in it, sorted by path. Its name is no pattern, whatever is in it."""
+    if is_local(folder):
+        return _sorted_facts(os.path.join(above, name) for above, _, names in os.walk(folder) for name in names)
+    prefix = f"{folder.rstrip('/')}/"
+    literal = _WILDCARD.split(prefix, maxsplit=1)[0]  # Beam has no way to quote what comes then
+    found = (one for one in _matches(f"{literal}**") if one.path.startswith(prefix))
+    return sorted(found, key=lambda one: one.path)
+
+
+def _sorted_facts(paths: Iterable[str]) -> list[FileFacts]:
+    return [facts for path in sorted(paths) if (facts := file_facts(path)) is not None]
+
+
+def _matches(pattern: str) -> list[FileFacts]:
     with _beam(pattern) as (filesystems, _):
-        (result,) = filesystems.match([f"{pattern}**" if pattern.endswith("/") else pattern])
-        return sorted(map(_facts, result.metadata_list), key=lambda one: one.path)
+        (result,) = filesystems.match([pattern])
+    return list(map(_facts, result.metadata_list))
 
 
 def has_wildcard(path: str) -> bool:
@@ -176,7 +192,7 @@ def remove_files(*paths: str) -> None:
         if is_local(path):
             shutil.rmtree(path) if os.path.isdir(path) else Path(path).unlink(missing_ok=True)
             continue
-        files = [path] if file_facts(path) else [one.path for one in find_files(f"{path.rstrip('/')}/")]
+        files = [path] if file_facts(path) else [one.path for one in files_below(path)]
         with _beam(path) as (filesystems, _):
             if files:
                 filesystems.delete(files)

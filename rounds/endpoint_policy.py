@@ -27,7 +27,11 @@ from trainer.prompts import place_context
 
 # The endpoint's finish reasons that leave a response one can label.
 _REASONS: Final = {"stop": STOPPED, "length": CUT}
-_FATAL: Final = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
+_REFUSED: Final = (
+    400,
+    413,
+    422,
+)  # about this prompt; another status, after all attempts, says something of the endpoint
 log = logging.getLogger(__name__)
 
 
@@ -73,10 +77,17 @@ class EndpointPolicy:
             yield batch
 
     def answer(self, prompts: list[Prompt]) -> Iterator[list[Sample] | Rejected]:
-        """The responses of every prompt. Raises BaltoError when the endpoint will not answer this run any more."""
-        return iter(asyncio.run(self._answer(prompts)))
+        """The responses of every prompt. Raises BaltoError when the endpoint will not answer this run any more, after
+        what it has answered."""
+        answered, failed = asyncio.run(self._answer(prompts))
+        yield from answered
+        if failed:
+            raise failed[0]
 
-    async def _answer(self, prompts: list[Prompt]) -> list[list[Sample] | Rejected]:
+    async def _answer(self, prompts: list[Prompt]) -> tuple[list[list[Sample] | Rejected], list[Exception]]:
+        """(what was answered or refused, errors). After an error no call begins; those under way are paid for."""
+        answered: list[list[Sample] | Rejected] = []
+        failed: list[Exception] = []
         slots = asyncio.Semaphore(self._in_flight)
         client = openai.AsyncOpenAI(
             base_url=self._endpoint.base_url,
@@ -86,25 +97,33 @@ class EndpointPolicy:
             http_client=openai.DefaultAioHttpClient(limits=httpx2.Limits(max_connections=self._in_flight)),
         )
 
-        async def one(prompt: Prompt) -> list[Sample] | Rejected:
+        async def one(prompt: Prompt) -> None:
             async with slots:
-                return await self._ask(client, prompt.sample)
+                if failed:
+                    return
+                try:
+                    answered.append(await self._ask(client, prompt.sample))
+                except Exception as err:
+                    failed.append(err)
 
         async with client:
-            return await asyncio.gather(*map(one, prompts))
+            await asyncio.gather(*map(one, prompts))
+        return answered, failed
 
     async def _ask(self, client: openai.AsyncOpenAI, sample: Sample) -> list[Sample] | Rejected:
         try:
             completion = await client.chat.completions.create(**self._body(sample))
-        except _FATAL as err:
-            raise BaltoError(f"{self._endpoint.base_url}: {_line(err)}; the same command goes on there") from err
         except openai.APIConnectionError as err:
-            raise BaltoError(
-                f"{self._endpoint.base_url} cannot be reached ({_line(err)}); the same command goes on there"
-            ) from err
+            raise self._gone(f"cannot be reached ({_line(err)})") from err
         except openai.APIStatusError as err:
-            return refused(sample, f"the endpoint refused the prompt: {_line(err)}")
-        choices = completion.choices or []
+            if err.status_code in _REFUSED:
+                return refused(sample, f"the endpoint refused the prompt: {_line(err)}")
+            raise self._gone(_line(err)) from err
+        except ValueError as err:
+            raise self._gone(f"its reply is no JSON ({_line(err)})") from err
+        choices = getattr(completion, "choices", None)
+        if not isinstance(choices, list):
+            raise self._gone(f"its reply is no chat completion ({_line(completion)})")
         answered = [choice for choice in choices if choice.finish_reason in _REASONS and choice.message.content]
         if len(answered) < self.params.num_samples:
             reasons = sorted({str(choice.finish_reason) for choice in choices})
@@ -117,6 +136,9 @@ class EndpointPolicy:
             self._record(sample, number, choice)
             for number, choice in enumerate(answered[: self.params.num_samples], start=self.params.first_sample)
         ]
+
+    def _gone(self, what: str) -> BaltoError:
+        return BaltoError(f"{self._endpoint.base_url}: {what}; the same command goes on there")
 
     def _body(self, sample: Sample) -> dict[str, Any]:
         messages: tuple[Message, ...] = place_context(sample.prompt, sample.context)
@@ -174,5 +196,5 @@ def _bytes(token: Any) -> bytes:
     return bytes(token.bytes) if token.bytes else str(token.token).encode()
 
 
-def _line(err: Exception) -> str:
+def _line(err: object) -> str:
     return " ".join(str(err).split())[:300]

@@ -23,11 +23,12 @@ from typing import Any, Final
 import openai
 
 from pipeline.llm.asker import Asker, open_asker
-from pipeline.llm.batch_lines import CHAT_PATH, question_line, read_line
+from pipeline.llm.batch_lines import CHAT_PATH, question_line, read_line, read_question
 from pipeline.llm.cache import NONE
 from pipeline.llm.chat import API_ERROR, Ask, ChatReply, ChatRequest
 from pipeline.llm.endpoint import EndpointError
 from pipeline.llm.ledger import BudgetSpent
+from pipeline.llm.replies import Failure
 from pipeline.llm.reply_key import reply_key
 from pipeline.llm.transport import Transport
 from schemas.errors import BaltoError, ConfigError, RecordError
@@ -189,24 +190,29 @@ class _Filler:
         return created.id
 
     async def _read(self, batch: Batch, file_ids: list[str | None]) -> None:
-        """Put a batch's answers into the cache. What is in neither file is missed again in the next round."""
+        """Put a batch's answers into the cache. A question without one was asked in vain; it is missed again in the
+        next round, until it has been asked often enough."""
+        with open(self.folder / batch.name, "rb") as file:
+            open_questions = {key: purpose for purpose, key in map(read_question, file)}
         for file_id in filter(None, file_ids):
             content = await self.client.files.content(file_id)
-            for line in content.content.splitlines():
-                answered = read_line(line)
-                if answered is None:
-                    continue
-                purpose, key, result = answered
-                self.asker.ledger.returned(1)
-                self.asker.ledger.sent(purpose, again=key in self.state.tries)
-                if isinstance(result, ChatReply):
-                    self.asker.ledger.answered(purpose, result.usage, batched=True)
-                    await self.asker.cache.put(key, result)
-                    continue
-                self.state.tries[key] = self.state.tries.get(key, 0) + 1
-                if not result.again or self.state.tries[key] >= MAX_TRIES:
-                    self.state.refused[key] = result.reason
+            for answered in filter(None, map(read_line, content.content.splitlines())):
+                if open_questions.pop(answered.key, None) is not None:  # else it answers nothing that was asked here
+                    await self._note_result(*answered)
+        for key, purpose in open_questions.items():
+            await self._note_result(purpose, key, Failure("no line in the results of its batch", again=True))
         self._forget(batch)
+
+    async def _note_result(self, purpose: str, key: str, result: ChatReply | Failure) -> None:
+        self.asker.ledger.returned(1)
+        self.asker.ledger.sent(purpose, again=key in self.state.tries)
+        if isinstance(result, ChatReply):
+            self.asker.ledger.answered(purpose, result.usage, batched=True)
+            await self.asker.cache.put(key, result)
+            return
+        self.state.tries[key] = self.state.tries.get(key, 0) + 1
+        if not result.again or self.state.tries[key] >= MAX_TRIES:
+            self.state.refused[key] = result.reason
 
     def _move(self, batch: Batch, state: str) -> None:
         batch.state = state

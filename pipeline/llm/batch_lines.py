@@ -35,12 +35,21 @@ def question_line(endpoint: Endpoint, request: ChatRequest, key: str) -> bytes:
     return orjson.dumps(line) + b"\n"
 
 
+def read_question(line: bytes) -> tuple[str, str]:
+    """(purpose, key) of a line of an input file."""
+    return _read_id(orjson.loads(line)["custom_id"])
+
+
+def _read_id(custom_id: str) -> tuple[str, str]:
+    purpose, _, name = custom_id.partition(".")
+    return purpose, base64.urlsafe_b64decode(name).hex()
+
+
 def read_line(line: bytes) -> Answered | None:
     """What a line of an output or error file answers; None for a line that is none of ours."""
     try:
         value = orjson.loads(line)
-        purpose, _, name = value["custom_id"].partition(".")
-        key = base64.urlsafe_b64decode(name).hex()
+        purpose, key = _read_id(value["custom_id"])
         response, error = value.get("response"), value.get("error")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

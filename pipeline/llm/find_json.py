@@ -81,10 +81,11 @@ def _values_inside(text: str) -> tuple[FoundValues, str]:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether all strings can be written as UTF-8: JSON can spell half a character."""
+    """Whether all strings can be written as UTF-8: JSON can spell half a character. Nesting that is just not too deep
+    to be read may be too deep to be written."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, RecursionError):
         return False
     return True
 

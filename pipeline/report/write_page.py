@@ -30,8 +30,11 @@ _HEAD_BYTES: Final = 4096
 
 
 def json_in_html(value: Any) -> str:
-    """A JSON document that may stand in a script element: `<`, `>`, `&` and invisible characters are escaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """A JSON document that may stand in a script element: `<`, `>`, `&` and invisible characters are escaped.
+
+    Raises ValueError for a number that JSON does not have: a browser would read none of the page's records.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

@@ -154,8 +154,13 @@ def named(files: Sequence[CorpusFile], config: LabelConfig) -> dict[str, Any]:
 
 
 def file_identity(file: CorpusFile) -> dict[str, Any]:
-    """What tells whether a resumed run reads the same file."""
-    facts = file_facts(file.path)
+    """What tells whether a resumed run reads the same file, and the same companions."""
+    path, *companions = map(_stamp, (file.path, *file.companions))
+    return {"format": file.format, **path, "companions": companions}
+
+
+def _stamp(path: str) -> dict[str, Any]:
+    facts = file_facts(path)
     if facts is None:
-        raise ConfigError(f"{file.path}: was there a moment ago and is gone; start again")
-    return {"path": file.path, "format": file.format, "bytes": facts.size_bytes, "modified_ns": facts.modified_ns}
+        raise ConfigError(f"{path}: was there a moment ago and is gone; start again")
+    return {"path": path, "bytes": facts.size_bytes, "modified_ns": facts.modified_ns}

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pipeline.runs.output_folder import OURS, RUN_FILE, refuse_other_run
-from pipeline.storage import find_files, is_local, join, read_file, remove_files, write_file
+from pipeline.storage import files_below, is_local, join, read_file, remove_files, write_file
 from pipeline.turns import take_turn
 from schemas.errors import ConfigError
 from schemas.manifest import MANIFEST, REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER
@@ -48,9 +48,7 @@ def open_bucket(out: str, run: Mapping[str, Any], overwrite: bool) -> Iterator[s
 
 def refuse_occupied_bucket(out: str, overwrite: bool) -> None:
     """Raises ConfigError when `out` holds what this run may not replace."""
-    names = {
-        one.path.removeprefix(out.rstrip("/") + "/").partition("/")[0] for one in find_files(out.rstrip("/") + "/")
-    }
+    names = {one.path.removeprefix(out.rstrip("/") + "/").partition("/")[0] for one in files_below(out)}
     if MANIFEST in names and not overwrite:
         raise ConfigError(
             f"--out {out}: already holds a finished label set; add --overwrite to replace it, or name another folder"
@@ -63,7 +61,7 @@ def refuse_occupied_bucket(out: str, overwrite: bool) -> None:
 
 def _earlier_run(out: str) -> Mapping[str, Any] | None:
     path = join(out, WORK_FOLDER, RUN_FILE)
-    if not any(one.path == path for one in find_files(join(out, WORK_FOLDER) + "/")):
+    if not any(one.path == path for one in files_below(join(out, WORK_FOLDER))):
         return None
     try:
         return json.loads(read_file(path, MAX_RUN_BYTES))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import re
 import shutil
@@ -15,6 +14,7 @@ from pipeline.runs.orphans import WORKERS_FILE, wait_for_orphans
 from pipeline.shard_files import DONE_FOLDER
 from pipeline.storage import is_local
 from schemas.errors import ConfigError
+from schemas.lock import only_run
 from schemas.manifest import MANIFEST, REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER, remove_partials, write_atomically
 
 RUN_FILE = "run.json"  # what the run was asked to do; equal for the run that resumes it
@@ -41,10 +41,9 @@ def open_output(out: Path, run: Mapping[str, Any], overwrite: bool) -> Iterator[
         if overwrite and not _is_unfinished(out, run):
             _clear(out)
         _check(out, run)
-        (out / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise ConfigError(f"--out {out}: cannot write there ({err.strerror})") from err
-    with _locked(out):
+    with only_writer(out):
         resuming = _check(out, run)  # again: another run may have finished before the lock was ours
         for folder in (
             out,
@@ -65,8 +64,10 @@ def workers_lock(out: Path) -> Path:
 
 
 def close_output(out: Path) -> None:
-    """Drop what only an unfinished run needs; called after the manifest is written."""
-    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
+    """Drop what only an unfinished run needs; called after the manifest is written. The lock goes when the run does."""
+    for path in (out / WORK_FOLDER).iterdir():
+        if path.name != LOCK_FILE:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def tidy_up(out: Path) -> None:
@@ -75,7 +76,7 @@ def tidy_up(out: Path) -> None:
     Raises ConfigError when it is still at it.
     """
     if (out / MANIFEST).is_file() and (out / WORK_FOLDER).is_dir():
-        with _locked(out):
+        with only_writer(out):
             close_output(out)
 
 
@@ -94,7 +95,9 @@ def _absolute(path: str | Path) -> Path:
 def refuse_occupied(out: Path, overwrite: bool) -> None:
     """Raises ConfigError when `out` holds what no run may replace; asked before anything costs time or money."""
     _refuse_inside(out)
-    if not overwrite and out.exists():
+    if out.exists() and overwrite:
+        _refuse_foreign(out)
+    elif out.exists():
         tidy_up(out)
         _refuse_occupied(out)
 
@@ -190,14 +193,19 @@ def _clear(out: Path) -> None:
     """Remove a label set or an unfinished run. A folder that holds anything else is refused."""
     if not out.is_dir():
         return
-    if foreign := _foreign(out):
-        raise ConfigError(f"--out {out}: --overwrite only replaces a label set, and this holds {foreign[0]}")
+    _refuse_foreign(out)
     if not any(out.iterdir()):
         return
-    with _locked(out):
+    with only_writer(out):
         (out / MANIFEST).unlink(missing_ok=True)  # first: from here on it is no label set any more
-        for name in (SHARD_FOLDER, REJECTED_FOLDER, WORK_FOLDER):
+        for name in (SHARD_FOLDER, REJECTED_FOLDER):
             shutil.rmtree(out / name, ignore_errors=True)
+        close_output(out)
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.is_dir() and (foreign := _foreign(out)):
+        raise ConfigError(f"--out {out}: --overwrite only replaces a label set, and this holds {foreign[0]}")
 
 
 def _foreign(out: Path) -> list[str]:
@@ -207,14 +215,8 @@ def _foreign(out: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    (out / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
-    with open(out / WORK_FOLDER / LOCK_FILE, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise ConfigError(
-                f"--out {out}: another run is writing there; wait for it, or name another folder"
-            ) from err
+def only_writer(out: Path) -> Iterator[None]:
+    """Hold the folder `out`. Raises ConfigError when another run is writing there, or the workers of a killed one."""
+    with only_run(out, out / WORK_FOLDER / LOCK_FILE):
         wait_for_orphans(out, workers_lock(out))
         yield

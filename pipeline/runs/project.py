@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import functools
-import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline import progress
 from pipeline.config import LabelConfig
+from pipeline.copy_labels import read_listed
 from pipeline.label_tokens import sampled_ids
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input, workers_lock
@@ -23,9 +21,10 @@ from pipeline.runs.parts import run_parts, worker_pool
 from pipeline.runs.show_progress import show_progress
 from pipeline.shard_files import done_path, is_finished, shard_report
 from pipeline.stages import reject
+from pipeline.storage import write_file
 from schemas.errors import RecordError, ShardError
 from schemas.interruption import completing
-from schemas.manifest import REJECTED_FOLDER, Manifest, ShardEntry, read_manifest, write_manifest
+from schemas.manifest import Manifest, ShardEntry, read_manifest, write_manifest
 from schemas.records import LabelSpan, Rejected, TokenLabels
 from schemas.rows import from_table, to_rejected_table, token_columns
 from schemas.shards import SHARD_SCHEMA
@@ -46,15 +45,15 @@ def run_project(labels: Path, out: Path, tokenizer: str, workers: int, overwrite
     run = {"inputs": [{"path": str(labels), "content": source.content_hash()}], **description}
     with open_output(out, run, overwrite):
         pending = [shard for shard in source.shards if not is_finished(out, _name(shard))]
-        work = functools.partial(_project_shard, labels=labels, out=out, tokenizer=tokenizer)
+        rejects = f"project-{len(source.rejected)}"  # no copied file begins so: every projection copies more files
+        work = functools.partial(_project_shard, labels=labels, out=out, tokenizer=tokenizer, rejects=rejects)
         rows = sum(shard.rows for shard in pending)
         parallel = min(workers, len(pending)) if rows >= 2 * BATCH_ROWS else 1
         with show_progress("projecting", rows), worker_pool(parallel, lock=workers_lock(out)) as pool:
             run_parts(pending, work, pool)
         reports = [json.loads(Path(done_path(str(out), _name(shard))).read_bytes()) for shard in source.shards]
         for entry in source.rejected:
-            (out / REJECTED_FOLDER).mkdir(exist_ok=True)
-            shutil.copyfile(labels / entry.path, out / entry.path)
+            write_file(str(out / entry.path), read_listed(str(labels), entry))
         kept = [dataclasses.asdict(entry) for entry in source.rejected]
         manifest = assemble(reports, source.counts["read"], kept, source.rejected_by, description)
         manifest = dataclasses.replace(manifest, usage=source.usage, inputs=source.inputs)
@@ -68,7 +67,8 @@ def _name(shard: ShardEntry) -> str:
     return Path(shard.path).stem
 
 
-def _project_shard(shard: ShardEntry, labels: Path, out: Path, tokenizer: str) -> None:
+def _project_shard(shard: ShardEntry, labels: Path, out: Path, tokenizer: str, rejects: str) -> None:
+    """Write one shard anew.   rejects: what the name of its file of rejected records begins with."""
     table = read_shard(labels, shard)
     loaded = load_tokenizer(tokenizer)
     projected, rejected = [], []
@@ -77,25 +77,13 @@ def _project_shard(shard: ShardEntry, labels: Path, out: Path, tokenizer: str) -
         projected.append(rows)
         rejected += refused
         progress.advance(len(rows) + len(refused))
-    name = f"{_name(shard)}"
-    shard_report(
-        pa.concat_tables(projected), to_rejected_table(rejected), str(out), name, rejected_name=f"project-{name}"
-    )
+    name = _name(shard)
+    shard_report(pa.concat_tables(projected), to_rejected_table(rejected), str(out), name, f"{rejects}-{name}")
 
 
 def read_shard(labels: Path, shard: ShardEntry) -> pa.Table:
-    """One shard's rows, checked against the manifest. Raises ShardError when it is missing or altered."""
-    path = labels / shard.path
-    try:
-        if path.stat().st_size > shard.bytes:
-            raise OSError(errno.EFBIG, f"more than the {shard.bytes} bytes that were written")
-        data = path.read_bytes()
-    except OSError as err:
-        raise ShardError(f"{path}: the manifest names this shard, but it cannot be read ({err.strerror})") from err
-    if hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise ShardError(
-            f"{path}: altered since it was written (its sha256 is not the manifest's); label the corpus again"
-        )
+    """One shard's rows. Raises ShardError when it is not what the manifest says."""
+    data = read_listed(str(labels), shard)
     return pq.read_table(pa.BufferReader(data), schema=SHARD_SCHEMA)
 
 

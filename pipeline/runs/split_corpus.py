@@ -7,6 +7,7 @@ that could not be read, and the ids that occur twice. Labelling then needs no sh
 from __future__ import annotations
 
 import json
+import os
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ import orjson
 from pipeline import progress
 from pipeline.corpora import CorpusFile, read_corpus_file
 from pipeline.shard_files import reason_kind, shard_of, write_rejected
-from schemas.errors import ShardError
-from schemas.manifest import WORK_FOLDER, write_atomically
+from schemas.manifest import WORK_FOLDER, sync_folder, write_atomically
 from schemas.records import Rejected, Sample
 from schemas.rows import to_rejected_table
 from schemas.samples import sample_from_json, sample_to_json
@@ -35,20 +35,23 @@ REJECTS_PER_FILE = 20_000
 class Split:
     """What splitting found. read: records, good or bad.   rejected: manifest entries of the unreadable ones.
     duplicates: ordinal of a record -> "file:row" of the first record with the same id.
-    buckets: records per non-empty bucket."""
+    buckets: records per non-empty bucket.   bucket_bytes: of its file."""
 
     read: int
     rejected: list[dict]
     rejected_by: dict[str, int]
     duplicates: dict[int, str]
     buckets: dict[int, int]
+    bucket_bytes: dict[int, int]
 
 
 def split_corpus(files: Sequence[CorpusFile], out: Path, num_shards: int) -> Split:
     """Split `files` under `out`/.work, or return what an earlier, finished split found."""
     work = out / WORK_FOLDER
-    if (work / SPLIT_FILE).is_file():
-        return _read_split(work / SPLIT_FILE)
+    split = _read_split(work)
+    if split is not None:
+        return split
+    (work / SPLIT_FILE).unlink(missing_ok=True)
     for stale in (work / BUCKET_FOLDER).glob("*"):
         stale.unlink()
     (work / BUCKET_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -64,20 +67,28 @@ def split_corpus(files: Sequence[CorpusFile], out: Path, num_shards: int) -> Spl
     writer.flush()
     rejects.flush()
     split = Split(
-        writer.count + rejects.count, rejects.entries, rejects.rejected_by, writer.duplicates(), dict(writer.per_bucket)
+        read=writer.count + rejects.count,
+        rejected=rejects.entries,
+        rejected_by=rejects.rejected_by,
+        duplicates=writer.duplicates(),
+        buckets=dict(writer.per_bucket),
+        bucket_bytes=writer.sync(),
     )
     write_atomically(work / SPLIT_FILE, json.dumps(split.__dict__).encode())
     return split
 
 
-def _read_split(path: Path) -> Split:
+def _read_split(work: Path) -> Split | None:
+    """What a finished split found; None when there is none, or it or one of its buckets is not as it was written."""
     try:
-        values = json.loads(path.read_bytes())
-    except ValueError as err:
-        raise ShardError(f"{path}: damaged; add --overwrite to start anew") from err
-    values["duplicates"] = {int(ordinal): first for ordinal, first in values["duplicates"].items()}
-    values["buckets"] = {int(bucket): records for bucket, records in values["buckets"].items()}
-    return Split(**values)
+        values = json.loads((work / SPLIT_FILE).read_bytes())
+        for name in ("duplicates", "buckets", "bucket_bytes"):
+            values[name] = {int(key): value for key, value in values[name].items()}
+        split = Split(**values)
+        sizes = {bucket: _bucket_path(work / BUCKET_FOLDER, bucket).stat().st_size for bucket in split.buckets}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return split if sizes == split.bucket_bytes else None
 
 
 def read_bucket(folder: str, bucket: int) -> Iterator[tuple[int, Sample]]:
@@ -133,6 +144,17 @@ class _BucketWriter:
             except OSError as err:  # writing to an open file does not name it
                 raise OSError(err.errno, err.strerror, str(path)) from err
         self._waiting, self._waiting_bytes = {}, 0
+
+    def sync(self) -> dict[int, int]:
+        """Bring all buckets to the disk: else a crash of the machine may keep split.json and lose the end of one.
+        Returns their bytes."""
+        sizes = {}
+        for bucket in self.per_bucket:
+            with open(_bucket_path(self.folder, bucket), "rb") as file:
+                os.fsync(file.fileno())
+                sizes[bucket] = os.fstat(file.fileno()).st_size
+        sync_folder(self.folder)
+        return sizes
 
     def duplicates(self) -> dict[int, str]:
         """Records whose id an earlier one has. Equal hashes are only a suspicion: the ids themselves are compared."""

@@ -15,8 +15,9 @@ from pipeline.copy_labels import copy_labels, read_manifest_at
 from pipeline.corpora import open_corpus, read_corpus_file
 from pipeline.runs.label import Resources
 from pipeline.runs.on_runner import run_label_on_runner
+from pipeline.runs.output_folder import only_writer
 from pipeline.runs.start import start_label
-from pipeline.storage import find_files, write_file
+from pipeline.storage import files_below, write_file
 from schemas.errors import BaltoError, ConfigError, ShardError
 from schemas.manifest import MANIFEST, parse_manifest
 from tests import shelf
@@ -88,7 +89,7 @@ def test_an_unfinished_run_is_resumed_by_the_same_command_only(bucket, monkeypat
     with pytest.raises(ConfigError, match="holds an unfinished run with inputs"):
         label(OUT, "whole graph", corpus="shelf://bucket/in/a.jsonl")
     assert label(OUT, "whole graph").counts["read"] == 25
-    assert {one.path.removeprefix(f"{OUT}/").partition("/")[0] for one in find_files(f"{OUT}/")} == {
+    assert {one.path.removeprefix(f"{OUT}/").partition("/")[0] for one in files_below(OUT)} == {
         "shards",
         "rejected",
         MANIFEST,
@@ -176,6 +177,31 @@ def test_copies_are_checked_and_their_manifest_comes_last(bucket, tmp_path):
     with pytest.raises(ShardError, match="altered since it was written"):
         copy_labels(OUT, str(tmp_path / "again"))
     assert not (tmp_path / "again" / MANIFEST).exists()
+
+
+def test_a_copy_does_not_write_where_a_run_is_writing(bucket, tmp_path):
+    label(OUT)
+    here = tmp_path / "here"
+    with (
+        only_writer(here),
+        pytest.raises(ConfigError, match="another run is writing there"),
+    ):
+        copy_labels(OUT, str(here), overwrite=True)
+    copy_labels(OUT, str(here))
+    assert files_in(here) == files_in(bucket / "labels")
+    with pytest.raises(ConfigError, match="already holds a finished label set"):
+        copy_labels(OUT, str(here))
+
+
+@pytest.mark.parametrize("target", ["{tmp}/set[1]", "shelf://bucket/set[1]"])
+def test_a_copy_that_replaces_a_label_set_leaves_none_of_its_files(bucket, tmp_path, target):
+    label(OUT)
+    target = target.format(tmp=tmp_path)
+    copy_labels(OUT, target)
+    small, corpus = tmp_path / "small", open_corpus(["shelf://bucket/in/a.jsonl"])
+    start_label(corpus, str(small), LabelConfig(num_shards=1), Resources(), "FnApiRunner", False, None)
+    copy_labels(str(small), target, overwrite=True)
+    assert files_in(shelf.local(target) if "://" in target else Path(target)) == files_in(small)
 
 
 @pytest.mark.parametrize(

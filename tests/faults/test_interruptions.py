@@ -64,7 +64,7 @@ LOCKS = {
     "label": ".work/lock",
     "label-llm": ".work/lock",
     "project": ".work/lock",
-    "generate": "../.corpus.jsonl.partial",
+    "generate": "../.corpus.jsonl.lock",
     "train": ".lock",
 }
 
@@ -73,7 +73,7 @@ LOCKS = {
 def test_a_second_run_into_the_same_output_is_refused_in_one_line(name, balto, scenarios, folder):
     scenario = scenarios[name]
     out = folder / f"two-{name}" / scenario.product
-    lock = out.parent / ".corpus.jsonl.partial" if name == "generate" else out / LOCKS[name]
+    lock = out.parent / ".corpus.jsonl.lock" if name == "generate" else out / LOCKS[name]
     lock.parent.mkdir(parents=True)
     with open(lock, "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -126,6 +126,12 @@ def test_hostile_answer_is_unusable_in_time(text):
         within(EACH_S, read_answer, text, ExtractedClaims)
 
 
+@pytest.mark.parametrize("depth", [300, 900, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000])
+def test_an_answer_nested_to_about_the_parser_s_depth_is_unusable(depth):
+    with pytest.raises(UnusableAnswerError):
+        read_answer('{"claims":' + "[" * depth + "]" * depth + "}", ExtractedClaims)
+
+
 def test_memory_of_the_longest_record_is_bounded():
     """20,000 claims in one response, a context of 1,300,000 characters: in a process of its own."""
     code = (

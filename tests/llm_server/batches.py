@@ -94,6 +94,8 @@ class Batches:
             if chance < behaviour.batch_expired + behaviour.batch_failed:
                 status, value = 500, {"error": {"message": "The server had an error", "code": None}}
             response = {"status_code": status, "request_id": "r", "body": value}
+            if draw(behaviour.seed, "renamed", batch["id"], one["custom_id"]) < behaviour.batch_renamed:
+                one["custom_id"] = "extract.b3RoZXI="  # a key that can be read, of no question
             sink = answers if status == 200 else errors
             sink.append({"id": "r", "custom_id": one["custom_id"], "response": response, "error": None})
         answers.reverse()  # the order of the answers is not the order of the questions

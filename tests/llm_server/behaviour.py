@@ -45,7 +45,7 @@ class Behaviour:
     thinking, spelling: one of THINKING, SPELLINGS.   window: in tokens, told at `window_place`; 0: nowhere.
     reads_tokens: what is longer is silently cut at its beginning; 0: never.
     batch_s: until a batch is done.   batch_expired: share of a batch's lines that expire unanswered.
-    batch_failed: share of a batch's lines that fail with a 500.
+    batch_failed: share of a batch's lines that fail with a 500.   batch_renamed: share whose answer bears another id.
     """
 
     latency_s: float = 0.0
@@ -70,6 +70,7 @@ class Behaviour:
     batch_s: float = 0.0
     batch_expired: float = 0.0
     batch_failed: float = 0.0
+    batch_renamed: float = 0.0
 
     def __post_init__(self) -> None:
         unknown = set(self.faults) - set(FAULTS)

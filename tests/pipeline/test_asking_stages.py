@@ -14,7 +14,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 from pipeline.asking_stages import AskingStage
 from pipeline.llm.ledger import read_usage
-from pipeline.stages import ACCEPTED, REJECTED
+from pipeline.stages import ACCEPTED, DEAD_AFTER, REJECTED
 from schemas.errors import RecordError
 from tests.llm_server import Behaviour, LlmServer
 from tests.pipeline.llm.asking import repeat, request, transport
@@ -128,6 +128,19 @@ def test_spent_budget_ends_the_run_and_the_next_one_asks_only_the_rest(tmp_path)
             assert_that(asked[ACCEPTED], equal_to([said(f"r{number}") for number in range(40)]))
         assert server.counts["sent"] == 80
     assert read_usage(options["ledger"])["all"]["requests"] == 80
+
+
+def test_a_step_that_fails_on_every_prompt_ends_the_run_and_keeps_what_was_answered(tmp_path):
+    samples = [make_sample(f"poison{number}", group_id=f"g{number}") for number in range(DEAD_AFTER + 20)]
+    with LlmServer(Behaviour(latency_s=0.01), repeat) as server:
+        chosen = transport(server, in_flight=4, cache=f"sqlite:{tmp_path}/cache")
+        pipeline = local_pipeline()
+        _ = pipeline | beam.Create(samples) | AskingStage("ask", AskTwice(), chosen)
+        with pytest.raises(
+            Exception, match=f"stage ask failed on {DEAD_AFTER} prompts in a row.*the same command resumes"
+        ):
+            pipeline.run()
+        assert DEAD_AFTER <= server.counts["sent"] == server.counts["answered"] < len(samples)
 
 
 def test_dead_endpoint_ends_the_run_in_one_line():

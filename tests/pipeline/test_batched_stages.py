@@ -6,7 +6,7 @@ from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipeline.batched_stages import BatchedStage
-from pipeline.stages import ACCEPTED, REJECTED
+from pipeline.stages import ACCEPTED, DEAD_AFTER, REJECTED
 from schemas.errors import ConfigError, RecordError
 from schemas.records import Sample
 
@@ -48,6 +48,13 @@ def test_records_come_in_batches_and_the_rest_at_the_end_of_the_bundle():
 def test_one_poisonous_record_is_rejected_alone():
     rejected = [("bad", "internal error: ValueError: cannot"), ("refused", "no")]
     check(Together(), ["a", "bad", "c", "refused"], 8, [("a", 1), ("c", 1)], rejected)
+
+
+def test_a_stage_that_fails_on_every_prompt_ends_the_run():
+    samples = [Sample(f"bad{number}", f"g{number}", "q", (), "r") for number in range(DEAD_AFTER)]
+    told = f"stage verify_claims failed on {DEAD_AFTER} prompts in a row"
+    with pytest.raises(Exception, match=told), test_pipeline.TestPipeline(runner="FnApiRunner") as pipeline:
+        _ = pipeline | beam.Create(samples) | BatchedStage("verify_claims", Together(), 8)
 
 
 def test_wrong_configuration_ends_the_run():

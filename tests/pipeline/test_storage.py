@@ -7,6 +7,7 @@ import pytest
 from pipeline import storage
 from pipeline.storage import (
     file_facts,
+    files_below,
     find_files,
     join,
     open_file,
@@ -25,7 +26,7 @@ def folder(request, tmp_path, monkeypatch) -> str:
 
 
 def names(folder: str) -> list[str]:
-    return [one.path.removeprefix(f"{folder}/") for one in find_files(f"{folder}/")]
+    return [one.path.removeprefix(f"{folder}/") for one in files_below(folder)]
 
 
 def test_what_is_written_is_read_and_found(folder):
@@ -44,6 +45,16 @@ def test_a_file_that_is_larger_than_allowed_is_not_read(folder):
     write_file(join(folder, "x"), b"12345")
     with pytest.raises(OSError, match="more than 4 bytes"):
         read_file(join(folder, "x"), 4)
+
+
+@pytest.mark.parametrize("name", ["set[1]", "s*t", "se?"])
+def test_a_folder_is_taken_by_its_name_not_as_a_pattern(folder, name):
+    inside = [join(folder, name, "2"), join(folder, name, "a", "1")]
+    for path in (*inside, join(folder, "set", "4"), join(folder, "set1", "3")):
+        write_file(path, b"x")
+    assert [one.path for one in files_below(join(folder, name))] == inside
+    remove_files(join(folder, name))
+    assert names(folder) == ["set/4", "set1/3"]
 
 
 def test_bytes_are_read_in_any_order(folder):

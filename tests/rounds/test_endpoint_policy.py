@@ -89,6 +89,40 @@ def test_server_errors_are_repeated(tmp_path):
     assert summary.responses == 18
 
 
+@pytest.mark.parametrize("fault", ["429", "500"])
+def test_an_endpoint_that_fails_after_all_attempts_ends_the_run_and_loses_no_answer(tmp_path, fault):
+    out = tmp_path / "c.jsonl"
+    with LlmServer(answer=say, behaviour=Behaviour(faults={fault: 0.5}, retry_after_s=0.01)) as server:
+        with pytest.raises(BaltoError, match=f"{fault}.*; the same command goes on there"):
+            answers(server, out, count=8, attempts=1)
+        answered = server.counts["sent"] - server.counts[fault]
+        assert 0 < answered < 8
+        assert not out.with_name("c.jsonl.rejected.jsonl").exists()
+        server.behaviour = Behaviour()
+        before = server.counts["sent"]
+        summary, _ = answers(server, out, count=8, attempts=1)
+        assert server.counts["sent"] - before == 8 - answered
+    assert (summary.generated, summary.responses, summary.rejected) == (8, 24, 0)
+
+
+def test_a_reply_that_is_no_completion_ends_the_run_and_refuses_no_prompt(tmp_path):
+    with (
+        LlmServer(answer=say, behaviour=Behaviour(faults={"broken_http": 1.0})) as server,
+        pytest.raises(BaltoError, match="its reply is no JSON .*; the same command goes on there"),
+    ):
+        answers(server, tmp_path / "c.jsonl")
+
+
+def test_a_prompt_that_the_endpoint_does_not_take_is_rejected_alone(tmp_path):
+    rejected = []
+    with LlmServer(answer=say, behaviour=Behaviour(context_tokens=200)) as server:
+        policy = EndpointPolicy(Endpoint(server.base_url, "test-model"), "remote", PARAMS)
+        long = Sample("long", "long", "When? " * 1000, (), None)
+        summary = generate_corpus([*prompts(), long], policy, tmp_path / "c.jsonl", {}, rejected)
+    assert (summary.generated, summary.rejected) == (3, 1)
+    assert "the endpoint refused the prompt: Error code: 400" in rejected[0].reason
+
+
 def test_wrong_key_ends_the_run_in_one_line_and_leaves_it_resumable(tmp_path, monkeypatch):
     monkeypatch.setenv("BALTO_TEST_KEY", "wrong")
     out = tmp_path / "c.jsonl"

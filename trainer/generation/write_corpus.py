@@ -2,12 +2,13 @@
 
 .corpus.jsonl.partial    records so far, whole groups, flushed to disk after every batch
 .corpus.jsonl.run.json   what was asked for; a run that asks for something else does not continue it
+.corpus.jsonl.lock       held by the run that writes
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, Self
 from schemas.disk import named
 from schemas.errors import ConfigError
 from schemas.interruption import completing
+from schemas.lock import only_run
 from schemas.manifest import remove_partials, sync_folder, write_atomically
 from schemas.records import FINISH_REASON, Rejected, Sample
 from schemas.samples import sample_to_json
@@ -50,32 +52,25 @@ class CorpusWriter:
         self._overwrite = overwrite
         self._partial = out.with_name(f".{out.name}.partial")
         self._run_file = run_file(out)
-        if out.is_dir():
-            raise ConfigError(f"--out {out}: is a folder; name a file, such as {out / 'corpus.jsonl'}")
-        if out.exists() and not self._partial.exists():
+        if out.is_file() and not self._partial.exists():
             tidy_up(out)
-        if out.exists() and not overwrite:
-            raise ConfigError(f"--out {out}: is there already; add --overwrite to replace it, or name another file")
-        if out.exists() and not _is_generated(out):
-            raise ConfigError(f"--out {out}: is a file that `balto generate` did not write; name another")
+        self._refuse_occupied()
 
     def __enter__(self) -> Self:
-        try:
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self._partial, "a+b")
-        except OSError as err:
-            raise ConfigError(f"--out {self.out}: cannot write there ({err.strerror})") from err
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            self._file.close()
-            raise ConfigError(f"--out {self.out}: another run is writing there; wait for it") from err
-        remove_partials(self.out.parent, self._run_file.name)
-        self._continue_or_start()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(only_run(self.out, _lock_file(self.out)))
+            self._refuse_occupied()  # again: another run may have finished before the lock was ours
+            try:
+                self._file = stack.enter_context(open(self._partial, "a+b"))
+            except OSError as err:
+                raise ConfigError(f"--out {self.out}: cannot write there ({err.strerror})") from err
+            remove_partials(self.out.parent, self._run_file.name)
+            self._continue_or_start()
+            self._held = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._held.close()
 
     def write(self, group: Sequence[Sample]) -> None:
         """Add the responses of one prompt group. They are on disk after `flush`."""
@@ -96,6 +91,15 @@ class CorpusWriter:
             os.replace(self._partial, self.out)
         sync_folder(self.out.parent)
         self._run_file.unlink(missing_ok=True)
+
+    def _refuse_occupied(self) -> None:
+        out = self.out
+        if out.is_dir():
+            raise ConfigError(f"--out {out}: is a folder; name a file, such as {out / 'corpus.jsonl'}")
+        if out.exists() and not self._overwrite:
+            raise ConfigError(f"--out {out}: is there already; add --overwrite to replace it, or name another file")
+        if out.exists() and not _is_generated(out):
+            raise ConfigError(f"--out {out}: is a file that `balto generate` did not write; name another")
 
     def _continue_or_start(self) -> None:
         before = json.loads(self._run_file.read_bytes()) if self._run_file.is_file() else None
@@ -136,9 +140,17 @@ def run_file(out: Path) -> Path:
     return out.with_name(f".{out.name}.run.json")
 
 
+def _lock_file(out: Path) -> Path:
+    return out.with_name(f".{out.name}.lock")
+
+
 def tidy_up(out: Path) -> None:
-    """Do what a run still had to do that was killed when the corpus `out` had its name."""
-    run_file(out).unlink(missing_ok=True)
+    """Do what a run still had to do that was killed when the corpus `out` had its name.
+
+    Raises ConfigError when it is still at it.
+    """
+    with only_run(out, _lock_file(out)):
+        run_file(out).unlink(missing_ok=True)
 
 
 def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:

@@ -69,6 +69,17 @@ def test_a_question_that_never_gets_an_answer_is_given_up(tmp_path, paths):
         assert server.counts["batch_lines"] in (15, 18)
 
 
+def test_answers_under_another_id_are_nobody_s_and_their_questions_are_given_up(tmp_path, paths):
+    with LlmServer(Behaviour(batch_renamed=1.0), repeat) as server:
+        fill(transport(server, **paths), tmp_path / "batches", range(5))
+        assert server.counts["batch_lines"] in (15, 18)  # as above: three times each
+        fill(transport(server, **paths), tmp_path / "batches", range(5))
+        assert server.counts["batch_lines"] in (15, 18)
+    state = json.loads((tmp_path / "batches" / "state.json").read_bytes())
+    assert set(state["tries"].values()) == {3}
+    assert set(state["refused"].values()) == {"no line in the results of its batch"}
+
+
 def test_files_keep_the_limits_of_a_batch(tmp_path, paths, monkeypatch):
     monkeypatch.setattr(module, "MAX_LINES", 15)
     with LlmServer(answer=repeat) as server:

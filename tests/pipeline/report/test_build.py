@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -107,6 +109,16 @@ def test_json_leaves_its_script_element_by_no_text():
     text = json_in_html({"a": ATTACK})
     assert not re.search("[<>&\u2028\u2029\x00\x1b]", text)
     assert json.loads(text) == {"a": ATTACK}
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_a_score_that_is_no_number_is_shown_as_none(score, tmp_path):
+    claim, *others = plain_row().claims
+    labels = write_labels(tmp_path / "labels", [make_row("r", "x", (dataclasses.replace(claim, score=score), *others))])
+    build_report([str(labels)], tmp_path / "page.html", records=1, max_bytes=MANY)
+    (shown,) = records_in(tmp_path / "page.html")
+    assert shown["claims"][0]["score"] is None
+    assert "NaN" not in (tmp_path / "page.html").read_text()
 
 
 def test_sample_is_bounded_in_records_and_in_bytes_and_says_what_did_not_fit(labels, tmp_path):

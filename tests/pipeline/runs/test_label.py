@@ -136,6 +136,27 @@ def test_bad_records_are_rejected_with_place_and_reason(run, tmp_path):
     assert sum(manifest.rejected_by.values()) == 3
 
 
+@pytest.mark.parametrize("run", [run_label, run_label_on_runner])
+def test_the_first_of_equal_ids_is_that_of_the_first_path(run, tmp_path):
+    """Also where the file's base name comes later, and where all records carry the place of their prompt."""
+    record = small_corpus(1)[0] | {"source": "prompts.jsonl", "source_row": 1}
+    paths = []
+    for folder, name in (("a", "z.jsonl"), ("b", "y.jsonl")):
+        (tmp_path / folder).mkdir()
+        only = {**record, "id": f"only in {folder}"}
+        said = [{**one, "response": f"{record['response']} {folder}"} for one in (record, only)]
+        paths.append(write_jsonl(tmp_path / folder / name, said))
+    resources = Resources(beam_args=("--runner=FnApiRunner",)) if run is run_label_on_runner else Resources()
+    manifest = run(open_corpus(paths), tmp_path / "labels", CONFIG, resources, False)
+    assert manifest.counts == {"read": 4, "labelled": 3, "rejected": 1}
+    kept = pl.read_parquet(tmp_path / "labels" / "shards" / "*.parquet").sort("id")
+    assert [(row["id"], row["response"][-1]) for row in kept.iter_rows(named=True)] == [
+        (record["id"], "a"),
+        ("only in a", "a"),
+        ("only in b", "b"),
+    ]
+
+
 def test_finished_label_set_is_not_overwritten_unasked(corpus, undisturbed):
     before = shard_bytes(undisturbed)
     with pytest.raises(ConfigError, match="already holds a finished label set; add --overwrite"):
@@ -181,6 +202,55 @@ def test_failed_run_resumes_without_redoing_finished_shards(corpus, undisturbed,
     assert {name: (out / "shards" / name).stat().st_mtime_ns for name in finished} == finished
     assert shard_bytes(out) == shard_bytes(undisturbed)
     assert not (out / WORK_FOLDER).exists()
+
+
+def test_a_run_is_resumed_only_with_the_companions_that_it_read(tmp_path, monkeypatch):
+    said = "The ferry takes 35 minutes."
+    response = {"id": "1", "source_id": "s", "model": "m", "temperature": 1, "labels": [], "split": "test"}
+    corpus = write_jsonl(tmp_path / "response.jsonl", [{**response, "quality": "good", "response": said}])
+
+    def write_sources(text: str) -> None:
+        source = {"source_id": "s", "task_type": "Summary", "source": "x", "prompt": "p", "source_info": text}
+        write_jsonl(tmp_path / "source_info.jsonl", [source])
+
+    def power_cut(*_):
+        raise BaltoError("the power went out")
+
+    write_sources("The ferry takes 90 minutes.")
+    monkeypatch.setattr(module, "run_parts", power_cut)
+    with pytest.raises(BaltoError, match="power"):
+        label(corpus, tmp_path / "labels")
+    monkeypatch.undo()
+    write_sources(f"{said} It is green.")
+    with pytest.raises(ConfigError, match=r"unfinished run with inputs\[0\].companions\[0\]"):
+        label(corpus, tmp_path / "labels")
+    label(corpus, tmp_path / "labels", overwrite=True)
+    (row,) = pq.read_table(tmp_path / "labels" / "shards").to_pylist()
+    assert row["context"][0]["text"] == f"{said} It is green."
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [("buckets/00002.tsv", cut), ("buckets/00002.tsv", Path.unlink), ("split.json", cut)]
+)
+def test_what_a_crash_of_the_machine_took_from_a_split_is_split_anew(
+    name, damage, corpus, undisturbed, tmp_path, monkeypatch
+):
+    def power_cut(*_):
+        raise BaltoError("the power went out")
+
+    out = tmp_path / "labels"
+    monkeypatch.setattr(module, "run_parts", power_cut)
+    with pytest.raises(BaltoError, match="power"):
+        label(corpus, out)
+    monkeypatch.undo()
+    damage(out / WORK_FOLDER / name)
+    label(corpus, out)
+    assert shard_bytes(out) == shard_bytes(undisturbed)
+    assert read_manifest(out) == read_manifest(undisturbed)
 
 
 def test_killed_run_leaves_no_manifest_and_is_resumed_by_the_same_command(tmp_path):

@@ -1,6 +1,8 @@
+import fcntl
+
 import pytest
 
-from pipeline.runs.output_folder import close_output, open_output
+from pipeline.runs.output_folder import close_output, open_output, refuse_occupied
 from schemas.errors import ConfigError
 
 RUN = {"config": {"num_shards": 1}, "inputs": ["a.jsonl"]}
@@ -63,6 +65,34 @@ def test_second_run_on_the_same_folder_is_refused(tmp_path):
         for overwrite in (False, True):
             with pytest.raises(ConfigError, match="another run is writing there"), open_output(out, RUN, overwrite):
                 pass
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_that_comes_as_another_ends_holds_the_lock_that_others_see(overwrite, tmp_path, monkeypatch):
+    out, flock = tmp_path / "labels", fcntl.flock
+    first = open_output(out, RUN, overwrite=False)
+    first.__enter__()
+
+    def finish_before(descriptor, how):  # the second has opened the lock, and does not hold it yet
+        monkeypatch.undo()
+        close_output(out)
+        first.__exit__(None, None, None)
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", finish_before)
+    with (
+        open_output(out, RUN, overwrite),
+        pytest.raises(ConfigError, match="another run is writing there"),
+        open_output(out, RUN, overwrite=False),
+    ):
+        pass
+
+
+def test_nobody_else_s_files_are_replaced_by_a_copy(tmp_path):
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "thesis.doc").write_text("precious")
+    with pytest.raises(ConfigError, match="--overwrite only replaces a label set, and this holds thesis.doc"):
+        refuse_occupied(tmp_path, overwrite=True)
 
 
 def test_file_in_the_place_of_the_folder_is_one_line(tmp_path):

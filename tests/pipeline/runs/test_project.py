@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import LabelConfig
+from pipeline.copy_labels import copy_labels
 from pipeline.corpora import open_corpus
 from pipeline.runs.label import Resources, run_label
 from pipeline.runs.project import run_project
@@ -83,6 +84,41 @@ def test_ids_that_do_not_decode_to_the_response_are_rejected_and_counted(tmp_pat
     assert manifest.counts == {"read": 2, "labelled": 1, "rejected": 1}
     (reason,) = manifest.rejected_by
     assert reason.startswith("label_tokens: response_token_ids do not decode")
+
+
+def other_byte_level(path, extra: str) -> str:
+    """A tokenizer like `tokenizer_file` with one token more."""
+    tokenizer = KINDS["byte-level BPE"]()
+    tokenizer.add_tokens([extra])
+    tokenizer.save(str(path))
+    return str(path)
+
+
+def test_records_that_one_projection_rejected_stay_beside_those_of_the_next(tmp_path, tokenizer_file):
+    second = other_byte_level(tmp_path / "second.json", "zzz")
+    first, other, *rest = small_corpus(3)
+    wrong = [
+        {**first, "response_token_ids": [5, 5], "tokenizer": load_tokenizer(tokenizer_file).fingerprint},
+        {**other, "response_token_ids": [5, 5], "tokenizer": load_tokenizer(second).fingerprint},
+    ]
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", [*wrong, *rest])
+    run_label(open_corpus([corpus]), tmp_path / "labels", LabelConfig(num_shards=1), Resources(), False)
+    run_project(tmp_path / "labels", tmp_path / "once", tokenizer_file, workers=1, overwrite=False)
+    twice = run_project(tmp_path / "once", tmp_path / "twice", second, workers=1, overwrite=False)
+    assert len({entry.path for entry in twice.rejected}) == 2
+    kept = [
+        name for entry in twice.rejected for name in pq.read_table(tmp_path / "twice" / entry.path)["id"].to_pylist()
+    ]
+    assert kept == [first["id"], other["id"]]
+    copy_labels(str(tmp_path / "twice"), str(tmp_path / "copy"))  # compares every file with the manifest
+
+
+def test_altered_file_of_rejected_records_is_refused(labels, tokenizer_file, tmp_path):
+    (rejected,) = (labels / "rejected").iterdir()
+    rejected.write_bytes(b"other")
+    with pytest.raises(ShardError, match=f"{rejected.name}: altered since it was written"):
+        run_project(labels, tmp_path / "out", tokenizer_file, workers=1, overwrite=False)
+    assert not (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_altered_or_missing_shard_is_refused(labels, tokenizer_file, tmp_path):

@@ -1,3 +1,4 @@
+import fcntl
 import json
 
 import pytest
@@ -103,3 +104,22 @@ def test_two_runs_do_not_write_one_corpus(tmp_path):
     out = tmp_path / "corpus.jsonl"
     with CorpusWriter(out, RUN, 2), pytest.raises(ConfigError, match="another run is writing"):
         CorpusWriter(out, RUN, 2).__enter__()
+
+
+def test_a_run_that_comes_as_another_finishes_leaves_its_corpus_alone(tmp_path, monkeypatch):
+    out, flock = tmp_path / "corpus.jsonl", fcntl.flock
+    first, second = CorpusWriter(out, RUN, 2), CorpusWriter(out, {**RUN, "seed": 1}, 2)
+    first.__enter__()
+    first.write(group("a"))
+
+    def finish_before(descriptor, how):  # the second has opened its lock, and does not hold it yet
+        monkeypatch.undo()
+        first.finish()
+        first.__exit__()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", finish_before)
+    with pytest.raises(ConfigError, match="is there already"):
+        second.__enter__()
+    assert read(out) == group("a")
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus.jsonl"]
