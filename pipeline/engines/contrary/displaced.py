@@ -9,6 +9,7 @@ in which one fact was exchanged for another of its context (displaced_model.py, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from math import fsum, log
 from operator import itemgetter
 from typing import Final, NamedTuple
@@ -41,6 +42,8 @@ FEATURES: Final = (
     "once",  # the context has it in one place
     "rivals", "words",  # log of how many rivals, and words around it, there are
 )  # fmt: skip
+_MOST: Final = 16  # facts of one claim that are looked at, and places of each kind: bound the time per claim
+_MOST_PLACES: Final = 128
 _FLOOR: Final = 0.03  # of shares, before their logarithm
 
 
@@ -73,7 +76,8 @@ def fact_slots(like: Likeness, tokens: Tokens, first: int, last: int, numbers: S
     if index.slots is None:
         index.slots = FactSlots(index.passages)
     slots = index.slots
-    facts = [fact for fact in find_facts(tokens, first, last, numbers, slots.by_value) if fact.value in slots.by_value]
+    stating = find_facts(tokens, first, last, numbers[:_MOST], slots.by_value)
+    facts = [*islice((fact for fact in stating if fact.value in slots.by_value), _MOST)]
     if not facts:
         return
     words, places = content_words(tokens, first, last)
@@ -111,7 +115,7 @@ class _Surroundings:
         largest share)."""
         near, sided, nearest = 0.0, 0.0, None
         weights, asked = self.weights, self.weights.keys()
-        for place in places:
+        for place in places[:_MOST_PLACES]:
             there = slots.around(place)
             shares = [weights[stem] * there[stem] for stem in asked & there.keys()]  # positive on the same side
             found = fsum(map(abs, shares))  # of a set in any order: `sum` would depend on it
