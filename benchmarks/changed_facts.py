@@ -15,7 +15,8 @@ Claims (of the extractor `rules`) without a character in a human span, changed i
 
 A changed claim may still be true, or be no sentence: read the shares against each other, not as errors. `unchanged` are
 the same claims as they were, which is what catching the others costs. For `lexical` a second line has the labels
-without the signs of pipeline/engines/contrary. Weights are those that ship: nothing of them depends on such changes.
+without the signs of pipeline/engines/contrary. Weights are those that ship; those of
+contrary/displaced.py were fitted on such changes, and fit_displaced.py prints what they find out of fold.
 """
 
 from __future__ import annotations
