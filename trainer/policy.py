@@ -20,6 +20,7 @@ from schemas.errors import ConfigError, ModelError
 from schemas.hub import has_tokenizer, refuse_unreachable
 from trainer.logprobs import TokenLogprobs
 
+_ADAPTERS: Final = "adapter_config.json"
 _SAMPLED_VALUES: Final = 64  # of every weight, for the fingerprint
 
 
@@ -83,13 +84,41 @@ def check_folder(model: str) -> None:
     """Raise ConfigError for what reads as a path and is none, before a library takes it for a hub id."""
     if model.startswith(("/", ".", "~")) and not Path(model).is_dir():
         raise ConfigError(f"--model {model}: no such folder")
-    if Path(model).is_dir() and not (Path(model) / "config.json").is_file():
+    if Path(model).is_dir() and not ((Path(model) / "config.json").is_file() or holds_adapters(model)):
         raise ModelError(f"--model {model}: the folder has no config.json; name the folder of a transformers model")
 
 
+def holds_adapters(model: str) -> bool:
+    """Whether a folder is LoRA adapters on a model that they name, as `train --lora-rank` writes."""
+    return (Path(model) / _ADAPTERS).is_file() and not (Path(model) / "config.json").is_file()
+
+
+def _with_adapters(model: str, dtype: torch.dtype) -> PreTrainedModel:
+    """The model that adapters were trained on, with them merged into its weights."""
+    try:
+        base = json.loads((Path(model) / _ADAPTERS).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError) as err:
+        raise ModelError(f"--model {model}: its {_ADAPTERS} does not name the model that they adapt") from err
+    if not isinstance(base, str) or holds_adapters(base):
+        raise ModelError(f"--model {model}: its {_ADAPTERS} does not name the model that they adapt")
+    if not (Path(model) / "adapter_model.safetensors").is_file():
+        raise ModelError(f"--model {model}: the folder has no adapter_model.safetensors")
+    loaded = load_causal_lm(base, dtype)
+    try:
+        with warnings.catch_warnings():  # see add_adapters
+            warnings.simplefilter("ignore", FutureWarning)
+            adapted: Any = PeftModel.from_pretrained(loaded, model)
+        merged: PreTrainedModel = adapted.merge_and_unload()
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as err:
+        raise ModelError(f"--model {model}: its adapters do not fit {base} ({_reason(err)})") from err
+    return merged.eval()
+
+
 def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """A causal language model in evaluation mode, from safetensors."""
+    """A causal language model in evaluation mode, from safetensors; of LoRA adapters, their model with them merged."""
     check_folder(model)
+    if holds_adapters(model):
+        return _with_adapters(model, dtype)
     refuse_unreachable(model, f"--model {model}")
     load: Any = AutoModelForCausalLM.from_pretrained
     try:

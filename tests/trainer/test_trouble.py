@@ -3,9 +3,11 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
 
 from schemas.errors import BaltoError, ConfigError, ModelError, ShardError
@@ -15,6 +17,7 @@ from trainer import reference_pass
 from trainer import train as train_module
 from trainer.data import workers
 from trainer.gradient import StepGradient
+from trainer.policy import add_adapters, load_causal_lm
 from trainer.train import train
 
 
@@ -183,3 +186,25 @@ def test_weights_that_are_cut_off_are_named(model, labels, tmp_path):
     with pytest.raises(ModelError, match=r"--model .*/cut: its weights are damaged or cut off") as caught:
         train(tiny_config(folder, labels, tmp_path / "run"))
     assert "\n" not in str(caught.value)
+
+
+def test_adapters_are_loaded_with_the_model_that_they_name(tmp_path):
+    base = model_folder(tmp_path / "base")
+    adapted: Any = add_adapters(load_causal_lm(str(base)), rank=4, alpha=8.0)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    adapted.eval().save_pretrained(tmp_path / "adapters")
+    ids = torch.arange(5, 25)[None]
+    expected, plain = adapted(input_ids=ids).logits, load_causal_lm(str(base))(input_ids=ids).logits
+    loaded = load_causal_lm(str(tmp_path / "adapters"))
+    assert not isinstance(loaded, PeftModel)
+    torch.testing.assert_close(loaded(input_ids=ids).logits, expected, atol=1e-4, rtol=1e-4)
+    assert (plain - expected).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"base_model_name_or_path": null}'])
+def test_adapters_that_name_no_model_are_refused(tmp_path, text):
+    (tmp_path / "adapter_config.json").write_text(text)
+    with pytest.raises(ModelError, match="does not name the model"):
+        load_causal_lm(str(tmp_path))
