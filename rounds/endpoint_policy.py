@@ -27,11 +27,7 @@ from trainer.prompts import place_context
 
 # The endpoint's finish reasons that leave a response one can label.
 _REASONS: Final = {"stop": STOPPED, "length": CUT}
-_REFUSED: Final = (
-    400,
-    413,
-    422,
-)  # about this prompt; another status, after all attempts, says something of the endpoint
+_REFUSED: Final = (400, 413, 422)  # about the prompt; after all attempts any other status is about the endpoint
 log = logging.getLogger(__name__)
 
 
@@ -85,8 +81,8 @@ class EndpointPolicy:
             raise failed[0]
 
     async def _answer(self, prompts: list[Prompt]) -> tuple[list[list[Sample] | Rejected], list[Exception]]:
-        """(what was answered or refused, errors). After an error no call begins; those under way are paid for."""
-        answered: list[list[Sample] | Rejected] = []
+        """(what was answered or refused, in order; errors). After an error no call begins; those under way are paid
+        for."""
         failed: list[Exception] = []
         slots = asyncio.Semaphore(self._in_flight)
         client = openai.AsyncOpenAI(
@@ -97,18 +93,19 @@ class EndpointPolicy:
             http_client=openai.DefaultAioHttpClient(limits=httpx2.Limits(max_connections=self._in_flight)),
         )
 
-        async def one(prompt: Prompt) -> None:
+        async def one(prompt: Prompt) -> list[Sample] | Rejected | None:
             async with slots:
                 if failed:
-                    return
+                    return None
                 try:
-                    answered.append(await self._ask(client, prompt.sample))
+                    return await self._ask(client, prompt.sample)
                 except Exception as err:
                     failed.append(err)
+                    return None
 
         async with client:
-            await asyncio.gather(*map(one, prompts))
-        return answered, failed
+            answered = await asyncio.gather(*map(one, prompts))
+        return [one for one in answered if one is not None], failed
 
     async def _ask(self, client: openai.AsyncOpenAI, sample: Sample) -> list[Sample] | Rejected:
         try:

@@ -232,6 +232,10 @@ def test_an_apology_or_a_hope_with_a_statement_is_a_claim(response):
     [
         "Thanks to its red pump, it won a prize in 1999.",
         "Sure-footed climbers won a prize in 1999.",
+        "Happy guests gave it five stars!",
+        "Enjoy the rooftop pool and three saunas!",
+        "Best wishes were sent by the mayor.",
+        "Dear friends of the museum raised two million for it.",
     ],
 )
 def test_openings_that_only_look_courteous_are_claims(response):
