@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -52,6 +53,20 @@ def test_every_prompt_gets_n_responses_in_one_call(tmp_path):
     assert {record.response for record in records} == {"It opened in 1932 (1 messages)."}
     assert {record.policy for record in records} == {"remote"}
     assert all(record.response_token_ids is None for record in records)
+
+
+def test_responses_stand_in_the_order_of_their_prompts_whichever_comes_first(tmp_path, monkeypatch):
+    ask = EndpointPolicy._ask
+
+    async def late(self, client, sample):
+        answered = await ask(self, client, sample)
+        await asyncio.sleep(0.2 if sample.group_id == "g0" else 0.0)
+        return answered
+
+    monkeypatch.setattr(EndpointPolicy, "_ask", late)
+    with LlmServer(answer=say) as server:
+        _, records = answers(server, tmp_path / "c.jsonl")
+    assert [record.group_id for record in records] == [f"g{at}" for at in range(3) for _ in range(3)]
 
 
 def test_logprobs_are_stored_where_endpoint_and_tokenizer_cut_alike(tmp_path):
