@@ -10,6 +10,8 @@ computed once and repeated G times in the cache. Every row draws from a random s
 from __future__ import annotations
 
 import hashlib
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +22,9 @@ import torch
 from schemas.errors import ConfigError
 from schemas.records import CUT, STOPPED
 from trainer.generation.kv_cache import roomy_cache
+
+LOG_EVERY_S: Final = 10.0
+log = logging.getLogger(__name__)
 
 _COMPACT_BELOW: Final = 0.75  # share of rows still going at which the finished ones leave the batch
 
@@ -71,10 +76,21 @@ def sample_responses(
     stop_ids: tokens that end a response.
     """
     rows = _Rows([group_id for group_id, _ in prompts], params)
+    last_said = time.monotonic()
     with torch.inference_mode():
         decoder = _Decoder(model, [ids for _, ids in prompts], params)
         logits = decoder.prefill()
         for step in range(params.max_new_tokens):
+            if time.monotonic() - last_said > LOG_EVERY_S:
+                last_said = time.monotonic()
+                log.info(
+                    "decoding | %d prompts together | token %d of at most %d | %d of %d responses going on",
+                    len(prompts),
+                    step + 1,
+                    params.max_new_tokens,
+                    rows.going,
+                    rows.total,
+                )
             tokens = choose_tokens(logits, rows.uniforms(step), params.temperature, params.top_p)
             logprobs = torch.log_softmax(logits.float(), -1).gather(1, tokens[:, None])[:, 0]
             keep = rows.extend(tokens.tolist(), logprobs.tolist(), stop_ids)
@@ -120,6 +136,14 @@ class _Rows:
         self._reasons = [CUT] * len(keys)
         self._decoded = list(range(len(keys)))  # row of the batch -> row of the result
         self._going = [True] * len(keys)
+
+    @property
+    def total(self) -> int:
+        return len(self._going)
+
+    @property
+    def going(self) -> int:
+        return sum(self._going)
 
     def uniforms(self, step: int) -> torch.Tensor:
         return torch.from_numpy(self._uniforms[self._decoded, step])

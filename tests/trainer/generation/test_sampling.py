@@ -18,6 +18,7 @@ from transformers import (
 
 from schemas.errors import ConfigError
 from schemas.records import CUT, STOPPED
+from trainer.generation import sampling
 from trainer.generation.sampling import SamplingParams, choose_tokens, sample_responses
 
 V = 61
@@ -130,3 +131,12 @@ def test_nucleus_keeps_the_fewest_tokens_that_hold_its_mass():
 def test_impossible_parameters_are_refused(wrong):
     with pytest.raises(ConfigError, match="must be"):
         SamplingParams(**wrong)
+
+
+def test_a_long_batch_says_how_far_it_is(model, caplog, monkeypatch):
+    monkeypatch.setattr(sampling, "LOG_EVERY_S", -1.0)
+    with caplog.at_level("INFO"):
+        sample_responses(model, some_prompts(), SamplingParams(2, 3), frozenset())
+    assert [record.getMessage() for record in caplog.records] == [
+        f"decoding | 3 prompts together | token {step} of at most 3 | 6 of 6 responses going on" for step in (1, 2, 3)
+    ]
