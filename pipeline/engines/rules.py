@@ -2,7 +2,8 @@
 
 In: a sample. Out: one claim per clause with content words, with its exact characters; the claim's text is the clause as
 it stands. Left out: a bare "Yes", greetings and closings, refusals, questions, lines that only
-introduce a list, headings, the names of a table's columns, fenced code, and statements that the passages lack
+introduce a list, headings, list marks alone, the names of a table's columns, fenced code, the last clause of a response
+that reached the limit of tokens in the middle of it, and statements that the passages lack
 something, from the clause that says so to the end of its sentence or to a "but". Hedged advice ("it is important
 to note that results may vary") stays in: people mark it when the context does not bear it.
 """
@@ -16,7 +17,7 @@ from operator import attrgetter
 
 from pipeline.engines.clauses import LIST_MARKER, Clause, ResponseAnalysis, analyse_response
 from pipeline.engines.words import CONTENT, NEGATION, NUMBER, stem, word_set
-from schemas.records import EXACT, Claim, Sample, Span
+from schemas.records import CUT, EXACT, FINISH_REASON, Claim, Sample, Span
 
 _REGRET = (
     r"^\W*(?:(?:therefore|thus|hence|so|consequently|however|but|as a result)\b[, ]*)?"
@@ -70,6 +71,9 @@ _COURTEOUS = word_set(
 _COURTEOUS_WORDS = _COURTEOUS | set(map(stem, _COURTEOUS))
 _LACKING_WORDS = frozenset(map(stem, ("unable", "unclear", "open", "silent")))  # without a negation
 _REFERRING = re.compile(r"(?i)\W*(?:(?:passage|source|document|text)s?\W*(?:\d+|and|or|[\s,&])*)+\W*")
+_LIST_MARKS = re.compile(r"\W*(?:\(?\d{1,3}(?:\.\d{1,2})*[.)]\s*)+")  # "4. 4."
+_FINISHED = ".!?\u2026\u3002\uff01\uff1f\uff0e"  # the marks that end a sentence, and what may close behind them
+_CLOSERS = "\"'\u201d\u2019)]*_`|"
 _BARE_ANSWERS = (["Yes"], ["yes"])  # like "No.", which has no content word
 _MAX_OPENING_CHARS = 400
 
@@ -77,7 +81,7 @@ _MAX_OPENING_CHARS = 400
 class RulesExtractor:
     """Extracts claims without a model. Stateless: `setup` and `teardown` have nothing to open or close."""
 
-    name = "rules/9"
+    name = "rules/10"
     prompt_version = ""
 
     def setup(self) -> None:
@@ -91,10 +95,17 @@ class RulesExtractor:
         if not sample.response:
             return ()
         analysis = analyse_response(sample.response)
+        clauses = checkable_clauses(analysis)
+        if clauses and sample.meta.get(FINISH_REASON) == CUT and _is_unfinished(analysis, clauses[-1]):
+            clauses.pop()
         return tuple(
-            _claim(f"c{number}", analysis, clause, self.name)
-            for number, clause in enumerate(checkable_clauses(analysis), start=1)
+            _claim(f"c{number}", analysis, clause, self.name) for number, clause in enumerate(clauses, start=1)
         )
+
+
+def _is_unfinished(analysis: ResponseAnalysis, clause: Clause) -> bool:
+    """Whether a clause runs into the end of the response without a mark that ends a sentence."""
+    return clause.end == analysis.clauses[-1].end and analysis.text.rstrip().rstrip(_CLOSERS)[-1:] not in _FINISHED
 
 
 def _claim(claim_id: str, analysis: ResponseAnalysis, clause: Clause, extractor: str) -> Claim:
@@ -168,7 +179,10 @@ def _states_something(analysis: ResponseAnalysis, clause: Clause, kinds: list[in
     """Whether a clause has a content word, or a number that is not just a reference such as "(Passage 2)"."""
     if CONTENT in kinds:
         return analysis.tokens.words[clause.first : clause.last] not in _BARE_ANSWERS
-    return NUMBER in kinds and not _REFERRING.fullmatch(analysis.text, clause.start, clause.end)
+    return NUMBER in kinds and not (
+        _REFERRING.fullmatch(analysis.text, clause.start, clause.end)
+        or (len(analysis.sentences) > 1 and _LIST_MARKS.fullmatch(analysis.text, clause.start, clause.end))
+    )
 
 
 def _judge_sentence(analysis: ResponseAnalysis, clause: Clause, in_lacking_list: bool) -> tuple[bool, bool, bool]:

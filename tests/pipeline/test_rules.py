@@ -1,11 +1,14 @@
 """Which claims the extractor `rules` finds."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
+from pipeline.engines.numerals.claimed_numbers import claimed_numbers
 from pipeline.engines.rules import RulesExtractor
-from schemas.records import EXACT, NOT_VERIFIED_YET, Passage, Sample
+from pipeline.engines.words import tokenize
+from schemas.records import CUT, EXACT, FINISH_REASON, NOT_VERIFIED_YET, STOPPED, Passage, Sample
 
 
 def sample(response: str | None) -> Sample:
@@ -27,7 +30,7 @@ def test_each_sentence_with_content_is_a_claim_with_its_exact_characters():
     assert [claim.sentence_ids for claim in found] == [(0,), (1,)]
     for claim in found:
         assert response[claim.spans[0].start : claim.spans[0].end] == claim.text == claim.quotes[0]
-        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/9", None)
+        assert (claim.alignment, claim.extractor, claim.verdict) == (EXACT, "rules/10", None)
         assert claim.status == NOT_VERIFIED_YET
 
 
@@ -240,3 +243,37 @@ def test_an_apology_or_a_hope_with_a_statement_is_a_claim(response):
 )
 def test_openings_that_only_look_courteous_are_claims(response):
     assert texts(response) != []
+
+
+def test_list_marks_alone_are_no_claims():
+    assert texts("1. 1.\n2. 2.\n2.1. The ferry leaves at 9.\n3.") == ["The ferry leaves at 9."]
+    assert texts("4.") == ["4."]  # an answer
+
+
+@pytest.mark.parametrize(
+    ("response", "kept"),
+    [
+        ("The ferry leaves at noon. It takes 3", 1),
+        ("The ferry leaves at noon, which is late for a day in the", 1),
+        ("The ferry leaves at noon. It takes 35 minutes.", 2),
+        ('The ferry leaves at noon. It is called "Basalt".', 2),
+        ("- The ferry leaves at noon. (It takes long.)", 2),
+    ],
+)
+def test_the_clause_in_which_a_response_was_cut_off_is_no_claim(response, kept):
+    cut = replace(sample(response), meta={FINISH_REASON: CUT})
+    assert len(RulesExtractor().extract(cut)) == kept
+    whole = replace(cut, meta={FINISH_REASON: STOPPED})
+    assert len(RulesExtractor().extract(whole)) == 2
+
+
+@pytest.mark.parametrize(
+    ("response", "numbers"),
+    [
+        ("1.1 The ferry leaves.\n1.2. The bus follows.", []),
+        ("1.1 The ferry leaves at nine. 2.1 Tickets cost 84 kronor.", [9, 84]),
+        ("It costs 2.5 The fee.\n3.5 Million people came.\n0.5 l of milk.", [2.5, 3_500_000, 0.5]),
+    ],
+)
+def test_numbers_of_sections_are_not_stated(response, numbers):
+    assert [number.value for number in claimed_numbers(response, tokenize(response))] == numbers

@@ -25,6 +25,10 @@ _GLUED_UNIT = re.compile(
 _GLUED_AMOUNT = re.compile(r"(?:bn|[kKmMpc])(?![^\W_])")  # of money or people, "p" and "c" of pence and cents
 _NAME_BEFORE = re.compile(r"(?<![^\W_])([A-Z][A-Za-z]*)-\Z")
 _NAME_CHARS = 24
+_SECTION = re.compile(  # "1.1 The", "2.3. How"; no "1.5 Million"
+    r"\d{1,2}(?:\.\d{1,2}){1,3}[.)]? ?(?:[AI]|(?!(?:[MBT]r?illi|Mio|Mrd|Percent|Euro|Dollar|Pound))[A-Z][a-z]{1,30}) "
+)
+_SECTION_BEFORE = re.compile(r"(?:\n[ \t(*#-]*|[.!?:] )\Z")
 _PREFIXES = word_set("under over top mid pre post early late sub non")
 _SPELLED_ON = re.compile(rf"[^\W\d_{UNSPACED}]")  # a letter that belongs to one word with its neighbours
 _CENTURY = stem("century")
@@ -68,6 +72,9 @@ def _is_citation(text: str, start: int, end: int) -> bool:
 
 
 def _is_list_marker(text: str, start: int, end: int) -> bool:
+    """ "1." and "(2)" that begin a line, and "1.1 The fee" that begins a line or a sentence."""
+    if "." in text[start:end] and _SECTION.match(text, start):
+        return not text[:start].strip() or _SECTION_BEFORE.search(text, max(0, start - 8), start) is not None
     lead = text[max(0, start - 4) : start]
     starts_line = not lead.rpartition("\n")[2].strip(" \t(*-") and ("\n" in lead or start < 4)
     return starts_line and text[end : end + 1] in (".", ")")
