@@ -272,6 +272,9 @@ def test_the_clause_in_which_a_response_was_cut_off_is_no_claim(response, kept):
     [
         ("1.1 The ferry leaves.\n1.2. The bus follows.", []),
         ("1.1 The ferry leaves at nine. 2.1 Tickets cost 84 kronor.", [9, 84]),
+        ("Here is how: 1. Mix it. 2. Bake it for 9 minutes. 3. Eat it.", [9]),
+        ("It has 1) a bar, 2) a deck and 3) a crew of 9.", [9]),
+        ("They won 3. They lost 4. The answer is: 6. Nobody knows why.", [3, 4, 6]),
         ("It costs 2.5 The fee.\n3.5 Million people came.\n0.5 l of milk.", [2.5, 3_500_000, 0.5]),
     ],
 )

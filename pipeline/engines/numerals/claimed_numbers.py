@@ -28,7 +28,8 @@ _NAME_CHARS = 24
 _SECTION = re.compile(  # "1.1 The", "2.3. How"; no "1.5 Million"
     r"\d{1,2}(?:\.\d{1,2}){1,3}[.)]? ?(?:[AI]|(?!(?:[MBT]r?illi|Mio|Mrd|Percent|Euro|Dollar|Pound))[A-Z][a-z]{1,30}) "
 )
-_SECTION_BEFORE = re.compile(r"(?:\n[ \t(*#-]*|[.!?:] )\Z")
+_SENTENCE_BEFORE = re.compile(r"(?:\n[ \t(*#-]*|[.!?:,;] \(?)\Z")
+_ITEM_CHARS = 1_000  # of a list in one line
 _PREFIXES = word_set("under over top mid pre post early late sub non")
 _SPELLED_ON = re.compile(rf"[^\W\d_{UNSPACED}]")  # a letter that belongs to one word with its neighbours
 _CENTURY = stem("century")
@@ -72,12 +73,29 @@ def _is_citation(text: str, start: int, end: int) -> bool:
 
 
 def _is_list_marker(text: str, start: int, end: int) -> bool:
-    """ "1." and "(2)" that begin a line, and "1.1 The fee" that begins a line or a sentence."""
+    """ "1." and "(2)" that begin a line, "2. Then" and "2) then" between items of a list in one line, and "1.1 The fee"
+    that begins a line or a sentence."""
     if "." in text[start:end] and _SECTION.match(text, start):
-        return not text[:start].strip() or _SECTION_BEFORE.search(text, max(0, start - 8), start) is not None
+        return not text[:start].strip() or _SENTENCE_BEFORE.search(text, max(0, start - 8), start) is not None
+    if text[end : end + 1] not in (".", ")"):
+        return False
     lead = text[max(0, start - 4) : start]
-    starts_line = not lead.rpartition("\n")[2].strip(" \t(*-") and ("\n" in lead or start < 4)
-    return starts_line and text[end : end + 1] in (".", ")")
+    if not lead.rpartition("\n")[2].strip(" \t(*-") and ("\n" in lead or start < 4):
+        return True
+    begins = text[end] == ")" or _SENTENCE_BEFORE.search(text, max(0, start - 8), start) is not None
+    return begins and _is_counted_on(text, start, end)
+
+
+def _is_counted_on(text: str, start: int, end: int) -> bool:
+    """Whether the number before stands in front of this one as a mark of the same form ("1. Mix. 2. Bake"); or, of a
+    first one, the number behind it."""
+    written = text[start:end]
+    if not (written.isascii() and written.isdigit() and len(written) <= 2):
+        return False
+    if written == "1":
+        return f" 2{text[end]} " in text[end : end + _ITEM_CHARS]
+    mark = re.compile(rf"(?<![\d.]){int(written) - 1}{re.escape(text[end])}\s")
+    return mark.search(text, max(0, start - _ITEM_CHARS), start) is not None
 
 
 def _is_inside_name(text: str, start: int, end: int) -> bool:
