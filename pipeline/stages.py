@@ -18,7 +18,7 @@ import orjson
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
 
-from schemas.errors import BaltoError, RecordError
+from schemas.errors import BaltoError, RecordError, one_line
 from schemas.records import MAX_REJECTED_CHARS, Claim, LabelledResponse, Rejected, Sample
 from schemas.samples import sample_to_json
 
@@ -120,7 +120,7 @@ class Failures:
             return reject(sample, err.stage, err.reason)
         if isinstance(err, BaltoError):
             raise err  # wrong configuration or a dead service
-        what = " ".join(f"{type(err).__name__}: {err}".split())[:300]
+        what = one_line(f"{type(err).__name__}: {err}", 300)
         if isinstance(err, MemoryError | OSError):
             raise BaltoError(
                 f"stage {self.stage}: {what} (at record {sample.id}); once that is mended, the same command resumes"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from polars.exceptions import PolarsError
 
-from schemas.errors import ConfigError, ShardError
+from schemas.errors import ConfigError, ShardError, first_line
 from schemas.manifest import Manifest, ShardEntry, read_manifest
 
 LABEL_SET = "label_set"  # column of a scanned frame that no shard holds: the folder, as it was named
@@ -82,8 +82,7 @@ def readable(folders: Sequence[str]) -> Iterator[None]:
         for shard in (Path(folder) / entry.path for folder in folders for entry in read_manifest(Path(folder)).shards):
             with as_shard_error(shard):
                 pq.read_metadata(shard)
-        reason = (str(err).splitlines() or [type(err).__name__])[0]
-        raise ShardError(f"{', '.join(folders)}: cannot be read ({reason}); label the corpus again") from err
+        raise ShardError(f"{', '.join(folders)}: cannot be read ({first_line(err)}); label the corpus again") from err
 
 
 @contextlib.contextmanager
@@ -92,5 +91,4 @@ def as_shard_error(shard: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, IndexError) as err:
-        reason = (str(err).splitlines() or [type(err).__name__])[0]
-        raise ShardError(f"{shard}: cannot be read ({reason}); label the corpus again") from err
+        raise ShardError(f"{shard}: cannot be read ({first_line(err)}); label the corpus again") from err

@@ -17,7 +17,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import BaltoError, ConfigError, ShardError
+from schemas.errors import BaltoError, ConfigError, ShardError, first_line
 from schemas.manifest import Manifest, ShardEntry, read_manifest
 from schemas.shards import SHARD_SCHEMA
 from schemas.tokens import fingerprint, load_tokenizer
@@ -179,8 +179,3 @@ def _file_fingerprint(model: str) -> set[str]:
         return {load_tokenizer(model).fingerprint}
     except BaltoError:  # no tokenizer.json there: the loaded one is all there is
         return set()
-
-
-def first_line(err: BaseException) -> str:
-    """The first line of an exception's message, bounded, for one-line errors."""
-    return (str(err).strip().splitlines() or [type(err).__name__])[0][:200]

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline.engines.rules import RulesExtractor
 from pipeline.sibling_responses import know_each_other
-from schemas.errors import ConfigError, ShardError
+from schemas.errors import ConfigError, ShardError, first_line
 from schemas.manifest import read_manifest
 from schemas.records import NEGATIVE, SUPPORTED, Claim, LabelledResponse, Passage, Sample, Span
 from schemas.rows import from_table
@@ -71,7 +71,7 @@ def read_examples(folders: Sequence[Path], most: int, seed: int) -> list[Example
             try:
                 table = pq.read_table(folder / shard.path)
             except (OSError, ValueError) as err:
-                raise ShardError(f"{folder / shard.path}: cannot be read ({err})") from err
+                raise ShardError(f"{folder / shard.path}: cannot be read ({first_line(err)})") from err
             rows += [row for row in from_table(table) if row.sample.context and row.sample.response and row.claims]
     rows.sort(key=lambda row: (share_of(row.sample.group_id, seed), row.sample.group_id, row.sample.id))
     last = min(most, len(rows))
