@@ -21,7 +21,7 @@ from pipeline.batched_stages import BatchedStage
 from pipeline.close_label_set import CloseLabelSet, Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, read_corpus_file
-from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, BatchVerifier, make_extractor, make_verifier
+from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, BatchVerifier
 from pipeline.extract_claims import AskForClaims, ExtractClaims
 from pipeline.gold_labels import gold_claims
 from pipeline.join_prompt_groups import JoinPromptGroups
@@ -77,12 +77,12 @@ def label_steps(
 
 
 def _extract_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskForClaims:
-    extractor = make_extractor(config.extractor, config.llm, delimiter_key)
+    extractor = config.chosen.make_extractor(delimiter_key)
     return AskForClaims(extractor) if isinstance(extractor, AskingExtractor) else ExtractClaims(extractor)
 
 
 def _verify_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskForVerdicts:
-    verifier = make_verifier(config.verifier, config.llm, delimiter_key, config.nli, config.compute)
+    verifier = config.chosen.make_verifier(delimiter_key)
     if isinstance(verifier, BatchVerifier):
         return VerifyTogether(verifier)
     return AskForVerdicts(verifier) if isinstance(verifier, AskingVerifier) else VerifyClaims(verifier)
