@@ -176,7 +176,7 @@ def copy(
     overwrite: Overwrite = False,
 ) -> None:
     """Copy a label set from or to a bucket; every file is compared with the manifest on the way."""
-    from pipeline.copy_labels import copy_labels
+    from pipeline.runs.copy_labels import copy_labels
     from pipeline.runs.show_progress import show_progress
 
     with show_progress("copying", None):

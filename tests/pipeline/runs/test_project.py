@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import LabelConfig
-from pipeline.copy_labels import copy_labels
 from pipeline.corpora import open_corpus
+from pipeline.runs.copy_labels import copy_labels
 from pipeline.runs.label import Resources, run_label
 from pipeline.runs.project import run_project
 from schemas.errors import ShardError
