@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.engines.context_index import index_context
 from pipeline.engines.nli.gather import ClaimEvidence, Gatherer
 from pipeline.engines.nli.loading import OpenModel
 from pipeline.engines.nli.retrieval import Retriever, fuse, rank_by_words
 from pipeline.engines.words import CONTENT, tokenize
-from pipeline.gather_evidence import index_context
 from schemas.records import Passage
 
 TEXTS = (1, 2, 4)

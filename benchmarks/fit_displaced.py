@@ -24,12 +24,12 @@ import numpy as np
 from benchmarks.changed_facts import UNCHANGED, Asked, changed_samples
 from benchmarks.fit_lexical import deal_folds, fit_logistic, logits_of
 from benchmarks.lexical_data import by_themselves, read_biographies, read_factscore, read_ragtruth
+from pipeline.engines.context_index import index_context
 from pipeline.engines.contrary.displaced import FEATURES, fact_slots
 from pipeline.engines.fact_slots import NAME, Fact
 from pipeline.engines.features import Reading
 from pipeline.engines.likeness import Likeness
 from pipeline.engines.words import CONTENT, Tokens
-from pipeline.gather_evidence import index_context
 from schemas.records import Sample
 
 KINDS: Final = {"NUMBER": ("number", "number nearby", "two numbers"), "NAME": ("name", "name nearby", "two names")}

@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks import label_scores, lexical_folds, location_quality
 from benchmarks.lexical_data import read_biographies, read_factscore, read_ragtruth
 from pipeline.config import LabelConfig
-from pipeline.engines import AskingVerifier, BatchVerifier, Verifier, make_verifier
+from pipeline.engines import AskingVerifier, BatchVerifier, Verifier
 from pipeline.weigh_scores import NONE, NeutralBand
 from schemas.records import Sample
 
@@ -47,7 +47,7 @@ def sets_of(ragtruth: Path | None, records: Sequence[dict[str, Any]]) -> Iterato
 def named_verifier(name: str) -> tuple[Verifier | BatchVerifier, NeutralBand | None]:
     """A verifier that needs no endpoint, as `balto label` makes it, and its neutral band."""
     config = LabelConfig(num_shards=1, verifier=name).prepared()
-    verifier = make_verifier(config.verifier, nli=config.nli, compute=config.compute)
+    verifier = config.chosen.make_verifier()
     assert not isinstance(verifier, AskingVerifier), "the config refuses `llm` without a model"
     return verifier, config.band
 

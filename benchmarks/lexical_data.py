@@ -18,11 +18,11 @@ from pipeline.corpora.files import open_corpus
 from pipeline.corpora.read import read_corpus_file
 from pipeline.engines.claim_features import TEXT_FEATURES, read_claim, topic_of
 from pipeline.engines.clauses import analyse_response
+from pipeline.engines.context_index import index_context
 from pipeline.engines.features import CLAUSE_FEATURES, GROUP_FEATURES, Reading, clause_features
 from pipeline.engines.group_words import group_words
 from pipeline.engines.linear import neighbour_means
 from pipeline.engines.rules import checkable_clauses
-from pipeline.gather_evidence import index_context
 from pipeline.locate_spans import locate_claims
 from pipeline.resolve import resolve
 from pipeline.sibling_responses import know_each_other

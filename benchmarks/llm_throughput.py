@@ -97,12 +97,6 @@ def _wait_for_start() -> None:
 class OneQuestion:
     """Asking step of the benchmark: one request per record, its answer parsed."""
 
-    def setup(self) -> None:
-        pass
-
-    def teardown(self) -> None:
-        pass
-
     async def ask(self, element: Any, ask: Any) -> int:
         from pipeline.llm.chat import ChatRequest
 

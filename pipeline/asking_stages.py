@@ -37,14 +37,13 @@ RECORDS_PER_SLOT: Final = 2  # under way per request in flight: a record that wa
 
 
 class AskingStep(Protocol):
-    """What an asking stage does to one record; runs on the event loop, with up to a few hundred others.
+    """What an asking stage does to one record; runs on the event loop, with up to a few hundred others. It opens
+    nothing: the stage opens what is asked.
 
     A step may have a `tally` whose `take()` gives counts by name since the last call; they go to Beam's counters and
     to the run's ledger when a bundle is done.
     """
 
-    def setup(self) -> None: ...
-    def teardown(self) -> None: ...
     async def ask(self, element: Any, ask: Ask, /) -> Any: ...
 
 
@@ -152,7 +151,6 @@ class _AskingDoFn(beam.DoFn):
         self.given = step
         self.transport = transport
         self.most = RECORDS_PER_SLOT * share(transport.in_flight, transport.processes)
-        self.rejected = Metrics.counter("balto", f"rejected_{name}")
         self.failures = Failures(name)
 
     def setup(self) -> None:
@@ -161,12 +159,10 @@ class _AskingDoFn(beam.DoFn):
 
         self._service: Service = open_service(self.transport)
         self.step: AskingStep = self._service.make(self.given) if callable(self.given) else self.given
-        self.step.setup()
 
     def teardown(self) -> None:
         from pipeline.llm.service import close_service
 
-        self.step.teardown()
         close_service(self._service)
 
     def start_bundle(self) -> None:
@@ -213,7 +209,6 @@ class _AskingDoFn(beam.DoFn):
                 self._exchange.next_done()
                 self._under_way -= 1
             raise
-        self.rejected.inc()
         return TaggedOutput(REJECTED, WindowedValue(rejected, record.timestamp, (record.window,)))
 
     async def _answer(self, record: _Record) -> _Done:

@@ -12,12 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import apache_beam as beam
-from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline import progress
-from pipeline.stages import ACCEPTED, REJECTED, Failures, relax_collector, sample_of
+from pipeline.stages import ACCEPTED, REJECTED, StepDoFn, sample_of
 from schemas.errors import BaltoError, RecordError
 
 BATCH_RECORDS: Final = 256  # bounds the memory, and is enough to fill a GPU's batches with pairs of one length
@@ -52,20 +51,10 @@ class _Waiting(NamedTuple):
     window: Any
 
 
-class _BatchedDoFn(beam.DoFn):
+class _BatchedDoFn(StepDoFn):
     def __init__(self, name: str, step: BatchedStep, batch_records: int):
-        self.name = name
-        self.step = step
+        super().__init__(name, step)
         self.batch_records = batch_records
-        self.rejected = Metrics.counter("balto", f"rejected_{name}")
-        self.failures = Failures(name)
-
-    def setup(self) -> None:
-        relax_collector()
-        self.step.setup()
-
-    def teardown(self) -> None:
-        self.step.teardown()
 
     def start_bundle(self) -> None:
         self._waiting: list[_Waiting] = []
@@ -87,7 +76,6 @@ class _BatchedDoFn(beam.DoFn):
         for one, result in zip(waiting, results, strict=True):
             if isinstance(result, Exception):
                 rejected = self.failures.reject(sample_of(one.element), result)
-                self.rejected.inc()
                 yield TaggedOutput(REJECTED, WindowedValue(rejected, one.timestamp, (one.window,)))
             else:
                 self.failures.passed()

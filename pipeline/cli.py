@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
-from pipeline import llm_options as llm
-from pipeline import nli_options as nli
+from pipeline.llm_options import PANEL as LLM_PANEL
+from pipeline.llm_options import LlmOptions
+from pipeline.nli_options import PANEL as NLI_PANEL
+from pipeline.nli_options import NliOptions
+from pipeline.option_tables import filled, idle_options, own_options, shared_with, with_options_of
 from pipeline.show_tables import counted, print_estimate, print_job, print_json, print_summary
 from schemas.errors import BaltoError
 
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
+@with_options_of(LlmOptions, NliOptions)
 def label(
     context: typer.Context,
     corpus: Annotated[
@@ -78,34 +81,7 @@ def label(
         bool, typer.Option("--dry-run", help="Build and check the job of a --runner; read, ask and send nothing.")
     ] = False,
     as_json: AsJson = False,
-    model: llm.Model = "",
-    base_url: llm.BaseUrl = llm.OPENAI,
-    api_key_env: llm.ApiKeyEnv = "OPENAI_API_KEY",
-    claims_per_call: llm.ClaimsPerCall = 8,
-    context_window: llm.ContextWindow = 32_768,
-    canaries: llm.Canaries = 0.02,
-    concurrency: llm.Concurrency = 64,
-    requests_per_minute: llm.RequestsPerMinute = 0,
-    tokens_per_minute: llm.TokensPerMinute = 0,
-    max_requests: llm.MaxRequests = 0,
-    max_cost: llm.MaxCost = 0,
-    cache: llm.Cache = "",
-    cache_required: llm.CacheRequired = False,
-    cache_password_env: llm.CachePasswordEnv = "BALTO_REDIS_PASSWORD",  # noqa: S107  # the name of a variable
-    request_timeout_s: llm.RequestTimeout = 120,
-    answer_form: llm.AnswerForm = "",
-    request_options: llm.RequestOptions = "",
-    thinking_tokens: llm.ThinkingTokens = None,
-    prices: llm.Prices = "",
-    batch_api: llm.BatchApi = False,
-    estimate: llm.Estimate = False,
-    device: nli.Device = "",
-    batch_tokens: nli.BatchTokens = 0,
-    precision: nli.Precision = "auto",
-    evidence_windows: nli.EvidenceWindows = 2,
-    retriever: nli.Retriever = "",
-    nli_outputs: nli.NliOutputs = "",
-    refine_spans: nli.RefineSpans = True,
+    **given: Any,
 ) -> None:
     """Label a corpus: claims, verdicts and token labels, written as Parquet shards.
 
@@ -120,9 +96,10 @@ def label(
     from pipeline.runs.summary import summary
     from pipeline.storage import use_beam_options
 
-    patterns, given = split_beam_args(corpus, own_options(label))
-    runner = runner_of(given) or LOCAL_RUNNER
-    beam_args = beam_args_for(runner, given, patterns, out)
+    llm, nli = filled(LlmOptions, given), filled(NliOptions, given)
+    patterns, of_beam = split_beam_args(corpus, own_options(label))
+    runner = runner_of(of_beam) or LOCAL_RUNNER
+    beam_args = beam_args_for(runner, of_beam, patterns, out)
     use_beam_options(beam_args)
     files = [] if dry_run else open_corpus(patterns, format)
     config = LabelConfig(
@@ -134,51 +111,23 @@ def label(
         conflicts=conflicts,
         threshold=threshold,
         neutral_band=neutral_band,
-        model=model,
-        claims_per_call=claims_per_call,
-        context_window=context_window,
-        canaries=canaries,
-        request_options=request_options,
-        nli_outputs=nli_outputs,
-        evidence_windows=evidence_windows,
-        retriever=retriever,
-        precision=precision,
-        refine_spans=refine_spans,
-        compute=Compute(device, batch_tokens),
+        compute=Compute(nli.device, nli.batch_tokens),
+        **shared_with(LabelConfig, given),
     )
-    idle = () if config.uses_llm else idle_options(context, llm.PANEL)
-    idle = (*idle, *(() if config.nli else idle_options(context, nli.PANEL)))
+    idle = () if config.uses_llm else idle_options(context, LLM_PANEL)
+    idle = (*idle, *(() if config.nli else idle_options(context, NLI_PANEL)))
     if idle:
         log.warning("%s: without effect here; see `balto label --help` for the engine that takes it", ", ".join(idle))
-    if estimate:
-        return _estimate(files, config, prices, as_json)
-    transport = None
-    if config.uses_llm:
-        transport = llm.transport_of(
-            model=model,
-            base_url=base_url,
-            api_key_env=api_key_env,
-            concurrency=concurrency,
-            requests_per_minute=requests_per_minute,
-            tokens_per_minute=tokens_per_minute,
-            max_requests=max_requests,
-            max_cost=max_cost,
-            cache=cache,
-            cache_required=cache_required,
-            cache_password_env=cache_password_env,
-            request_timeout_s=request_timeout_s,
-            answer_form=answer_form,
-            request_options=request_options,
-            thinking_tokens=thinking_tokens,
-            prices=prices,
-        )
+    if llm.estimate:
+        return _estimate(files, config, llm.prices, as_json)
+    transport = llm.transport() if config.uses_llm else None
     if config.nli:
         config = config.prepared()
     if dry_run:
         job = describe_job(patterns, format, out, config, runner, beam_args, transport)
         return print_json(job) if as_json else print_job(job)
     resources = Resources(workers or (1 if config.on_gpu else _cores()), shards_per_run, beam_args)
-    manifest = start_label(files, out, config, resources, runner, overwrite, transport, batch_api)
+    manifest = start_label(files, out, config, resources, runner, overwrite, transport, llm.batch_api)
     if manifest is None:
         return typer.echo("the job is described; whoever starts it writes the label set", err=True)
     _finish(summary(manifest, out), out, as_json)
@@ -217,21 +166,6 @@ def _finish(result: dict[str, Any], out: str | Path, as_json: bool) -> None:
         raise BaltoError(f"no record was labelled; {out}/rejected says why; then run it again with --overwrite")
 
 
-def own_options(command: Callable[..., None]) -> list[str]:
-    """The long options of a command."""
-    hints = get_type_hints(command, include_extras=True)
-    given = {name: info for name, hint in hints.items() for info in getattr(hint, "__metadata__", ())}
-    names = [info.param_decls or (f"--{name.replace('_', '-')}",) for name, info in given.items()]
-    return [part for one in names for option in one for part in option.split("/") if part.startswith("--")]
-
-
-def idle_options(context: typer.Context, panel: str) -> tuple[str, ...]:
-    """The options of a panel of the help that were given on the command line."""
-    sources = {one: context.get_parameter_source(one.name or "") for one in context.command.params}
-    given = [one for one, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    return tuple(max(one.opts, key=len) for one in given if getattr(one, "rich_help_panel", None) == panel)
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -242,7 +176,7 @@ def copy(
     overwrite: Overwrite = False,
 ) -> None:
     """Copy a label set from or to a bucket; every file is compared with the manifest on the way."""
-    from pipeline.copy_labels import copy_labels
+    from pipeline.runs.copy_labels import copy_labels
     from pipeline.runs.show_progress import show_progress
 
     with show_progress("copying", None):

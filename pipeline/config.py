@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.engines import LLM, NLI, Compute, LlmSettings, NliSettings, make_extractor, make_verifier
+from pipeline.engines import LLM, NLI, Compute, EngineChoice, LlmSettings, NliSettings
 from pipeline.resolve import POLICIES
 from pipeline.weigh_scores import AUTO, NONE, NeutralBand, read_band
 from schemas.errors import ConfigError
@@ -68,8 +68,7 @@ class LabelConfig:
             raise ConfigError(f"--num-shards {self.num_shards}: must be between 1 and 99999")
         self._check_llm()
         self._check_nli()
-        make_extractor(self.extractor, self.llm)
-        make_verifier(self.verifier, self.llm, nli=self.nli)
+        self.chosen.check()
         self._check_scores()
         load_tokenizer(self.tokenizer)
 
@@ -102,20 +101,19 @@ class LabelConfig:
                 raise ConfigError(f"{option} {value}: is for --verifier nli:MODEL")
 
     @property
+    def chosen(self) -> EngineChoice:
+        """The engines, with their settings."""
+        return EngineChoice(self.extractor, self.verifier, self.llm, self.nli, self.compute)
+
+    @property
     def band(self) -> NeutralBand | None:
         """The scores that label nothing, or None."""
-        if self.labels == "gold":
-            return None
-        return read_band(
-            self.neutral_band, getattr(make_verifier(self.verifier, self.llm, nli=self.nli), "neutral_band", None)
-        )
+        return None if self.labels == "gold" else read_band(self.neutral_band, self.chosen.neutral_band)
 
     @property
     def reads_groups(self) -> bool:
         """Whether the verifier looks at the other responses to a prompt."""
-        if self.labels == "gold":
-            return False
-        return getattr(make_verifier(self.verifier, self.llm, nli=self.nli), "reads_group", False)
+        return self.labels != "gold" and self.chosen.reads_groups
 
     @property
     def uses_llm(self) -> bool:
@@ -168,10 +166,10 @@ class LabelConfig:
         from pipeline.engines.nli.loading import prepare_nli
 
         nli = prepare_nli(self.nli, self.compute)
-        default = getattr(make_verifier(self.verifier, nli=nli), "neutral_band", None)  # a model of a hub is here now
+        chosen = dataclasses.replace(self.chosen, nli=nli)  # a model of a hub is here now
         return dataclasses.replace(
             self,
-            neutral_band=str(read_band(self.neutral_band, default) or NONE),
+            neutral_band=str(read_band(self.neutral_band, chosen.neutral_band) or NONE),
             nli_fingerprint=nli.fingerprint,
             retriever_fingerprint=nli.retriever_fingerprint,
             precision=nli.precision,
@@ -191,9 +189,4 @@ class LabelConfig:
             from pipeline.gold_labels import ENGINE
 
             return {"extractor": ENGINE, "verifier": ENGINE, "prompt_version": ""}
-        extractor, verifier = (
-            make_extractor(self.extractor, self.llm),
-            make_verifier(self.verifier, self.llm, nli=self.nli),
-        )
-        versions = sorted({extractor.prompt_version, verifier.prompt_version} - {""})
-        return {"extractor": extractor.name, "verifier": verifier.name, "prompt_version": ",".join(versions)}
+        return self.chosen.versions()

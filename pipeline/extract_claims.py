@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pipeline.engines import AskingExtractor, Extractor
 from pipeline.llm.chat import Ask
-from pipeline.stages import Draft
+from pipeline.stages import Draft, Step
 from schemas.records import Sample
 
 
-class ExtractClaims:
+class ExtractClaims(Step):
     """Step: Sample -> Draft with the extractor's claims, none of them verified."""
 
     def __init__(self, extractor: Extractor):
@@ -30,12 +30,6 @@ class AskForClaims:
     def __init__(self, extractor: AskingExtractor):
         self.extractor = extractor
         self.tally = extractor.tally
-
-    def setup(self) -> None:
-        """Nothing to open: the stage opens what is asked."""
-
-    def teardown(self) -> None:
-        """Nothing to close."""
 
     async def ask(self, sample: Sample, ask: Ask) -> Draft:
         return Draft(sample, await self.extractor.extract(sample, ask))

@@ -21,7 +21,7 @@ from pipeline.batched_stages import BatchedStage
 from pipeline.close_label_set import CloseLabelSet, Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, read_corpus_file
-from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, BatchVerifier, make_extractor, make_verifier
+from pipeline.engines import NO_KEY, AskingExtractor, AskingVerifier, BatchVerifier
 from pipeline.extract_claims import AskForClaims, ExtractClaims
 from pipeline.gold_labels import gold_claims
 from pipeline.join_prompt_groups import JoinPromptGroups
@@ -37,8 +37,7 @@ from pipeline.verify_claims import AskForVerdicts, VerifyClaims, VerifyTogether
 from pipeline.write_shards import WriteShards
 from schemas.records import Sample
 
-if TYPE_CHECKING:  # they load the client of a language model
-    from pipeline.asking_stages import AskingStep
+if TYPE_CHECKING:  # it loads the client of a language model
     from pipeline.runs.asking import Asking
 
 
@@ -53,12 +52,12 @@ def locate_draft(draft: Draft) -> Draft:
 
 def label_steps(
     config: LabelConfig, delimiter_key: bytes = NO_KEY, tokenizer_file: str = ""
-) -> list[tuple[str, Step | AskingStep]]:
+) -> list[tuple[str, Step | AskForClaims | AskForVerdicts]]:
     """The stages from a Sample to a LabelledResponse, named, in order. Run without Beam by `benchmarks/`.
 
     tokenizer_file: a copy of the tokenizer's tokenizer.json that every worker can read; empty: load it by its name.
     """
-    claimed: list[tuple[str, Step | AskingStep]]
+    claimed: list[tuple[str, Step | AskForClaims | AskForVerdicts]]
     if config.labels == "gold":
         claimed = [("gold_labels", PureStep(gold_claims))]
     else:
@@ -77,13 +76,13 @@ def label_steps(
     ]
 
 
-def _extract_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskingStep:
-    extractor = make_extractor(config.extractor, config.llm, delimiter_key)
+def _extract_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskForClaims:
+    extractor = config.chosen.make_extractor(delimiter_key)
     return AskForClaims(extractor) if isinstance(extractor, AskingExtractor) else ExtractClaims(extractor)
 
 
-def _verify_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskingStep:
-    verifier = make_verifier(config.verifier, config.llm, delimiter_key, config.nli, config.compute)
+def _verify_step(config: LabelConfig, delimiter_key: bytes) -> Step | AskForVerdicts:
+    verifier = config.chosen.make_verifier(delimiter_key)
     if isinstance(verifier, BatchVerifier):
         return VerifyTogether(verifier)
     return AskForVerdicts(verifier) if isinstance(verifier, AskingVerifier) else VerifyClaims(verifier)
@@ -111,12 +110,12 @@ class LabelSamples(beam.PTransform):
             elif isinstance(step, VerifyTogether):
                 outputs = records | name >> BatchedStage(name, step)
             else:
-                outputs = records | name >> Stage(name, step)  # type: ignore[arg-type]
+                outputs = records | name >> Stage(name, step)
             records = outputs[ACCEPTED]
             rejected.append(outputs[REJECTED])
         return records, rejected | "Rejected" >> beam.Flatten(), usage
 
-    def _asking_stage(self, name: str, step: AskingStep) -> beam.PTransform:
+    def _asking_stage(self, name: str, step: AskForClaims | AskForVerdicts) -> beam.PTransform:
         from pipeline.asking_stages import AskingStage
 
         assert self.asking is not None, "the config asks a language model, and nobody said how"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pipeline.resolve import resolve
-from pipeline.stages import Draft
+from pipeline.stages import Draft, Step
 from pipeline.storage import read_file
 from pipeline.weigh_scores import NeutralBand, apply_threshold
 from schemas.records import LABELLED, NO_CLAIMS, PARTIAL, UNVERIFIED, Claim, LabelledResponse
@@ -59,7 +59,7 @@ def status_of(claims: Sequence[Claim]) -> str:
     return LABELLED if verified == len(claims) else PARTIAL
 
 
-class LabelTokens:
+class LabelTokens(Step):
     """Step: Draft -> LabelledResponse. The tokenizer is loaded on the worker: by its name, or from the copy of its
     tokenizer.json at `tokenizer_file`, where a worker on another machine finds it."""
 

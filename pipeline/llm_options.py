@@ -1,11 +1,13 @@
-"""The options of `balto label` about language models: their names and help, and how they become settings.
+"""The options of `balto label` about language models: one table of names, defaults and help, and how they become
+settings.
 
 Only typer is imported here; `--help` must stay quick.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,160 +15,99 @@ if TYPE_CHECKING:
     from pipeline.llm.transport import Transport
 
 PANEL = "Language model (--extractor llm, --verifier llm)"
-OPENAI = "https://api.openai.com/v1"
-
-Model = Annotated[str, typer.Option("--model", help="Model as the endpoint calls it.", rich_help_panel=PANEL)]
-BaseUrl = Annotated[
-    str,
-    typer.Option(
-        "--base-url",
-        help="OpenAI-compatible endpoint: OpenAI, vLLM, SGLang, llama.cpp, Ollama.",
-        rich_help_panel=PANEL,
-    ),
-]
-ApiKeyEnv = Annotated[
-    str,
-    typer.Option(
-        "--api-key-env",
-        help="NAME of the environment variable with the key, or gcp-secret:projects/P/secrets/S/versions/N.",
-        rich_help_panel=PANEL,
-    ),
-]
-Concurrency = Annotated[
-    int, typer.Option("--concurrency", min=1, help="Requests in flight, of the whole run.", rich_help_panel=PANEL)
-]
-RequestsPerMinute = Annotated[
-    float, typer.Option("--requests-per-minute", min=0, help="Limit of the whole run; 0: none.", rich_help_panel=PANEL)
-]
-TokensPerMinute = Annotated[
-    float, typer.Option("--tokens-per-minute", min=0, help="Limit of the whole run; 0: none.", rich_help_panel=PANEL)
-]
-MaxRequests = Annotated[
-    int, typer.Option("--max-requests", min=0, help="Stop after so many, resumable; 0: never.", rich_help_panel=PANEL)
-]
-MaxCost = Annotated[
-    float, typer.Option("--max-cost", min=0, help="Stop after so many US dollars; 0: never.", rich_help_panel=PANEL)
-]
-Cache = Annotated[
-    str,
-    typer.Option(
-        "--cache",
-        help="Where replies are kept: sqlite:PATH, redis://HOST, off; default: a file beside --out.",
-        rich_help_panel=PANEL,
-    ),
-]
-CacheRequired = Annotated[
-    bool,
-    typer.Option("--cache-required", help="Stop when the cache fails; else go on without.", rich_help_panel=PANEL),
-]
-CachePasswordEnv = Annotated[
-    str,
-    typer.Option(
-        "--cache-password-env",
-        help="NAME of the environment variable with the password of Redis, or gcp-secret:…",
-        rich_help_panel=PANEL,
-    ),
-]
-RequestTimeout = Annotated[
-    float, typer.Option("--request-timeout-s", help="Seconds until a request is given up.", rich_help_panel=PANEL)
-]
-AnswerForm = Annotated[
-    str,
-    typer.Option(
-        "--answer-form",
-        help="json_schema, json_object or text; default: what the endpoint honours.",
-        rich_help_panel=PANEL,
-    ),
-]
-RequestOptions = Annotated[
-    str,
-    typer.Option(
-        "--request-options",
-        help='JSON object of further fields of every request, such as {"reasoning_effort": "low"}; no secrets.',
-        rich_help_panel=PANEL,
-    ),
-]
-ThinkingTokens = Annotated[
-    int | None,
-    typer.Option(
-        "--thinking-tokens",
-        min=0,
-        help="Room in every answer for what the model thinks first; default: found out.",
-        show_default=False,
-        rich_help_panel=PANEL,
-    ),
-]
-BatchApi = Annotated[
-    bool,
-    typer.Option("--batch-api", help="Ask through the Batch API: cheaper, within a day.", rich_help_panel=PANEL),
-]
-Prices = Annotated[
-    str, typer.Option("--prices", help="File of prices per million tokens; default: ours.", rich_help_panel=PANEL)
-]
-ClaimsPerCall = Annotated[
-    int, typer.Option("--claims-per-call", help="Claims that share a verification call.", rich_help_panel=PANEL)
-]
-ContextWindow = Annotated[
-    int,
-    typer.Option(
-        "--context-window",
-        help="Of the model, in tokens; longer contexts are checked in pieces.",
-        rich_help_panel=PANEL,
-    ),
-]
-Canaries = Annotated[
-    float,
-    typer.Option(
-        "--canaries", help="Share of verification calls with a claim whose answer is known.", rich_help_panel=PANEL
-    ),
-]
-Estimate = Annotated[
-    bool,
-    typer.Option("--estimate", help="Print requests, tokens and cost; ask and write nothing.", rich_help_panel=PANEL),
-]
 
 
-def transport_of(
-    *,
-    model: str,
-    base_url: str,
-    api_key_env: str,
-    concurrency: int,
-    requests_per_minute: float,
-    tokens_per_minute: float,
-    max_requests: int,
-    max_cost: float,
-    cache: str,
-    cache_required: bool,
-    cache_password_env: str,
-    request_timeout_s: float,
-    answer_form: str,
-    request_options: str,
-    thinking_tokens: int | None,
-    prices: str,
-) -> Transport:
-    """The options that change no row. Raises ConfigError for what cannot be."""
-    from pipeline.llm.endpoint import Endpoint
-    from pipeline.llm.transport import Transport
+def _option(name: str, says: str, **more: Any) -> Any:
+    return typer.Option(name, help=says, rich_help_panel=PANEL, **more)
 
-    endpoint = Endpoint(
-        base_url=base_url,
-        model=model,
-        api_key=api_key_env,
-        answer_form=answer_form,
-        options=request_options,
-        thinking_tokens=thinking_tokens,
-        timeout_s=request_timeout_s,
+
+@dataclass(frozen=True)
+class LlmOptions:
+    """What was given. Those that shape the rows have the same names in `LabelConfig`."""
+
+    model: Annotated[str, _option("--model", "Model as the endpoint calls it.")] = ""
+    base_url: Annotated[
+        str, _option("--base-url", "OpenAI-compatible endpoint: OpenAI, vLLM, SGLang, llama.cpp, Ollama.")
+    ] = "https://api.openai.com/v1"
+    api_key_env: Annotated[
+        str,
+        _option(
+            "--api-key-env",
+            "NAME of the environment variable with the key, or gcp-secret:projects/P/secrets/S/versions/N.",
+        ),
+    ] = "OPENAI_API_KEY"
+    claims_per_call: Annotated[int, _option("--claims-per-call", "Claims that share a verification call.")] = 8
+    context_window: Annotated[
+        int, _option("--context-window", "Of the model, in tokens; longer contexts are checked in pieces.")
+    ] = 32_768
+    canaries: Annotated[
+        float, _option("--canaries", "Share of verification calls with a claim whose answer is known.")
+    ] = 0.02
+    concurrency: Annotated[int, _option("--concurrency", "Requests in flight, of the whole run.", min=1)] = 64
+    requests_per_minute: Annotated[
+        float, _option("--requests-per-minute", "Limit of the whole run; 0: none.", min=0)
+    ] = 0
+    tokens_per_minute: Annotated[float, _option("--tokens-per-minute", "Limit of the whole run; 0: none.", min=0)] = 0
+    max_requests: Annotated[int, _option("--max-requests", "Stop after so many, resumable; 0: never.", min=0)] = 0
+    max_cost: Annotated[float, _option("--max-cost", "Stop after so many US dollars; 0: never.", min=0)] = 0
+    cache: Annotated[
+        str,
+        _option("--cache", "Where replies are kept: sqlite:PATH, redis://HOST, off; default: a file beside --out."),
+    ] = ""
+    cache_required: Annotated[bool, _option("--cache-required", "Stop when the cache fails; else go on without.")] = (
+        False
     )
-    return Transport(
-        endpoint=endpoint,
-        in_flight=concurrency,
-        requests_per_minute=requests_per_minute,
-        tokens_per_minute=tokens_per_minute,
-        max_requests=max_requests,
-        max_cost=max_cost,
-        prices=prices,
-        cache=cache,
-        cache_required=cache_required,
-        cache_password=cache_password_env,
-    )
+    cache_password_env: Annotated[
+        str,
+        _option("--cache-password-env", "NAME of the environment variable with the password of Redis, or gcp-secret:…"),
+    ] = "BALTO_REDIS_PASSWORD"  # noqa: S105  # the name of a variable
+    request_timeout_s: Annotated[float, _option("--request-timeout-s", "Seconds until a request is given up.")] = 120
+    answer_form: Annotated[
+        str, _option("--answer-form", "json_schema, json_object or text; default: what the endpoint honours.")
+    ] = ""
+    request_options: Annotated[
+        str,
+        _option(
+            "--request-options",
+            'JSON object of further fields of every request, such as {"reasoning_effort": "low"}; no secrets.',
+        ),
+    ] = ""
+    thinking_tokens: Annotated[
+        int | None,
+        _option(
+            "--thinking-tokens",
+            "Room in every answer for what the model thinks first; default: found out.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None
+    prices: Annotated[str, _option("--prices", "File of prices per million tokens; default: ours.")] = ""
+    batch_api: Annotated[bool, _option("--batch-api", "Ask through the Batch API: cheaper, within a day.")] = False
+    estimate: Annotated[bool, _option("--estimate", "Print requests, tokens and cost; ask and write nothing.")] = False
+
+    def transport(self) -> Transport:
+        """The options that change no row. Raises ConfigError for what cannot be."""
+        from pipeline.llm.endpoint import Endpoint
+        from pipeline.llm.transport import Transport
+
+        endpoint = Endpoint(
+            base_url=self.base_url,
+            model=self.model,
+            api_key=self.api_key_env,
+            answer_form=self.answer_form,
+            options=self.request_options,
+            thinking_tokens=self.thinking_tokens,
+            timeout_s=self.request_timeout_s,
+        )
+        return Transport(
+            endpoint=endpoint,
+            in_flight=self.concurrency,
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+            max_requests=self.max_requests,
+            max_cost=self.max_cost,
+            prices=self.prices,
+            cache=self.cache,
+            cache_required=self.cache_required,
+            cache_password=self.cache_password_env,
+        )

@@ -25,19 +25,6 @@ from pipeline.location.prepare_response import PreparedResponse
 from schemas.records import EXACT, FOLDED, FUZZY, UNMATCHED, Claim, Span
 
 
-def locate_claim(
-    response: str,
-    text: str,
-    quotes: Sequence[str],
-    sentences: Sequence[Span],
-    sentence_ids: Sequence[int],
-    used: Used | None = None,
-) -> Located:
-    """Spans and alignment of one claim. Pass the same `used` for all claims of a response; it is added to."""
-    prepared = PreparedResponse(response, sentences)
-    return _locate(prepared, text, quotes, sentence_ids, set() if used is None else used, 0)[0]
-
-
 def locate_claims(response: str, claims: Sequence[Claim], sentences: Sequence[Span]) -> tuple[Claim, ...]:
     """All claims of a response with spans and alignment; claims that have spans already are left alone."""
     prepared = PreparedResponse(response, sentences)
@@ -48,20 +35,18 @@ def locate_claims(response: str, claims: Sequence[Claim], sentences: Sequence[Sp
         if claim.spans:
             located.append(claim)
             continue
-        (spans, alignment), previous = _locate(prepared, claim.text, claim.quotes, claim.sentence_ids, used, previous)
+        (spans, alignment), previous = _locate(prepared, claim, used, previous)
         located.append(replace(claim, spans=spans, alignment=alignment))
     return tuple(located)
 
 
-def _locate(
-    response: PreparedResponse, text: str, quotes: Sequence[str], sentence_ids: Sequence[int], used: Used, previous: int
-) -> tuple[Located, int]:
+def _locate(response: PreparedResponse, claim: Claim, used: Used, previous: int) -> tuple[Located, int]:
     """Where the claim stands, and the sentence to go on from."""
-    cited = sorted({i for i in sentence_ids if 0 <= i < len(response.sentences)})
-    quoted = _locate_quotes(response, text, [quote for quote in quotes if quote.strip()], cited, used)
+    cited = sorted({i for i in claim.sentence_ids if 0 <= i < len(response.sentences)})
+    quoted = _locate_quotes(response, claim.text, [quote for quote in claim.quotes if quote.strip()], cited, used)
     if quoted is not None:
         return quoted, bisect_right(response.sentences, quoted[0][0].start, key=lambda span: span.start) - 1
-    found = locate_reworded(response, text, cited, used, previous)
+    found = locate_reworded(response, claim.text, cited, used, previous)
     return found or (((), UNMATCHED), previous)
 
 

@@ -33,15 +33,11 @@ class Resolved:
 
     label_spans: sorted, disjoint, only +1 and -1; neighbours that touch differ in label.
     conflicts: claims some of whose characters a claim of the opposite sign puts its label on as well.
-    kept_quotes: unsupported claims that `neutral` left without a character of their own, and which kept their spans.
-    erased_claims: claims with a sign none of whose characters carries that sign in the end.
     doubtful: located claims with a verdict that say nothing because their score lies in the neutral band.
     """
 
     label_spans: tuple[LabelSpan, ...]
     conflicts: int = 0
-    kept_quotes: int = 0
-    erased_claims: int = 0
     doubtful: int = 0
 
 
@@ -57,14 +53,14 @@ def resolve(claims: Sequence[Claim], policy: str, band: NeutralBand | None = Non
     negative = _union(span for sign, spans in signed if sign == NEGATIVE for span in spans)
     apart = _if_apart(positive, negative)
     if apart is not None:
-        erased = sum(all(s.start >= s.end for s in spans) for _, spans in signed)
-        return Resolved(apart, erased_claims=erased, doubtful=doubtful)
-    kept: list[tuple[Span, ...]] = []
+        return Resolved(apart, doubtful=doubtful)
+    hidden: list[Span] = []
     if policy == "neutral":
-        kept = [spans for sign, spans in signed if sign == NEGATIVE and all(_covers(positive, s) for s in spans)]
-    label_spans = _sweep(positive, negative, _union(span for spans in kept for span in spans), policy)
+        for sign, spans in signed:
+            hidden += spans if sign == NEGATIVE and all(_covers(positive, span) for span in spans) else ()
+    label_spans = _sweep(positive, negative, _union(hidden), policy)
     conflicts = sum(_touches(negative if sign == POSITIVE else positive, spans) for sign, spans in signed)
-    return Resolved(label_spans, conflicts, len(kept), _count_erased(signed, label_spans), doubtful)
+    return Resolved(label_spans, conflicts, doubtful)
 
 
 def _sign_of(claim: Claim) -> tuple[int, tuple[Span, ...]]:
@@ -142,8 +138,3 @@ def _append_merged(labelled: list[LabelSpan], span: LabelSpan) -> None:
     if labelled and labelled[-1].end == span.start and labelled[-1].label == span.label:
         span = LabelSpan(labelled.pop().start, span.end, span.label)
     labelled.append(span)
-
-
-def _count_erased(signed: list[tuple[int, tuple[Span, ...]]], label_spans: tuple[LabelSpan, ...]) -> int:
-    carried = {s: [Span(x.start, x.end) for x in label_spans if x.label == s] for s in (POSITIVE, NEGATIVE)}
-    return sum(not _touches(carried[sign], spans) for sign, spans in signed)

@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.storage import join, write_file
-from schemas.manifest import REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER
+from schemas.listed_files import is_as_listed
+from schemas.manifest import REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER, RejectedEntry, ShardEntry
 from schemas.records import ALIGNMENTS
 
 ROW_GROUP_ROWS: Final = 512  # a row group closes at the first group boundary after so many rows ...
@@ -168,10 +169,11 @@ def is_finished(out: Path, name: str) -> bool:
         return False
     try:
         written = json.loads(report.read_bytes())
-        files = [entry for entry in (written["shard"], written["rejected"]) if entry]
-        return all(hashlib.sha256((out / one["path"]).read_bytes()).hexdigest() == one["sha256"] for one in files)
-    except (OSError, ValueError, KeyError, TypeError):  # removed or damaged since: the shard is written again
+        shard, rejected = written["shard"], written["rejected"]
+        files = [*([ShardEntry(**shard)] if shard else []), *([RejectedEntry(**rejected)] if rejected else [])]
+    except (OSError, ValueError, KeyError, TypeError):  # damaged since: the shard is written again
         return False
+    return all(is_as_listed(out, file) for file in files)
 
 
 def done_path(out: str, name: str) -> str:

@@ -18,7 +18,7 @@ import orjson
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
 
-from schemas.errors import BaltoError, RecordError
+from schemas.errors import BaltoError, RecordError, one_line
 from schemas.records import MAX_REJECTED_CHARS, Claim, LabelledResponse, Rejected, Sample
 from schemas.samples import sample_to_json
 
@@ -42,22 +42,20 @@ class Draft(NamedTuple):
 class Step(Protocol):
     """What a stage does to one record. `setup` and `teardown` open and close what cannot be pickled."""
 
-    def setup(self) -> None: ...
-    def teardown(self) -> None: ...
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def teardown(self) -> None:
+        """Nothing to close."""
+
     def __call__(self, element: Any, /) -> Any: ...
 
 
-class PureStep:
+class PureStep(Step):
     """A step that is a plain function."""
 
     def __init__(self, function: Callable[[Any], Any]):
         self.function = function
-
-    def setup(self) -> None:
-        pass
-
-    def teardown(self) -> None:
-        pass
 
     def __call__(self, element: Any) -> Any:
         return self.function(element)
@@ -76,11 +74,12 @@ class Stage(beam.PTransform):
         return input_or_inputs | beam.ParDo(dofn).with_outputs(REJECTED, main=ACCEPTED)
 
 
-class _StageDoFn(beam.DoFn):
-    def __init__(self, name: str, step: Step):
+class StepDoFn(beam.DoFn):
+    """What a DoFn with a step needs: to open and close it, and to know what to do when it fails."""
+
+    def __init__(self, name: str, step: Any):
         self.name = name
         self.step = step
-        self.rejected = Metrics.counter("balto", f"rejected_{name}")
         self.failures = Failures(name)
 
     def setup(self) -> None:
@@ -90,23 +89,24 @@ class _StageDoFn(beam.DoFn):
     def teardown(self) -> None:
         self.step.teardown()
 
+
+class _StageDoFn(StepDoFn):
     def process(self, element: Any) -> Iterator[Any]:
         try:
             result = self.step(element)
         except Exception as err:
-            rejected = self.failures.reject(sample_of(element), err)
-            self.rejected.inc()
-            yield TaggedOutput(REJECTED, rejected)
+            yield TaggedOutput(REJECTED, self.failures.reject(sample_of(element), err))
         else:
             self.failures.passed()
             yield result
 
 
 class Failures:
-    """Tells, for a stage of one worker, the failures of a record from those of the run."""
+    """Tells, for a stage of one worker, the failures of a record from those of the run, and counts the former."""
 
     def __init__(self, stage: str):
         self.stage = stage
+        self._rejected = Metrics.counter("balto", f"rejected_{stage}")
         self._groups_in_a_row = 0
         self._last_group = ""
 
@@ -116,11 +116,16 @@ class Failures:
 
     def reject(self, sample: Sample, err: Exception) -> Rejected:
         """The rejection of a record on which the stage raised `err`. Raises BaltoError when that ends the run."""
+        rejected = self._rejection(sample, err)
+        self._rejected.inc()
+        return rejected
+
+    def _rejection(self, sample: Sample, err: Exception) -> Rejected:
         if isinstance(err, RecordError):
             return reject(sample, err.stage, err.reason)
         if isinstance(err, BaltoError):
             raise err  # wrong configuration or a dead service
-        what = " ".join(f"{type(err).__name__}: {err}".split())[:300]
+        what = one_line(f"{type(err).__name__}: {err}", 300)
         if isinstance(err, MemoryError | OSError):
             raise BaltoError(
                 f"stage {self.stage}: {what} (at record {sample.id}); once that is mended, the same command resumes"

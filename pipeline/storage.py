@@ -21,12 +21,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, one_line
 from schemas.manifest import write_atomically
 
 EXTRA_OF: Final = {"gs": "gcp", "s3": "s3"}  # scheme -> extra with the client that Beam needs for it
 BUFFER_BYTES: Final = 1 << 20
-MAX_REASON: Final = 200  # characters of a client's message
 _options_given = ""  # "some", or "s3 key" when credentials are among them
 _WILDCARD: Final = re.compile(r"[*?\[]")
 
@@ -288,8 +287,7 @@ def reason_of(err: BaseException) -> str:
         cause = next((one for one in details.values() if isinstance(one, BaseException)), None)
         if cause is not None:
             return reason_of(cause)
-    text = " ".join(str(err).split()) or "no reason given"
-    return f"{type(err).__name__}: {text}"[:MAX_REASON]
+    return f"{type(err).__name__}: {one_line(err) or 'no reason given'}"
 
 
 def _facts(metadata: Any) -> FileFacts:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from pipeline.engines import AskingVerifier, BatchVerifier, Verifier
 from pipeline.llm.chat import Ask
-from pipeline.stages import Draft
+from pipeline.stages import Draft, Step
 from schemas.records import Claim
 
 
-class VerifyClaims:
+class VerifyClaims(Step):
     """Step: Draft -> Draft whose claims have a verdict, or a status that says why not."""
 
     def __init__(self, verifier: Verifier):
@@ -27,23 +27,15 @@ class VerifyClaims:
         return Draft(sample, _checked(self.verifier.name, claims, self.verifier.verify(sample, claims)))
 
 
-class VerifyTogether:
+class VerifyTogether(VerifyClaims):
     """The same with a verifier that answers for many records at once."""
 
     def __init__(self, verifier: BatchVerifier):
-        self.verifier = verifier
-
-    def setup(self) -> None:
-        self.verifier.setup()
-
-    def teardown(self) -> None:
-        self.verifier.teardown()
-
-    def __call__(self, draft: Draft) -> Draft:
-        return self.many([draft])[0]
+        super().__init__(verifier)
+        self.together = verifier
 
     def many(self, drafts: Sequence[Draft]) -> list[Draft]:
-        answers = self.verifier.verify_many([(draft.sample, draft.claims) for draft in drafts])
+        answers = self.together.verify_many([(draft.sample, draft.claims) for draft in drafts])
         return [
             Draft(draft.sample, _checked(self.verifier.name, draft.claims, verified))
             for draft, verified in zip(drafts, answers, strict=True)
@@ -56,12 +48,6 @@ class AskForVerdicts:
     def __init__(self, verifier: AskingVerifier):
         self.verifier = verifier
         self.tally = verifier.tally
-
-    def setup(self) -> None:
-        """Nothing to open: the stage opens what is asked."""
-
-    def teardown(self) -> None:
-        """Nothing to close."""
 
     async def ask(self, draft: Draft, ask: Ask) -> Draft:
         sample, claims = draft

@@ -15,7 +15,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from pipeline.stats.columns import META, by_columns
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, first_line
 from schemas.shards import CLAIM_COUNTS, TOKEN_COUNTS
 
 MAX_CONDITION_CHARS: Final = 2_000
@@ -105,8 +105,7 @@ def _outside_quotes(condition: str) -> str:
 
 
 def _no_condition(condition: str, err: PolarsError) -> ConfigError:
-    reason = (str(err).splitlines() or [type(err).__name__])[0]
-    return ConfigError(f"--where {condition!r}: {reason}; an example: \"unsupported > 3 AND policy = 'a'\"")
+    return ConfigError(f"--where {condition!r}: {first_line(err)}; an example: \"unsupported > 3 AND policy = 'a'\"")
 
 
 def _check_names(names: Sequence[str], known: Sequence[str]) -> None:

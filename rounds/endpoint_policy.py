@@ -18,7 +18,7 @@ import httpx2
 import openai
 
 from pipeline.llm.endpoint import Endpoint, resolve_key
-from schemas.errors import BaltoError
+from schemas.errors import BaltoError, one_line
 from schemas.records import CUT, FINISH_REASON, STOPPED, Message, Rejected, Sample
 from schemas.tokens import ResponseTokenizer
 from trainer.generation.generate import Prompt, refused, sampling_meta
@@ -111,16 +111,16 @@ class EndpointPolicy:
         try:
             completion = await client.chat.completions.create(**self._body(sample))
         except openai.APIConnectionError as err:
-            raise self._gone(f"cannot be reached ({_line(err)})") from err
+            raise self._gone(f"cannot be reached ({one_line(err, 300)})") from err
         except openai.APIStatusError as err:
             if err.status_code in _REFUSED:
-                return refused(sample, f"the endpoint refused the prompt: {_line(err)}")
-            raise self._gone(_line(err)) from err
+                return refused(sample, f"the endpoint refused the prompt: {one_line(err, 300)}")
+            raise self._gone(one_line(err, 300)) from err
         except ValueError as err:
-            raise self._gone(f"its reply is no JSON ({_line(err)})") from err
+            raise self._gone(f"its reply is no JSON ({one_line(err, 300)})") from err
         choices = getattr(completion, "choices", None)
         if not isinstance(choices, list):
-            raise self._gone(f"its reply is no chat completion ({_line(completion)})")
+            raise self._gone(f"its reply is no chat completion ({one_line(completion, 300)})")
         answered = [choice for choice in choices if choice.finish_reason in _REASONS and choice.message.content]
         if len(answered) < self.params.num_samples:
             reasons = sorted({str(choice.finish_reason) for choice in choices})
@@ -191,7 +191,3 @@ class EndpointPolicy:
 
 def _bytes(token: Any) -> bytes:
     return bytes(token.bytes) if token.bytes else str(token.token).encode()
-
-
-def _line(err: object) -> str:
-    return " ".join(str(err).split())[:300]

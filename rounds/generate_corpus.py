@@ -13,7 +13,7 @@ import torch
 from pipeline.corpora import open_corpus
 from rounds.ablate_context import Ablation, ablate_contexts
 from rounds.read_prompts import read_prompts
-from schemas.errors import BaltoError, ConfigError
+from schemas.errors import BaltoError, ConfigError, one_line
 from schemas.records import Rejected, Sample
 from schemas.tokens import load_tokenizer as load_response_tokenizer
 from trainer.generation.generate import GenerationSummary, Policy, generate_corpus
@@ -118,5 +118,5 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as err:  # a build without CUDA asserts
-        raise ConfigError(f"--device {name}: {' '.join(str(err).split())[:200]}") from err
+        raise ConfigError(f"--device {name}: {one_line(err)}") from err
     return device

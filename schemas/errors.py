@@ -1,6 +1,7 @@
-"""Errors a user or a file can cause. Each message says what was wrong, where, and what to do.
+"""Errors a user or a file can cause, each message saying what was wrong, where, and what to do; and what the exceptions
+of others say, as one line.
 
-All are also ValueErrors and survive pickling, because they cross process boundaries. The exit status of the command is
+Ours are also ValueErrors and survive pickling, because they cross process boundaries. The exit status of the command is
 2 where its line cannot work, whatever the files hold: an option, a combination, a path that is not there or not of the
 kind that is read. It is 1 where a file does not hold what it should, or where the work itself failed.
 """
@@ -53,3 +54,14 @@ class RecordError(BaltoError):
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.reason}"
+
+
+def first_line(err: BaseException, most: int = 200) -> str:
+    """The first line of what an exception says, for those that go on for a page: at most `most` characters; the name
+    of its type where it says nothing."""
+    return (str(err).strip().splitlines() or [type(err).__name__])[0][:most]
+
+
+def one_line(said: object, most: int = 200) -> str:
+    """A text, or all that an exception says, as one line of at most `most` characters."""
+    return " ".join(str(said).split())[:most]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, first_line
 
 TIMEOUT_S: Final = 10.0
 _TOKENIZERS: Final = (
@@ -56,8 +56,7 @@ def refuse_unreachable(name: str, what: str) -> None:
             f"{what}: no such file or folder, nothing of that name was fetched before, and HF_HUB_OFFLINE is set"
         ) from err
     except Exception as err:  # of the HTTP client beneath, which has changed its name before
-        reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:120]
         raise ConfigError(
             f"{what}: no such file or folder, nothing of that name was fetched before, and the Hugging Face hub cannot "
-            f"be asked ({reason})"
+            f"be asked ({first_line(err)})"
         ) from err

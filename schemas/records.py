@@ -34,7 +34,6 @@ LABELLED: Final = "labelled"  # every claim has a verdict
 PARTIAL: Final = "partial"  # some claims have a verdict, some are unverified
 UNVERIFIED: Final = "unverified"  # there are claims, none has a verdict
 NO_CLAIMS: Final = "no_claims"  # nothing checkable was said (refusals, opinions, an empty response)
-STATUSES: Final = (LABELLED, PARTIAL, UNVERIFIED, NO_CLAIMS)
 
 # Sample.meta: how a sampled response ended. One that was cut has no stop token behind it.
 FINISH_REASON: Final = "finish_reason"

@@ -18,7 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.decoders import DecodeStream
 
-from schemas.errors import ConfigError, ModelError, RecordError
+from schemas.errors import ConfigError, ModelError, RecordError, first_line
 from schemas.hub import refuse_unreachable
 from schemas.records import NEGATIVE, POSITIVE, LabelSpan, TokenLabels
 
@@ -147,7 +147,7 @@ def tokenizer_from_json(name: str, data: bytes) -> ResponseTokenizer:
     try:
         loaded = Tokenizer.from_buffer(data)
     except Exception as err:  # tokenizers raises bare Exception
-        raise ModelError(f"tokenizer {name}: not a readable tokenizer.json ({_first_line(err)})") from err
+        raise ModelError(f"tokenizer {name}: not a readable tokenizer.json ({first_line(err)})") from err
     return _checked(name, loaded)
 
 
@@ -156,7 +156,7 @@ def _checked(name: str, loaded: Tokenizer) -> ResponseTokenizer:
     try:
         offsets = tokenizer.tokenizer.encode(_PROBE, add_special_tokens=False).offsets
     except Exception as err:  # tokenizers raises bare Exception
-        raise ModelError(f"tokenizer {name}: it cannot read a plain sentence ({_first_line(err)})") from err
+        raise ModelError(f"tokenizer {name}: it cannot read a plain sentence ({first_line(err)})") from err
     covered = sum(end - start for start, end in offsets)
     if covered < len(_PROBE.replace(" ", "")):
         raise ConfigError(f"tokenizer {name}: it gives no character offsets for its tokens; spans cannot be projected")
@@ -175,7 +175,7 @@ def _read_tokenizer(name: str) -> Tokenizer:
         try:
             return Tokenizer.from_file(str(file))
         except Exception as err:  # tokenizers raises bare Exception for an unreadable file
-            raise ModelError(f"tokenizer {file}: not a readable tokenizer.json ({_first_line(err)})") from err
+            raise ModelError(f"tokenizer {file}: not a readable tokenizer.json ({first_line(err)})") from err
     if path.is_absolute() or name.startswith((".", "~")) or path.suffix == ".json" or name.count("/") > 1:
         raise ConfigError(f"tokenizer {name}: no such file or folder")
     refuse_unreachable(name, f"tokenizer {name}")
@@ -184,13 +184,9 @@ def _read_tokenizer(name: str) -> Tokenizer:
         return Tokenizer.from_pretrained(name)
     except Exception as err:  # the hub client and the parser raise many kinds
         raise ConfigError(
-            f"tokenizer {name}: no such file or folder here, and the hub gave none ({_first_line(err)}); "
+            f"tokenizer {name}: no such file or folder here, and the hub gave none ({first_line(err)}); "
             "give a path to a tokenizer.json, a folder that holds one, or `bytes`"
         ) from err
-
-
-def _first_line(err: Exception) -> str:
-    return (str(err).strip().splitlines() or [type(err).__name__])[0][:200]
 
 
 def project_spans(text: str, starts: np.ndarray, ends: np.ndarray, spans: Sequence[LabelSpan]) -> np.ndarray:

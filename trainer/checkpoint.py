@@ -34,7 +34,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from schemas.disk import named
-from schemas.errors import BaltoError
+from schemas.errors import BaltoError, first_line
 from schemas.manifest import sync_folder, write_atomically
 from trainer.distributed import Ranks
 
@@ -180,5 +180,5 @@ def sync_files(folder: Path) -> None:
 
 
 def _damaged(checkpoint: Path, err: Exception) -> BaltoError:
-    reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:200]
+    reason = first_line(err)
     return BaltoError(f"{checkpoint}: cannot be resumed ({reason}); remove it to resume from the one before it")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, one_line
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "credit": ("balanced", "token", "supported", "response"),
@@ -219,8 +219,7 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     except OSError as err:
         raise ConfigError(f"--config {path}: {err.strerror or err}") from err
     except (ValueError, yaml.YAMLError) as err:
-        reason = " ".join(str(err).split())[:200]
-        raise ConfigError(f"{path}: not a readable YAML file ({reason})") from err
+        raise ConfigError(f"{path}: not a readable YAML file ({one_line(err)})") from err
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a line `option: value` for each option, and no list")
     return {str(name).replace("-", "_"): value for name, value in values.items()}

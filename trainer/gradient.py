@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schemas.errors import BaltoError
+from schemas.errors import BaltoError, first_line
 from trainer.batches import CreditedGroup, CreditedResponse, Piece, collate, halve
 from trainer.data.groups import ResponseRow
 from trainer.distributed import Ranks
@@ -102,7 +102,7 @@ class StepGradient:
                     if loss.requires_grad:
                         (loss * self.ranks.size).backward()
                 except torch.OutOfMemoryError as err:
-                    failed = at, str(err).splitlines()[0]
+                    failed = at, first_line(err)
                     break
                 sums = add_sums(sums, found)
             else:
@@ -124,7 +124,7 @@ class StepGradient:
                 with self.autocast():
                     scores = self.scorer(batch.rows, None)
             except torch.OutOfMemoryError as err:
-                reason = str(err).splitlines()[0]
+                reason = first_line(err)
             else:
                 if part:
                     yield part, scores

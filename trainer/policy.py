@@ -16,7 +16,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from schemas.errors import ConfigError, ModelError
+from schemas.errors import ConfigError, ModelError, first_line
 from schemas.hub import has_tokenizer, refuse_unreachable
 from trainer.logprobs import TokenLogprobs
 
@@ -213,7 +213,7 @@ def weights_fingerprint(model: nn.Module) -> str:
 
 def _reason(err: Exception) -> str:
     """The first line of a library's message, bounded; the usual causes with their remedy."""
-    text = (str(err).strip().splitlines() or [type(err).__name__])[0][:200]
+    text = first_line(err)
     if "safetensors" in text:
         return f"{text} (weights are read from safetensors only; convert them first)"
     if "trust_remote_code" in text or "custom code" in text:

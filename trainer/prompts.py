@@ -36,7 +36,7 @@ from typing import Any, Final
 import numpy as np
 from tokenizers import Tokenizer
 
-from schemas.errors import BaltoError, ConfigError
+from schemas.errors import BaltoError, ConfigError, one_line
 from schemas.records import Message, Passage
 from schemas.samples import ROLES
 from schemas.tokens import fingerprint
@@ -211,7 +211,7 @@ class PromptRenderer:
             )
         except Exception as err:  # jinja and what a template does raise many kinds
             roles = ", ".join(message.role for message in messages)
-            reason = " ".join(str(err).split())[:200] or type(err).__name__
+            reason = one_line(err) or type(err).__name__
             raise PromptError(f"the chat template refuses a conversation of roles {roles}: {reason}") from err
 
     def _probe_template(self) -> tuple[str, bool, str]:

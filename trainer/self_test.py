@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, first_line
 from trainer.attention import use_shared_prefix_attention
 from trainer.data.groups import PromptGroup
 from trainer.logprobs import TokenLogprobs
@@ -145,7 +145,7 @@ def _tolerance(model: PreTrainedModel, padded: Tensor, single: Tensor) -> float:
 
 def _said(err: Exception) -> str:
     """The kind of an exception and its first line."""
-    return f"{type(err).__name__}: {(str(err).strip().splitlines() or [''])[0][:200]}"
+    return f"{type(err).__name__}: {first_line(err)}"
 
 
 def _difference(ours: Tensor, theirs: Tensor) -> float:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.storage import open_file, parquet_source
-from schemas.errors import ConfigError, CorpusError
+from schemas.errors import ConfigError, CorpusError, one_line
 
 JSONL: Final = "jsonl"
 JSON_ARRAY: Final = "json array"
@@ -219,7 +219,7 @@ def _read_parquet(path: str) -> Iterator[RawRecord]:
                     yield RawRecord(row, value, reason, None)
     except (pa.ArrowException, OSError) as err:
         where = f"after row {row}" if row else "from the start"
-        message = f"{path}: cannot be read as Parquet {where} ({_one_line(err)}); write the file again"
+        message = f"{path}: cannot be read as Parquet {where} ({one_line(err)}); write the file again"
         raise CorpusError(message) from err
 
 
@@ -246,7 +246,3 @@ def _row(batch: pa.RecordBatch) -> tuple[Any, str | None]:
         return batch.to_pylist(maps_as_pydicts="lossy")[0], None
     except UnicodeDecodeError as err:
         return None, f"not UTF-8: byte 0x{err.object[err.start]:02X} in a text column"
-
-
-def _one_line(err: Exception) -> str:
-    return " ".join(str(err).split())[:200]

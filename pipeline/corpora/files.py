@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
 from pipeline.storage import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
-from schemas.errors import ConfigError, CorpusError
+from schemas.errors import ConfigError, CorpusError, one_line
 from schemas.manifest import MANIFEST
 from schemas.samples import describe_value
 
@@ -250,4 +250,4 @@ def _parquet_rows(path: str) -> int:
         with parquet_source(path) as source:
             return pq.read_metadata(source).num_rows
     except (OSError, ValueError) as err:  # pyarrow's ArrowInvalid is a ValueError
-        raise CorpusError(f"{path}: damaged Parquet file ({' '.join(str(err).split())[:200]}); write it again") from err
+        raise CorpusError(f"{path}: damaged Parquet file ({one_line(err)}); write it again") from err

@@ -134,3 +134,46 @@ def make_verifier(
 
         return NliVerifier(nli or NliSettings(name.removeprefix(NLI)), compute)
     raise ConfigError(f"--verifier {name}: there is no such engine; known: {', '.join(VERIFIERS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """The engines that were asked for, by name, and what they need; made anew by each who asks for one.
+
+    llm: for the engine `llm`.   nli, compute: for the engine `nli:MODEL`.
+    """
+
+    extractor: str
+    verifier: str
+    llm: LlmSettings | None = None
+    nli: NliSettings | None = None
+    compute: Compute = Compute()  # noqa: RUF009  # frozen
+
+    def make_extractor(self, delimiter_key: bytes = NO_KEY) -> Extractor | AskingExtractor:
+        """As the function of that name."""
+        return make_extractor(self.extractor, self.llm, delimiter_key)
+
+    def make_verifier(self, delimiter_key: bytes = NO_KEY) -> Verifier | BatchVerifier | AskingVerifier:
+        """As the function of that name."""
+        return make_verifier(self.verifier, self.llm, delimiter_key, self.nli, self.compute)
+
+    def check(self) -> None:
+        """Raise ConfigError for an engine that there is not, or that cannot work so."""
+        self.make_extractor()
+        self.make_verifier()
+
+    @property
+    def neutral_band(self) -> tuple[float, float] | None:
+        """The scores of the verifier that are too doubtful for a label, as it says itself."""
+        return getattr(self.make_verifier(), "neutral_band", None)
+
+    @property
+    def reads_groups(self) -> bool:
+        """Whether the verifier looks at the other responses to a prompt."""
+        return getattr(self.make_verifier(), "reads_group", False)
+
+    def versions(self) -> dict[str, str]:
+        """Names and versions of who answers, for the manifest."""
+        extractor, verifier = self.make_extractor(), self.make_verifier()
+        prompts = sorted({extractor.prompt_version, verifier.prompt_version} - {""})
+        return {"extractor": extractor.name, "verifier": verifier.name, "prompt_version": ",".join(prompts)}

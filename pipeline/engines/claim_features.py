@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import fsum, log
 from typing import Final
 
+from pipeline.engines.context_index import ContextIndex, Familiarity
 from pipeline.engines.contrary import find_contrary
 from pipeline.engines.features import read_signals, word_means, word_sums
 from pipeline.engines.likeness import Likeness
@@ -20,7 +21,6 @@ from pipeline.engines.numerals.number_index import missing_numbers
 from pipeline.engines.numerals.numbers import Number
 from pipeline.engines.word_places import WordPlaces
 from pipeline.engines.words import CONTENT, Tokens, tokenize
-from pipeline.gather_evidence import ContextIndex, Familiarity
 from schemas.records import Sample
 
 TEXT_FEATURES: Final = (

@@ -22,12 +22,12 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from pipeline.engines.clauses import LIST_MARKER, analyse_response
+from pipeline.engines.context_index import ContextIndex
 from pipeline.engines.group_words import GroupWords
 from pipeline.engines.numerals.claimed_numbers import claimed_numbers
 from pipeline.engines.numerals.number_index import missing_numbers
 from pipeline.engines.numerals.numbers import Number
 from pipeline.engines.words import CONTENT, NEGATION, Tokens, stem, word_set
-from pipeline.gather_evidence import ContextIndex
 from schemas.records import Span
 
 # The features of a clause of a response, in the order of the weights in lexical_model.py.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.engines.claim_features import read_claim
+from pipeline.engines.context_index import ContextIndex, rank_sentences
 from pipeline.engines.contrary import find_contrary
 from pipeline.engines.contrary.atoms import strange_atom
 from pipeline.engines.contrary.costs import free_unsaid
@@ -27,7 +28,6 @@ from pipeline.engines.records.opening_hours import OpeningHours
 from pipeline.engines.records.row_claims import compare_rows
 from pipeline.engines.records.tables import Row, Tables
 from pipeline.engines.words import CONTENT, NUMBER, Tokens, tokenize
-from pipeline.gather_evidence import ContextIndex, rank_sentences
 from schemas.records import Span
 
 _WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
@@ -70,7 +70,18 @@ class Finding:
     agrees: bool = False
     group: GroupWords | None = None
 
-    def compare_fields(self, index: ContextIndex) -> None:
+    def compare_records(self, index: ContextIndex, numbers: list[Number]) -> None:
+        """Hold the claim, whose numbers are given, against the tables and data records of the context."""
+        if index.tables:
+            self._compare_rows(index, index.tables, numbers)
+        if index.fields:
+            self._compare_fields(index)
+        if index.hours:
+            self._compare_hours(index, index.hours, numbers)
+        if index.number_fields:
+            self._compare_number_fields(index, index.number_fields, numbers)
+
+    def _compare_fields(self, index: ContextIndex) -> None:
         """Hold the claim against the yes/no fields of the context."""
         mentions = list(mentioned_fields(self.tokens, self.first, self.last, index.fields))
         self.against = [
@@ -81,7 +92,7 @@ class Finding:
         says_more = NUMBER in self.tokens.kinds[self.first : self.last] or any(one.says_more for one in mentions)
         self.agrees = bool(mentions) and not (self.against or says_more) and len(others) <= _OTHER_NEW_WORDS
 
-    def compare_rows(self, index: ContextIndex, tables: Tables, numbers: list[Number]) -> None:
+    def _compare_rows(self, index: ContextIndex, tables: Tables, numbers: list[Number]) -> None:
         """Hold the claim against the rows of tables that it names."""
         said = compare_rows(tables, self.tokens, self.first, self.last, numbers)
         self.swapped = [(number_span(self.tokens, number), row) for number, row in said.wrong]
@@ -95,7 +106,7 @@ class Finding:
             others = [at for at in self.new_words(index) if at not in counted]
             self.agrees = self.agrees or len(others) <= _OTHER_NEW_WORDS
 
-    def compare_hours(self, index: ContextIndex, hours: OpeningHours, numbers: list[Number]) -> None:
+    def _compare_hours(self, index: ContextIndex, hours: OpeningHours, numbers: list[Number]) -> None:
         """Hold the claim against the opening hours of the context."""
         said = compare_hours(hours, self.text, self.tokens, self.first, self.last, numbers)
         self.denial = self.denial or said.denial
@@ -104,7 +115,7 @@ class Finding:
         if said.day and (said.denial or said.agrees):
             self.best = index.sentence_at(said.day.passage, said.day.start)
 
-    def compare_number_fields(self, index: ContextIndex, fields: NumberFields, numbers: list[Number]) -> None:
+    def _compare_number_fields(self, index: ContextIndex, fields: NumberFields, numbers: list[Number]) -> None:
         """Hold the claim against the fields of a data record that hold numbers."""
         wrong = wrong_number(fields, self.tokens, self.first, self.last, numbers)
         if wrong and not self.denial:
@@ -178,14 +189,7 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
         or free_unsaid(reading.analysis.text, tokens, first, last, index)
         or strange_name(reading.analysis.text, tokens, finding.lonely_words(index), index, question)
     )
-    if index.tables:
-        finding.compare_rows(index, index.tables, numbers)
-    if index.fields:
-        finding.compare_fields(index)
-    if index.hours:
-        finding.compare_hours(index, index.hours, numbers)
-    if index.number_fields:
-        finding.compare_number_fields(index, index.number_fields, numbers)
+    finding.compare_records(index, numbers)
     return finding
 
 
@@ -216,14 +220,7 @@ def find_in_text(
         doubtful=[number_span(tokens, number) for number in claim.doubtful],
         contrary=claim.contrary or strange_atom(text, index),
     )
-    if index.tables:
-        finding.compare_rows(index, index.tables, claim.numbers)
-    if index.fields:
-        finding.compare_fields(index)
-    if index.hours:
-        finding.compare_hours(index, index.hours, claim.numbers)
-    if index.number_fields:
-        finding.compare_number_fields(index, index.number_fields, claim.numbers)
+    finding.compare_records(index, claim.numbers)
     return finding
 
 

@@ -22,6 +22,7 @@ Numbers and names are named as the error where the rest of the claim is found; e
 from __future__ import annotations
 
 from pipeline.engines.claim_features import question_of, topic_of
+from pipeline.engines.context_index import ContextIndex, evidence_of, index_context
 from pipeline.engines.features import Reading
 from pipeline.engines.findings import Finding, find_in_response, find_in_text
 from pipeline.engines.group_words import group_words
@@ -36,7 +37,6 @@ from pipeline.engines.linear import ClaimModel
 from pipeline.engines.reasons import SAME_STATEMENT, reason_of
 from pipeline.engines.records.fields import UNKNOWN
 from pipeline.engines.words import Tokens
-from pipeline.gather_evidence import ContextIndex, evidence_of, index_context
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
 
 NO_CONTEXT = "unverified: no context"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import fsum, log
 from typing import Final, Self
 
+from pipeline.engines.context_index import ContextIndex, shared_mass
 from pipeline.engines.words import Tokens, tokenize
-from pipeline.gather_evidence import ContextIndex, shared_mass
 
 ALIKE: Final = 0.5  # share of a claim's words from which it may be made of a sentence
 _NEAR: Final = 0.7  # of the best sentence's share, from which another is about as like the claim

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from pipeline.engines.context_index import ContextIndex
 from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens, stem, tokenize, word_set
-from pipeline.gather_evidence import ContextIndex
 
 _ABOUT_AS_LONG: Final = 0.9  # share of the sentence's words that a claim has when the two say one thing
 _REACH: Final = 3  # words behind a negation in which the first content word is what it denies

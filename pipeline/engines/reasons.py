@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from pipeline.engines.context_index import ContextIndex
 from pipeline.engines.findings import Finding
-from pipeline.gather_evidence import ContextIndex
 from schemas.records import CONTRADICTED, SUPPORTED, Evidence
 
 SAME_STATEMENT = 0.6  # share of a claim's words in one context sentence from which a mismatch is a contradiction

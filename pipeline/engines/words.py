@@ -1,8 +1,11 @@
-"""Words of a text: one regex pass, each word looked up once in a bounded memo of stems and kinds.
+"""Words of a text for weighing a claim against a context: one regex pass, each word looked up once in a bounded memo
+of stems and kinds.
 
 `tokenize` returns parallel lists, not objects per word: the embedded engine reads a few hundred words per record.
 The stem is a light suffix stripper (after Porter 1980, steps 1 and a few common endings of steps 2-4): it only has to
-send the inflections of a word to one key, in the response and in the context alike.
+send the inflections of a word to one key, in the response and in the context alike. The weights of the verifier
+`lexical` were fitted on these words. Quotes are found by those of pipeline/location/split_words.py, which is stricter
+about what must be equal (signs such as % are words, all negations are one) and strips less.
 """
 
 from __future__ import annotations

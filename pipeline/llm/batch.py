@@ -31,7 +31,7 @@ from pipeline.llm.ledger import BudgetSpent
 from pipeline.llm.replies import Failure
 from pipeline.llm.reply_key import reply_key
 from pipeline.llm.transport import Transport
-from schemas.errors import BaltoError, ConfigError, RecordError
+from schemas.errors import BaltoError, ConfigError, RecordError, one_line
 from schemas.manifest import write_atomically
 
 MAX_LINES: Final = 50_000  # of one batch, and its bytes: limits of the Batch API
@@ -89,7 +89,7 @@ async def fill_cache(
                 raise filler.spent
     except openai.OpenAIError as err:
         url = transport.endpoint.base_url
-        what = f"{type(err).__name__}: {_line(err)}"
+        what = f"{type(err).__name__}: {one_line(err, 300)}"
         raise EndpointError(f"{url}: the Batch API failed ({what}); the same command resumes") from err
     finally:
         await asker.close()
@@ -156,7 +156,8 @@ class _Filler:
                 if found.status == "failed":
                     self._forget(batch)
                     reasons = [error.message or "" for error in (found.errors and found.errors.data) or []]
-                    raise BaltoError(f"the endpoint refused batch {batch.batch_id}: {_line('; '.join(reasons[:3]))}")
+                    reason = one_line("; ".join(reasons[:3]), 300)
+                    raise BaltoError(f"the endpoint refused batch {batch.batch_id}: {reason}")
                 if found.status in OVER:
                     log.info("batch %s is %s: %s", batch.batch_id, found.status, found.request_counts)
                     await self._read(batch, [found.output_file_id, found.error_file_id])
@@ -261,7 +262,3 @@ def _read_state(path: Path) -> State:
         return State([Batch(**batch) for batch in value["batches"]], value["tries"], value["refused"])
     except (ValueError, KeyError, TypeError) as err:
         raise BaltoError(f"{path}: not the state of a batch run ({err}); remove it to submit everything anew") from err
-
-
-def _line(text: object) -> str:
-    return " ".join(str(text).split())[:300]

@@ -11,6 +11,7 @@ import orjson
 
 from pipeline.llm.chat import CONTENT_FILTER, LENGTH, OK, REFUSAL, ChatReply, Usage
 from pipeline.llm.find_json import END_OF_THINKING
+from schemas.errors import one_line
 
 RETRIED: Final = frozenset({408, 409, 425, 429})  # and every 5xx
 MAX_REASON_CHARS: Final = 300
@@ -42,7 +43,7 @@ def read_completion(body: bytes) -> ChatReply | Failure:
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as err:
         return Failure(f"the endpoint sent no chat completion ({type(err).__name__})", again=True)
     if refusal:
-        return ChatReply(REFUSAL, text, _line(str(refusal)), usage)
+        return ChatReply(REFUSAL, text, one_line(refusal, MAX_REASON_CHARS), usage)
     if finish == "length":
         return ChatReply(LENGTH, text, "cut at the limit of tokens", usage)
     if finish == "content_filter":
@@ -79,7 +80,7 @@ def _usage(value: Mapping[str, Any], thinking: str) -> Usage:
 def read_refused(status: int, headers: Mapping[str, str], body: bytes, now: float) -> ChatReply | Failure:
     """What a status other than 200 means.   now: seconds since the epoch, for a Retry-After that names a date."""
     code, message = _error(body)
-    reason = _line(f"HTTP {status}: {message}" if message else f"HTTP {status}")
+    reason = one_line(f"HTTP {status}: {message}" if message else f"HTTP {status}", MAX_REASON_CHARS)
     if status == 400 and "content_filter" in code:
         return ChatReply(CONTENT_FILTER, "", reason)
     if status == 429 and code == "insufficient_quota":
@@ -102,10 +103,6 @@ def _error(body: bytes) -> tuple[str, str]:
         return str(error.get("code") or ""), str(message)
     except (ValueError, AttributeError, IndexError):
         return "", body[:MAX_REASON_CHARS].decode(errors="replace")
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())[:MAX_REASON_CHARS]
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Words of a text as comparison keys with offsets: what must match, and what may differ.
+"""Words of a text for finding quotes: comparison keys with offsets, what must match, and what may differ.
 
 Content words are compared by a light stem ("wins" = "winning" = "won"), numbers and negations only by themselves:
 "6%" and "5%" share all but one character and nothing of their meaning. Light words (articles, pronouns, auxiliaries,

@@ -27,13 +27,14 @@ def ask_in_batches(files: Sequence[CorpusFile], config: LabelConfig, asking: Ask
     """Fill the reply cache with all that labelling `files` will ask; returns when nothing is missing."""
     asked = [step for name, step in label_steps(config, asking.delimiter_key or NO_KEY) if name in _ASKING_STAGES]
     for step in asked:
-        step.setup()
+        if not isinstance(step, AskForClaims | AskForVerdicts):
+            step.setup()
 
     async def ask_about(sample: Sample, ask: Ask) -> Any:
         record: Any = sample
         for step in asked:
             is_asking = isinstance(step, AskForClaims | AskForVerdicts)
-            record = await step.ask(record, ask) if is_asking else step(record)  # type: ignore[operator]
+            record = await step.ask(record, ask) if is_asking else step(record)
         return record
 
     def records() -> Iterator[Sample]:

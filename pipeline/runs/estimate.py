@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import progress
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, read_corpus_file
-from pipeline.engines import AskingVerifier, make_extractor, make_verifier
+from pipeline.engines import AskingVerifier
 from pipeline.llm.chat import Usage
 from pipeline.runs.show_progress import show_progress
 from pipeline.validate import validate_sample
@@ -27,8 +27,7 @@ def run_estimate(
         raise ConfigError("--estimate: nothing is asked of a model; add --extractor llm, --verifier llm or both")
     from pipeline.engines.llm.estimate import estimate
 
-    extractor = make_extractor(config.extractor, config.llm)
-    verifier = make_verifier(config.verifier, config.llm, nli=config.nli)
+    extractor, verifier = config.chosen.make_extractor(), config.chosen.make_verifier()
     with show_progress("estimating", None):
         found = estimate(samples_to_label(files), extractor, verifier if isinstance(verifier, AskingVerifier) else None)
     return found.summary(config.model, cost_of)

@@ -15,16 +15,17 @@ from pipeline.corpora import CorpusFile
 from pipeline.graph import label_files
 from pipeline.runs.assemble import described
 from pipeline.runs.beam_options import refuse_silent_service, runner_of
+from pipeline.runs.copy_labels import read_manifest_at
 from pipeline.runs.dataflow import is_dataflow, worker_processes
 from pipeline.runs.label import Resources, ask_first, file_identity, named
 from pipeline.runs.output_bucket import close_bucket, open_bucket
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.run_graph import new_pipeline, run_pipeline
 from pipeline.shard_files import DONE_FOLDER
-from pipeline.storage import is_local, join, read_file, remove_files, write_file
+from pipeline.storage import is_local, join, remove_files, write_file
 from schemas.errors import ConfigError
 from schemas.interruption import completing
-from schemas.manifest import MANIFEST, MAX_MANIFEST_BYTES, WORK_FOLDER, Manifest, parse_manifest
+from schemas.manifest import WORK_FOLDER, Manifest
 from schemas.tokens import BYTES, load_tokenizer
 
 if TYPE_CHECKING:  # it loads the client of a language model
@@ -59,9 +60,8 @@ def run_label_on_runner(
         label_files(pipeline, list(files), config, closing, _carry_tokenizer(config, out))
         if not run_pipeline(pipeline):
             return None
-        path = join(out, MANIFEST)
         with completing():  # by its last stage
-            manifest = parse_manifest(read_file(path, MAX_MANIFEST_BYTES), path)
+            manifest = read_manifest_at(out)
         close_output(Path(out)) if is_local(out) else close_bucket(out)
     return manifest
 

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from pipeline import progress
 from pipeline.config import LabelConfig
-from pipeline.copy_labels import read_listed
 from pipeline.label_tokens import sampled_ids
 from pipeline.runs.assemble import assemble, described
+from pipeline.runs.copy_labels import read_listed
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input, workers_lock
 from pipeline.runs.parts import run_parts, worker_pool
 from pipeline.runs.show_progress import show_progress

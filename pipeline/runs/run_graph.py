@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline.config import LabelConfig
 from pipeline.graph import label_buckets
 from pipeline.runs.beam_options import LOCAL_RUNNER, runner_of
-from schemas.errors import BaltoError, ConfigError
+from schemas.errors import BaltoError, ConfigError, one_line
 
 if TYPE_CHECKING:
     from pipeline.runs.asking import Asking
@@ -50,7 +50,7 @@ def new_pipeline(runner: str | None, beam_args: Sequence[str]) -> beam.Pipeline:
     try:
         return beam.Pipeline(runner=runner, options=PipelineOptions(list(beam_args)))
     except ValueError as err:  # an unknown runner, or options that do not go with it
-        raise ConfigError(f"--runner {named}: {' '.join(str(err).split())}") from err
+        raise ConfigError(f"--runner {named}: {one_line(err)}") from err
 
 
 def run_pipeline(pipeline: beam.Pipeline) -> bool:

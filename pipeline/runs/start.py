@@ -79,7 +79,7 @@ def _label_for_bucket(
     asking: Any,
 ) -> Manifest:
     """Label into a folder of this machine, with all that it takes to resume, then send the result to its bucket."""
-    from pipeline.copy_labels import send_files
+    from pipeline.runs.copy_labels import send_files
     from pipeline.runs.output_bucket import close_bucket, open_bucket
     from pipeline.runs.output_folder import refuse_own_input
     from pipeline.turns import check_turn

@@ -15,8 +15,8 @@ import polars as pl
 
 from pipeline.score.bootstrap import RESAMPLES, SEED, interval
 from pipeline.score.span_overlap import prf
-from pipeline.span_frames import ROW, covered, disjoint, overlap, spans_of
 from pipeline.stats.columns import by_columns
+from pipeline.stats.span_frames import ROW, covered, disjoint, overlap, spans_of
 from schemas.records import CONTRADICTED, UNSUPPORTED
 
 BATCH_ROWS = 20_000

@@ -14,8 +14,8 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.span_frames import ROW, covered, overlap, spans_of
 from pipeline.stats.scan import scan_labels
+from pipeline.stats.span_frames import ROW, covered, overlap, spans_of
 from schemas.manifest import Manifest, read_manifest
 
 TOKEN: Final = "token"  # noqa: S105 - a unit, no secret

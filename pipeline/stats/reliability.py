@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from pipeline.span_frames import ROW, covered, disjoint, overlap, spans_of
 from pipeline.stats.claims import of_claims
 from pipeline.stats.figure import Figure, sums, table_of
+from pipeline.stats.span_frames import ROW, covered, disjoint, overlap, spans_of
 
 BINS = 10
 MARKED = 0.5  # share of a claim's characters in human spans from which people call it wrong

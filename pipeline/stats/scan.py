@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from polars.exceptions import PolarsError
 
-from schemas.errors import ConfigError, ShardError
-from schemas.manifest import Manifest, ShardEntry, read_manifest
+from schemas.errors import ConfigError, ShardError, first_line
+from schemas.listed_files import check_files
+from schemas.manifest import Manifest, read_manifest
 
 LABEL_SET = "label_set"  # column of a scanned frame that no shard holds: the folder, as it was named
 
@@ -21,16 +21,15 @@ LABEL_SET = "label_set"  # column of a scanned frame that no shard holds: the fo
 def scan_labels(folders: Sequence[str], verify: bool = True) -> pl.LazyFrame:
     """A lazy frame over the shards of finished label sets: the columns of a shard, and `label_set`.
 
-    verify: compare every shard's bytes with the sha256 in its manifest, about a second per gigabyte: Polars takes some
-    flipped bits for other values without a sign.   Rows of a prompt group stand together. Raises ShardError for an
-    unfinished or damaged label set, ConfigError for one that is named twice, for several of different tokenizers, and
-    when there is no row at all.
+    verify: read all bytes first, as `check_files` does: Polars takes some flipped bits for other values without a sign.
+    Rows of a prompt group stand together. Raises ShardError for an unfinished or damaged label set, ConfigError for one
+    that is named twice, for several of different tokenizers, and when there is no row at all.
     """
     manifests = {folder: read_manifest(Path(folder)) for folder in folders}
     _check(folders, manifests)
     frames = []
     for folder, manifest in manifests.items():
-        files = [_checked(Path(folder), shard, verify) for shard in manifest.shards]
+        files = check_files(Path(folder), manifest.shards, verify)
         if files:
             frames.append(pl.scan_parquet(files, glob=False).with_columns(pl.lit(folder).alias(LABEL_SET)))
     if not frames:
@@ -47,20 +46,6 @@ def _check(folders: Sequence[str], manifests: dict[str, Manifest]) -> None:
             f"label sets of different tokenizers do not add up: {', '.join(tokenizers.values())}; "
             "look at one at a time, or project them onto one tokenizer with `balto project`"
         )
-
-
-def _checked(folder: Path, shard: ShardEntry, verify: bool) -> Path:
-    path = folder / shard.path
-    if not path.is_file():
-        raise ShardError(f"{path}: the manifest names this shard, but it is not there; label the corpus again")
-    if path.stat().st_size != shard.bytes:
-        raise ShardError(f"{path}: {path.stat().st_size} bytes, but {shard.bytes} were written; label the corpus again")
-    if verify:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != shard.sha256:
-            raise ShardError(f"{path}: altered since it was written (sha256 differs); label the corpus again")
-    return path
 
 
 def of_people(folders: Sequence[str]) -> list[str]:
@@ -82,8 +67,7 @@ def readable(folders: Sequence[str]) -> Iterator[None]:
         for shard in (Path(folder) / entry.path for folder in folders for entry in read_manifest(Path(folder)).shards):
             with as_shard_error(shard):
                 pq.read_metadata(shard)
-        reason = (str(err).splitlines() or [type(err).__name__])[0]
-        raise ShardError(f"{', '.join(folders)}: cannot be read ({reason}); label the corpus again") from err
+        raise ShardError(f"{', '.join(folders)}: cannot be read ({first_line(err)}); label the corpus again") from err
 
 
 @contextlib.contextmanager
@@ -92,5 +76,4 @@ def as_shard_error(shard: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, IndexError) as err:
-        reason = (str(err).splitlines() or [type(err).__name__])[0]
-        raise ShardError(f"{shard}: cannot be read ({reason}); label the corpus again") from err
+        raise ShardError(f"{shard}: cannot be read ({first_line(err)}); label the corpus again") from err

@@ -11,8 +11,8 @@ import pytest
 from balto import main as balto_main
 from pipeline import turns
 from pipeline.config import LabelConfig
-from pipeline.copy_labels import copy_labels, read_manifest_at
 from pipeline.corpora import open_corpus, read_corpus_file
+from pipeline.runs.copy_labels import copy_labels, read_manifest_at
 from pipeline.runs.label import Resources
 from pipeline.runs.on_runner import run_label_on_runner
 from pipeline.runs.output_folder import only_writer

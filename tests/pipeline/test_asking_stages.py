@@ -33,12 +33,6 @@ class Tally:
 class AskTwice:
     """Asks a question and then a second one; refuses or breaks on samples of certain names."""
 
-    def setup(self):
-        pass
-
-    def teardown(self):
-        pass
-
     async def ask(self, sample, ask):
         first = await ask(request(sample.id, purpose="extract"))
         if sample.id.startswith("refused"):

@@ -2,8 +2,8 @@
 
 import pytest
 
+from pipeline.engines.context_index import index_context
 from pipeline.engines.contrary.atoms import strange_atom
-from pipeline.gather_evidence import index_context
 from schemas.records import Passage
 
 CONTEXT = (

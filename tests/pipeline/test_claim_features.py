@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.engines.claim_features import TEXT_FEATURES, read_claim, topic_of
-from pipeline.gather_evidence import index_context
+from pipeline.engines.context_index import index_context
 from schemas.records import Message, Passage, Sample
 
 INDEX = index_context((Passage("1", "Ada Lovelace wrote notes in 1843. Charles Babbage built engines in London."),))

@@ -2,13 +2,13 @@
 
 import pytest
 
+from pipeline.engines.context_index import index_context
 from pipeline.engines.contrary import find_contrary, opposites
 from pipeline.engines.contrary.opposites import OPPOSITES, opposites_of
 from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.likeness import Likeness
 from pipeline.engines.numerals.claimed_numbers import claimed_numbers
 from pipeline.engines.words import CONTENT, stem, tokenize
-from pipeline.gather_evidence import index_context
 from pipeline.weigh_scores import NeutralBand
 from schemas.records import SUPPORTED, Claim, Passage, Sample, Span
 

@@ -2,13 +2,13 @@
 
 import pytest
 
+from pipeline.engines.context_index import index_context
 from pipeline.engines.contrary.displaced import FEATURES, displaced_fact, fact_slots
 from pipeline.engines.contrary.displaced_model import NAME_MODEL, NUMBER_MODEL
 from pipeline.engines.fact_slots import NEXT, FactSlots, words_around
 from pipeline.engines.likeness import Likeness
 from pipeline.engines.numerals.claimed_numbers import claimed_numbers
 from pipeline.engines.words import CONTENT, Tokens, stem, tokenize
-from pipeline.gather_evidence import index_context
 from schemas.records import Passage
 
 REPORT = (

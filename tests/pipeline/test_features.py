@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.engines.context_index import index_context
 from pipeline.engines.features import (
     CLAUSE_FEATURES,
     Reading,
@@ -12,7 +13,6 @@ from pipeline.engines.features import (
     word_sums,
 )
 from pipeline.engines.words import tokenize
-from pipeline.gather_evidence import index_context
 from schemas.records import Passage
 
 INDEX = index_context((Passage("1", "Cold water makes tea. Warm milk makes foam."),))

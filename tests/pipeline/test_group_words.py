@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
+from pipeline.engines.context_index import index_context
 from pipeline.engines.features import CLAUSE_FEATURES, GROUP_FEATURES, Reading, clause_features
 from pipeline.engines.group_words import group_words
 from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.linear import ClaimModel, LinearModel
 from pipeline.engines.rules import RulesExtractor
 from pipeline.engines.words import stem
-from pipeline.gather_evidence import index_context
 from schemas.records import Passage, Sample
 
 OWN = "The ferry takes 35 minutes and serves espresso."

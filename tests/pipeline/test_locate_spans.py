@@ -1,13 +1,14 @@
 """Claims are found where they stand: exact, folded, words in order, reworded; and nowhere when they do not stand."""
 
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.locate_spans import locate_claim, locate_claims
+from pipeline.locate_spans import locate_claims
 from pipeline.location.fold_text import fold_text
 from pipeline.location.split_words import cuts_word
 from schemas.records import EXACT, FOLDED, FUZZY, UNMATCHED, Claim, Span
@@ -22,6 +23,13 @@ def sentences_of(*sentences: str) -> tuple[str, list[Span]]:
         spans.append(Span(start, start + len(sentence)))
         start += len(sentence) + 1
     return " ".join(sentences), spans
+
+
+def locate_claim(response: str, text: str, quotes: Sequence[str], sentences: list[Span], ids: Sequence[int]):
+    """Spans and alignment of one claim."""
+    claim = Claim("c", text, quotes=tuple(quotes), sentence_ids=tuple(ids))
+    (located,) = locate_claims(response, [claim], sentences)
+    return located.spans, located.alignment
 
 
 def locate(sentences: tuple[str, ...], text: str = "", quotes: tuple[str, ...] = (), ids: tuple[int, ...] = ()):

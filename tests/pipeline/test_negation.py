@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipeline.engines.context_index import index_context
 from pipeline.engines.negation import says_opposite
 from pipeline.engines.words import tokenize
-from pipeline.gather_evidence import index_context
 from schemas.records import Passage
 
 

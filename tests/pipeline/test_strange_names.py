@@ -2,11 +2,11 @@
 
 import pytest
 
+from pipeline.engines.context_index import index_context
 from pipeline.engines.contrary.names import strange_name
 from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.rules import RulesExtractor
 from pipeline.engines.words import tokenize
-from pipeline.gather_evidence import index_context
 from schemas.records import Passage, Sample
 
 CONTEXT = (

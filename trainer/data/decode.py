@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.errors import ShardError
+from schemas.errors import ShardError, first_line
 from schemas.records import CUT, FINISH_REASON, Message, Passage
 from schemas.shards import SHARD_SCHEMA
 from trainer.data.groups import PromptGroup, ResponseRow
-from trainer.data.label_sets import TRAINING_COLUMNS, RowGroup, first_line
+from trainer.data.label_sets import TRAINING_COLUMNS, RowGroup
 from trainer.prompts import Prompt, PromptError, PromptRenderer
 
 OPEN_FILES = 16  # kept open per process: consecutive row groups come from a few shards

@@ -5,11 +5,9 @@ All of it is found before the first step: bad input ends here, in one line that 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +15,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import BaltoError, ConfigError, ShardError
+from schemas.errors import BaltoError, ConfigError, ShardError, first_line
+from schemas.listed_files import check_files
 from schemas.manifest import Manifest, ShardEntry, read_manifest
 from schemas.shards import SHARD_SCHEMA
 from schemas.tokens import fingerprint, load_tokenizer
@@ -27,9 +26,6 @@ TRAINING_COLUMNS: Final = (
     *("id", "group_id", "prompt", "messages", "context.list.element.text", "token_ids", "token_labels"),
     *("behaviour_logprobs", "n_supported", "n_contradicted", "n_unsupported", "meta"),
 )
-_CHUNK_BYTES: Final = 1 << 20
-_HASHED_AT_ONCE: Final = 4  # files
-_verified: dict[tuple[str, int, int], str] = {}  # (path, bytes, modified) -> sha256, so that a file is hashed once
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,49 +90,11 @@ def open_label_sets(sources: Iterable[tuple[Path, float]], verify: bool = True) 
 def _open(folder: Path, weight: float, source: int, verify: bool) -> LabelSet:
     manifest = read_manifest(folder)
     row_groups: list[RowGroup] = []
-    for shard in manifest.shards:
-        path = folder / shard.path
-        _check_size(path, shard)
-    if verify:  # hashing waits for the disk and leaves Python's lock
-        with ThreadPoolExecutor(_HASHED_AT_ONCE) as pool:
-            list(pool.map(lambda shard: _check_bytes(folder / shard.path, shard), manifest.shards))
-    for shard in manifest.shards:
-        path = folder / shard.path
+    paths = check_files(folder, manifest.shards, verify, otherwise="or read it as it is with --no-verify")
+    for path, shard in zip(paths, manifest.shards, strict=True):
         rows = _row_counts(path, shard)
         row_groups += [RowGroup(source, str(path), index, count) for index, count in enumerate(rows)]
     return LabelSet(folder, manifest, weight, tuple(row_groups))
-
-
-def _check_size(path: Path, shard: ShardEntry) -> None:
-    try:
-        stat = path.stat()
-    except FileNotFoundError as err:
-        raise ShardError(f"{path}: missing, although the manifest lists it; label or copy the label set again") from err
-    if stat.st_size != shard.bytes:
-        raise ShardError(
-            f"{path}: {stat.st_size} bytes, the manifest says {shard.bytes}; it was altered or copied in part, "
-            "so label or copy the label set again"
-        )
-
-
-def _check_bytes(path: Path, shard: ShardEntry) -> None:
-    stat = path.stat()
-    key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns)
-    if key not in _verified:
-        _verified[key] = _sha256(path)
-    if _verified[key] != shard.sha256:
-        raise ShardError(
-            f"{path}: its bytes are not those that the manifest describes (sha256 differs); label or copy the label "
-            "set again, or read it as it is with --no-verify"
-        )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _row_counts(path: Path, shard: ShardEntry) -> list[int]:
@@ -179,8 +137,3 @@ def _file_fingerprint(model: str) -> set[str]:
         return {load_tokenizer(model).fingerprint}
     except BaltoError:  # no tokenizer.json there: the loaded one is all there is
         return set()
-
-
-def first_line(err: BaseException) -> str:
-    """The first line of an exception's message, bounded, for one-line errors."""
-    return (str(err).strip().splitlines() or [type(err).__name__])[0][:200]

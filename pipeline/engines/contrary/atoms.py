@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Final
 
-from pipeline.gather_evidence import ContextIndex
+from pipeline.engines.context_index import ContextIndex
 from schemas.records import Passage
 
 # Every repetition is bounded, or can begin in one place only: a response may be one long run of any characters.

@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from pipeline.engines.context_index import ContextIndex
 from pipeline.engines.words import Tokens, stem, word_set
-from pipeline.gather_evidence import ContextIndex
 from schemas.records import Passage
 
 _FREE: Final = word_set("free complimentary gratis")

@@ -12,9 +12,9 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Final
 
+from pipeline.engines.context_index import ContextIndex
 from pipeline.engines.numerals.dates import DAYS_AND_MONTHS
 from pipeline.engines.words import CONTENT, Tokens, stem, tokenize
-from pipeline.gather_evidence import ContextIndex
 
 _NO_NAMES: Final = frozenset(map(stem, ("fahrenheit", "celsius", "kelvin", "am", "pm", "usd", "eur", "gbp")))
 _DEGREES: Final = frozenset("cfk")

@@ -21,7 +21,7 @@ from pipeline.engines.llm.together import run_together
 from pipeline.engines.llm.windows import PIECE_TOKENS, Unit, fill_windows, token_bound, units_of
 from pipeline.llm.chat import LENGTH, OK, Ask, ChatRequest
 from pipeline.sentences import split_sentences
-from schemas.errors import ConfigError, RecordError
+from schemas.errors import ConfigError, RecordError, one_line
 from schemas.records import Claim, Sample
 
 STAGE: Final = "extract_claims"
@@ -154,5 +154,5 @@ def answer_tokens(response_tokens: int) -> int:
 
 def _reason(status: str, reason: str) -> str:
     """One bounded line; what the endpoint said is a stranger's text."""
-    line = " ".join(reason.split())
-    return f"{status}: {line[:_MAX_REASON_CHARS]}" if line else status
+    line = one_line(reason, _MAX_REASON_CHARS)
+    return f"{status}: {line}" if line else status

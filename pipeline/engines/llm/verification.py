@@ -22,7 +22,7 @@ from pipeline.engines.llm.tally import Tally
 from pipeline.engines.llm.together import run_together
 from pipeline.engines.llm.windows import ContextPiece, chars_within, context_chunks, data_tokens, token_bound
 from pipeline.llm.chat import LENGTH, OK, Ask, ChatRequest
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, one_line
 from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
 from schemas.records import OK as CLAIM_OK
 
@@ -164,7 +164,9 @@ class LlmVerifier:
             parts = await run_together(self._ask(subject, part, ask) for part in smaller)
             return {index: finding for part in parts for index, finding in part.items()}
         if reply.status != OK:
-            return dict.fromkeys(call.pending, Finding(None, reply.status, reason=_one_line(reply.reason)))
+            return dict.fromkeys(
+                call.pending, Finding(None, reply.status, reason=one_line(reply.reason, _MAX_REASON_CHARS))
+            )
         findings, why = self._read(subject, call, ids, reply.text)
         missing = tuple(index for index in call.pending if index not in findings)
         if missing and call.attempt < self.max_reasks:
@@ -205,7 +207,7 @@ class LlmVerifier:
         if any(verdict_of(other) != verdict for other in answers):
             self.tally.add("disagreeing_answers")
             return Finding(None, DISAGREES)
-        reason = _one_line(answer.reason)
+        reason = one_line(answer.reason, _MAX_REASON_CHARS)
         evidence = locate_evidence(subject.sample.context, answer.evidence)
         if evidence is None and (verdict != UNSUPPORTED or any(quote.strip() for quote in answer.evidence)):
             self.tally.add("evidence_not_in_context")
@@ -307,7 +309,3 @@ def _smaller(call: _Call) -> list[_Call]:
     if call.growth < _MAX_GROWTH:
         return [_Call(call.context, call.pending, call.attempt, 2 * call.growth)]
     return []
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_MAX_REASON_CHARS]

@@ -27,7 +27,7 @@ from pipeline.engines.nli.settings import AUTO, Compute, NliSettings
 from pipeline.engines.nli.tokens import TOKEN_LABELS, TokenScorer
 from pipeline.engines.nli.trained import CLAIMS, TOKENS, Calibration, TrainedVerifier, read_trained
 from pipeline.engines.nli.units import CountTokens
-from schemas.errors import BaltoError, ConfigError, ModelError
+from schemas.errors import BaltoError, ConfigError, ModelError, first_line, one_line
 
 _PROBE: Final = Pair("The bridge was opened in 1932.", "The bridge was opened in 1932.", 20)
 LEAST_WINDOW: Final = 64  # tokens; with less there is no room for evidence beside a claim
@@ -96,8 +96,7 @@ def choose_device(device: str) -> str:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as err:
-        reason = str(err).strip().splitlines()[0]
-        raise ConfigError(f"--device {name}: cannot be used here ({reason})") from err
+        raise ConfigError(f"--device {name}: cannot be used here ({first_line(err)})") from err
     return name
 
 
@@ -299,8 +298,7 @@ def loading_errors(name: str) -> Iterator[None]:
     except (BaltoError, ModuleNotFoundError):
         raise
     except Exception as err:
-        reason = " ".join(str(err).split())[:200]
-        raise ModelError(f"model {name}: cannot be loaded ({type(err).__name__}: {reason})") from err
+        raise ModelError(f"model {name}: cannot be loaded ({type(err).__name__}: {one_line(err)})") from err
 
 
 def quiet_transformers() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.errors import ConfigError, ModelError
+from schemas.errors import ConfigError, ModelError, one_line
 from schemas.hub import has_tokenizer, refuse_unreachable
 
 CONFIG: Final = "config.json"
@@ -50,9 +50,8 @@ def _fetch(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(WANTED)))
     except Exception as err:  # offline, unknown, gated, not an id: the hub's client has a dozen classes for it
-        reason = " ".join(str(err).split())[:160]
         raise ConfigError(
-            f"model {name}: no such folder, and the hub did not give it ({type(err).__name__}: {reason})"
+            f"model {name}: no such folder, and the hub did not give it ({type(err).__name__}: {one_line(err)})"
         ) from err
 
 

@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from pipeline.engines.context_index import index_context, rank_sentences
 from pipeline.engines.nli.units import ContextUnits, RecentContexts
 from pipeline.engines.words import STOP, tokenize
-from pipeline.gather_evidence import index_context, rank_sentences
 from schemas.records import Passage
 
 FUSION_CONSTANT: Final = 60

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from pipeline.gather_evidence import index_context
+from pipeline.engines.context_index import index_context
 from schemas.records import Passage
 
 CountTokens = Callable[[Sequence[str]], list[int]]  # lengths of texts, without special tokens

@@ -13,10 +13,10 @@ from itertools import combinations, permutations, product
 from math import isclose
 from typing import Final
 
+from pipeline.engines.context_index import ContextIndex, rank_sentences
 from pipeline.engines.numerals.implied_numbers import TIMES, ImpliedNumbers
 from pipeline.engines.numerals.numbers import UNITS, Number, find_numbers, key_set
 from pipeline.engines.words import Tokens, stem, tokenize
-from pipeline.gather_evidence import ContextIndex, rank_sentences
 
 _DIFFERENCES: Final = key_set(
     "difference more less fewer higher lower longer shorter taller older younger heavier lighter cheaper larger smaller"

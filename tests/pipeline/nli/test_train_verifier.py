@@ -4,6 +4,7 @@ import dataclasses
 import fcntl
 import json
 import re
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,7 @@ import balto
 from pipeline.config import LabelConfig
 from pipeline.engines.nli import loading
 from pipeline.engines.nli.settings import Compute
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, ShardError
 from tests.pipeline.nli.tiny_nli_models import make_encoder, make_model
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample" / "corpus.jsonl"
@@ -173,8 +174,6 @@ def test_what_a_killed_run_left_is_cleared_away_and_an_older_verifier_replaced(l
     ],
 )
 def test_damaged_verifier_is_one_line(verifier, tmp_path, change, message):
-    import shutil
-
     copy = shutil.copytree(verifier, tmp_path / "V")
     file = copy / "verifier.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
@@ -183,3 +182,15 @@ def test_damaged_verifier_is_one_line(verifier, tmp_path, change, message):
     assert isinstance(done.exception, ConfigError)
     assert message in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_altered_label_set_trains_no_verifier(labels, base, tmp_path):
+    copy = shutil.copytree(labels, tmp_path / "labels")
+    (shard,) = (copy / "shards").iterdir()
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(bytes(data))
+    done = train(copy, base, tmp_path / "V")
+    assert isinstance(done.exception, ShardError)
+    assert str(done.exception).startswith(f"{shard}: altered since it was written")
+    assert not (tmp_path / "V").exists()

@@ -2,11 +2,11 @@
 
 import pytest
 
+from pipeline.engines.context_index import index_context
 from pipeline.engines.numerals.claimed_numbers import claimed_numbers
 from pipeline.engines.numerals.derived_numbers import sort_missing
 from pipeline.engines.numerals.number_index import missing_numbers
 from pipeline.engines.words import tokenize
-from pipeline.gather_evidence import index_context
 from schemas.records import Passage
 
 GLACIER = "The snow line moved from 1,320 m in 1985 to 1,465 m in 2020. The ice covers 38.5 km2, 46.2 km2 before."

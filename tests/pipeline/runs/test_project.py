@@ -1,11 +1,12 @@
 import json
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import LabelConfig
-from pipeline.copy_labels import copy_labels
 from pipeline.corpora import open_corpus
+from pipeline.runs.copy_labels import copy_labels
 from pipeline.runs.label import Resources, run_label
 from pipeline.runs.project import run_project
 from schemas.errors import ShardError
@@ -23,23 +24,32 @@ def tokenizer_file(tmp_path_factory) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> str:
+    records = [*small_corpus(6), {**small_corpus(1)[0], "id": "x", "response": None}]
+    return write_jsonl(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", records)
+
+
+@pytest.fixture(scope="module")
+def labelled(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("labelled") / "labels"
+    run_label(open_corpus([corpus]), out, LabelConfig(num_shards=3), Resources(), False)
+    return out
+
+
 @pytest.fixture
-def labels(tmp_path):
-    corpus = write_jsonl(
-        tmp_path / "corpus.jsonl", [*small_corpus(6), {**small_corpus(1)[0], "id": "x", "response": None}]
-    )
-    run_label(open_corpus([corpus]), tmp_path / "labels", LabelConfig(num_shards=3), Resources(), False)
-    return tmp_path / "labels"
+def labels(labelled, tmp_path):
+    return shutil.copytree(labelled, tmp_path / "labels")
 
 
 def rows_of(folder):
     return [row for path in sorted((folder / "shards").iterdir()) for row in from_table(pq.read_table(path))]
 
 
-def test_projection_equals_labelling_with_that_tokenizer_at_once(labels, tokenizer_file, tmp_path):
+def test_projection_equals_labelling_with_that_tokenizer_at_once(labels, corpus, tokenizer_file, tmp_path):
     run_project(labels, tmp_path / "projected", tokenizer_file, workers=1, overwrite=False)
     config = LabelConfig(num_shards=3, tokenizer=tokenizer_file)
-    run_label(open_corpus([str(tmp_path / "corpus.jsonl")]), tmp_path / "direct", config, Resources(), False)
+    run_label(open_corpus([corpus]), tmp_path / "direct", config, Resources(), False)
     assert rows_of(tmp_path / "projected") == rows_of(tmp_path / "direct")
     projected, direct = read_manifest(tmp_path / "projected"), read_manifest(tmp_path / "direct")
     assert projected.content_hash() == direct.content_hash()

@@ -110,7 +110,7 @@ def test_label_sets_of_two_tokenizers_are_refused(labels, tmp_path_factory):
 def test_truncated_shard_is_named(tmp_path, labels):
     shard = tmp_path / json.loads((tmp_path / "manifest.json").read_text())["shards"][0]["path"]
     shard.write_bytes(shard.read_bytes()[:-10])
-    with pytest.raises(ShardError, match=r"part-0.parquet: \d+ bytes, but \d+ were written"):
+    with pytest.raises(ShardError, match=r"part-0.parquet: \d+ bytes, the manifest says \d+"):
         scan_labels([labels])
 
 
@@ -134,5 +134,5 @@ def test_unfinished_label_set_is_refused(tmp_path, labels):
 def test_missing_shard_is_named(tmp_path, labels):
     name = json.loads((tmp_path / "manifest.json").read_text())["shards"][0]["path"]
     (tmp_path / name).unlink()
-    with pytest.raises(ShardError, match=r"part-0.parquet: the manifest names this shard, but it is not there"):
+    with pytest.raises(ShardError, match=r"part-0.parquet: missing, although"):
         scan_labels([labels])

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from pipeline.engines.rules import RulesExtractor
 from pipeline.sibling_responses import know_each_other
-from schemas.errors import ConfigError, ShardError
+from schemas.errors import ConfigError, ShardError, first_line
+from schemas.listed_files import check_files
 from schemas.manifest import read_manifest
 from schemas.records import NEGATIVE, SUPPORTED, Claim, LabelledResponse, Passage, Sample, Span
 from schemas.rows import from_table
@@ -62,16 +63,15 @@ class Example:
 def read_examples(folders: Sequence[Path], most: int, seed: int) -> list[Example]:
     """The judged responses of label sets, at most about `most`, whole prompt groups, ordered by a hash of the group.
 
-    Raises ConfigError when there are fewer than two prompt groups with a context.
+    Raises ConfigError when there are fewer than two prompt groups with a context, ShardError for a damaged label set.
     """
     rows: list[LabelledResponse] = []
     for folder in folders:
-        manifest = read_manifest(folder)
-        for shard in manifest.shards:
+        for path in check_files(folder, read_manifest(folder).shards):
             try:
-                table = pq.read_table(folder / shard.path)
+                table = pq.read_table(path)
             except (OSError, ValueError) as err:
-                raise ShardError(f"{folder / shard.path}: cannot be read ({err})") from err
+                raise ShardError(f"{path}: cannot be read ({first_line(err)})") from err
             rows += [row for row in from_table(table) if row.sample.context and row.sample.response and row.claims]
     rows.sort(key=lambda row: (share_of(row.sample.group_id, seed), row.sample.group_id, row.sample.id))
     last = min(most, len(rows))

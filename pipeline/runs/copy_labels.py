@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -14,14 +13,13 @@ from pipeline.runs.output_folder import only_writer, refuse_occupied
 from pipeline.storage import file_facts, files_below, is_local, join, read_file, remove_files, write_file
 from schemas.errors import ConfigError, NoLabelSetError, ShardError
 from schemas.interruption import completing
+from schemas.listed_files import Listed, check_bytes, is_as_listed
 from schemas.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
     REJECTED_FOLDER,
     SHARD_FOLDER,
     Manifest,
-    RejectedEntry,
-    ShardEntry,
     parse_manifest,
 )
 
@@ -73,24 +71,17 @@ def send_files(
         write_file(join(target, MANIFEST), data)
 
 
-def _is_there(target: str, entry: ShardEntry | RejectedEntry) -> bool:
+def _is_there(target: str, entry: Listed) -> bool:
     """Whether an interrupted copy got so far: on local disks, where looking costs little."""
-    path = join(target, entry.path)
-    if not is_local(path):
-        return False
-    facts = file_facts(path)
-    if facts is None or facts.size_bytes != entry.bytes:
-        return False
-    return hashlib.sha256(read_file(path, MAX_SHARD_BYTES)).hexdigest() == entry.sha256
+    return is_local(target) and is_as_listed(Path(target), entry)
 
 
-def read_listed(folder: str, entry: ShardEntry | RejectedEntry) -> bytes:
+def read_listed(folder: str, entry: Listed) -> bytes:
     """One file of the label set in `folder`. Raises ShardError when it is not what the manifest says."""
     path = join(folder, entry.path)
     try:
         data = read_file(path, min(entry.bytes, MAX_SHARD_BYTES))
     except OSError as err:
         raise ShardError(f"{path}: the manifest names this file, but it cannot be read ({err.strerror})") from err
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise ShardError(f"{path}: altered since it was written (its sha256 is not the manifest's); label it again")
+    check_bytes(path, data, entry)
     return data

@@ -1,9 +1,9 @@
-"""Find where a context speaks about a claim: an index over the passages and an IDF-weighted word overlap.
+"""What a context says, ready for look-ups, and where it speaks about a claim: an IDF-weighted word overlap.
 
 In: the passages of a sample. Out: a `ContextIndex` (words, sentences, neighbouring words, numbers), built once per
-context and kept in a small cache because several responses share one; and the evidence for a claim, as character
-intervals of passages. On FActScore this overlap names the right sentence for 98 % of the claims, so finding evidence
-needs no embedding.
+context and kept in a small cache because several responses share one; and the sentences that share most words with a
+claim. The verifier `lexical` uses all of it, `nli` the sentences and the overlap. On FActScore this overlap names the
+right sentence for 98 % of the claims, so finding evidence needs no embedding.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipeline.engines.records.number_fields import NumberFields, read_number_fie
 from pipeline.engines.records.opening_hours import COUNTED_DAYS, OpeningHours, read_hours
 from pipeline.engines.records.tables import Tables, read_tables
 from pipeline.engines.word_places import WordPlaces
-from pipeline.engines.words import CONTENT, NEGATION, STOP, Tokens, tokenize
+from pipeline.engines.words import CONTENT, NEGATION, Tokens, tokenize
 from pipeline.sentences import split_sentences
 from schemas.records import Evidence, Passage, Span
 
@@ -133,7 +133,7 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
         dates = deque(words_of_dates(passage.text))
         words += len(tokens)
         pairs.update(zip(tokens.stems, tokens.stems[1:], strict=False))
-        for span, first, last in sentence_words(passage.text, tokens):
+        for span, first, last in _sentence_words(passage.text, tokens):
             kinds = tokens.kinds[first:last]
             stems = {stem: None for stem, kind in zip(tokens.stems[first:last], kinds, strict=True) if kind >= CONTENT}
             while dates and dates[0][0] < span.end:
@@ -161,7 +161,7 @@ def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     )  # fmt: skip
 
 
-def sentence_words(text: str, tokens: Tokens) -> Iterator[tuple[Span, int, int]]:
+def _sentence_words(text: str, tokens: Tokens) -> Iterator[tuple[Span, int, int]]:
     """(span, first, last) of each sentence: its words are tokens [first, last)."""
     first = 0
     for span in _units(text):
@@ -202,14 +202,6 @@ def shared_mass(index: ContextIndex, stems: Collection[str]) -> dict[int, float]
         for sentence in where if len(where) <= _MAX_POSTINGS else where[:_MAX_POSTINGS]:
             scores[sentence] = score_of(sentence, 0.0) + weight
     return scores
-
-
-def gather_evidence(passages: tuple[Passage, ...], claim_text: str, limit: int = 3) -> tuple[Evidence, ...]:
-    """The context sentences that speak most about a claim, best first."""
-    index = index_context(passages)
-    tokens = tokenize(claim_text)
-    stems = [stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind != STOP]
-    return tuple(evidence_of(index, sentence) for sentence, _ in rank_sentences(index, stems, limit))
 
 
 def evidence_of(index: ContextIndex, sentence: int) -> Evidence:

@@ -1,7 +1,7 @@
 """Which passages and sentences speak about a claim."""
 
-from pipeline.engines.words import stem
-from pipeline.gather_evidence import gather_evidence, index_context, rank_sentences
+from pipeline.engines.context_index import index_context, rank_sentences
+from pipeline.engines.words import stem, tokenize
 from schemas.records import Passage
 
 PASSAGES = (
@@ -11,8 +11,8 @@ PASSAGES = (
 
 
 def texts(claim: str, limit: int = 3) -> list[str]:
-    by_id = {passage.passage_id: passage.text for passage in PASSAGES}
-    return [by_id[found.passage_id][found.start : found.end] for found in gather_evidence(PASSAGES, claim, limit)]
+    index = index_context(PASSAGES)
+    return [index.text_of(sentence) for sentence, _ in rank_sentences(index, tokenize(claim).stems, limit)]
 
 
 def test_the_sentence_with_the_rarest_shared_words_comes_first():
