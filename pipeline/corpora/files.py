@@ -12,6 +12,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
+from pipeline.corpora.field_names import NAMES, first_name, parse_fields, which_is_which
 from pipeline.storage import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
 from schemas.errors import ConfigError, CorpusError
 from schemas.manifest import MANIFEST
@@ -30,9 +31,10 @@ _ENDINGS: Final = (".gz", ".jsonl", ".ndjson", ".json", ".parquet")
 class CorpusFile:
     """One file of a corpus. Plain strings and numbers: it travels to workers.
 
-    path: as the user gave it.   format: one of FORMATS.   container: how records stand in it (`containers`).
-    size_bytes: on disk.   name: what its records carry as `source`: the base name, with as many parent folders as
-    it takes to tell two files of the corpus apart.   id_prefix: of the ids of records that have none.
+    path: as the user gave it.   format: one of FORMATS, plain perhaps with fields.
+    container: how records stand in it (`containers`).   size_bytes: on disk.
+    name: what its records carry as `source`: the base name, with as many parent folders as it takes to tell two files
+    of the corpus apart.   id_prefix: of the ids of records that have none.
     companions: files that are read with it (source_info.jsonl of RAGTruth).
     """
 
@@ -48,11 +50,12 @@ class CorpusFile:
 def open_corpus(patterns: Sequence[str], format: str | None = None) -> list[CorpusFile]:
     """The files that match the patterns, each once, sorted by path, with the format that their content shows.
 
-    format: one of FORMATS for all files, instead of what is detected.   Raises ConfigError with one line for a
-    pattern without a match, a directory, an empty or unreadable file, and a file of no known format.
+    format: one of FORMATS for all files, instead of what is detected; plain may name fields (`format_with_fields`).
+    Raises ConfigError with one line for a pattern without a match, a directory, an empty or unreadable file, and a file
+    of no known format.
     """
-    if format is not None and format not in FORMATS:
-        raise ConfigError(f"--format {format}: there is no such corpus format; use one of {', '.join(FORMATS)}")
+    if format is not None:
+        _check_format(format)
     if not patterns:
         raise ConfigError("no corpus given; name at least one file or pattern, such as data/sample/corpus.jsonl")
     paths = _matching_paths(patterns)
@@ -60,6 +63,23 @@ def open_corpus(patterns: Sequence[str], format: str | None = None) -> list[Corp
     prefixes = _id_prefixes(names)
     files = [_open_file(path, name, prefix, format) for path, name, prefix in zip(paths, names, prefixes, strict=True)]
     return _without_companions(files)
+
+
+def format_with_fields(format: str | None, fields: str) -> str | None:
+    """The format that says which field is which, `plain:prompt=q,response=a`; without `fields` the format as it is."""
+    if not fields:
+        return format
+    if format not in (None, "plain"):
+        raise ConfigError(f"--fields: goes with the format plain; leave out --format {format} or --fields")
+    return f"plain:{fields}"
+
+
+def _check_format(format: str) -> None:
+    name, colon, fields = format.partition(":")
+    if name not in FORMATS or (colon and name != "plain"):
+        raise ConfigError(f"--format {format}: there is no such corpus format; use one of {', '.join(FORMATS)}")
+    if colon:
+        parse_fields(fields)
 
 
 def assumed_corpus(patterns: Sequence[str], format: str | None) -> list[CorpusFile]:
@@ -158,7 +178,10 @@ def _detect_format(path: str, container: str) -> str:
         )
     if not objects:
         raise CorpusError(f"{path}: {_no_object(records)}; {_CONTAINERS}")
-    raise CorpusError(f"{path}: no known format in its first records ({_keys(objects)}); {_remedy()}")
+    raise CorpusError(
+        f"{path}: no known format in its first records (fields {_names_of(objects)}); say which field is which: "
+        f'{which_is_which(objects)} (a record without a context has "context": []), or name a format with --format'
+    )
 
 
 def _format_of(obj: Mapping[str, Any]) -> str | None:
@@ -166,7 +189,8 @@ def _format_of(obj: Mapping[str, Any]) -> str | None:
 
 
 def _is_balto(obj: Mapping[str, Any]) -> bool:
-    return {"id", "prompt", "context"} <= obj.keys() and ("response" in obj or plain.response_name(obj) is None)
+    found = [first_name(obj, ours) for ours in NAMES]
+    return "id" in obj and found in (["prompt", "context", "response"], ["prompt", "context", None])
 
 
 _DETECTORS: Final[tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...]] = (
@@ -187,12 +211,8 @@ def _no_object(records: Sequence[containers.RawRecord]) -> str:
     return f"no JSON object in its first records (record {first.row}: {found})"
 
 
-def _keys(objects: Sequence[Mapping[str, Any]]) -> str:
-    return "fields " + ", ".join(repr(name)[1:-1][:40] for name in list(objects[0])[:8])
-
-
-def _remedy() -> str:
-    return f"rename its fields to prompt, context and response, or name one of {', '.join(FORMATS)} with --format"
+def _names_of(objects: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(repr(name)[1:-1][:40] for name in list(objects[0])[:8])
 
 
 def _without_companions(files: list[CorpusFile]) -> list[CorpusFile]:

@@ -11,6 +11,7 @@ import orjson
 
 from pipeline.corpora import balto, confiqa, factscore, plain, ragtruth
 from pipeline.corpora.containers import MAX_RECORD_BYTES, RawRecord, read_records
+from pipeline.corpora.field_names import parse_fields
 from pipeline.corpora.files import CorpusFile
 from pipeline.corpora.place import Converter, Place
 from schemas.errors import RecordError
@@ -40,9 +41,10 @@ def read_corpus_file(file: CorpusFile, *, max_record_bytes: int = MAX_RECORD_BYT
 def _converter(file: CorpusFile) -> Converter:
     if file.format == "ragtruth":
         return ragtruth.converter(file.companions[0])
-    return {"balto": balto.convert, "plain": plain.convert, "factscore": factscore.convert, "confiqa": confiqa.convert}[
-        file.format
-    ]
+    name, _, fields = file.format.partition(":")
+    if name == "plain":
+        return plain.converter(parse_fields(fields) if fields else {})
+    return {"balto": balto.convert, "factscore": factscore.convert, "confiqa": confiqa.convert}[name]
 
 
 def _rejected(file: CorpusFile, raw: RawRecord, reason: str) -> Rejected:

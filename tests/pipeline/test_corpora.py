@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.corpora import CorpusFile, corpus_size_bytes, open_corpus, read_corpus_file
+from pipeline.corpora import CorpusFile, corpus_size_bytes, format_with_fields, open_corpus, read_corpus_file
 from schemas.errors import ConfigError
 from schemas.records import Passage, Rejected, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, refusal, rejections, samples, write, write_table
@@ -60,7 +60,11 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
         (b"", "has no records; remove it from the corpus or write it again"),
         (b" \n\n\t", "has no records; remove it from the corpus or write it again"),
         (b"PAR1 broken", "damaged Parquet file"),
-        (b'{"prompt": "Who?"}\n', "no known format in its first records (fields prompt); rename its fields"),
+        (
+            b'{"prompt": "Who?"}\n',
+            "no known format in its first records (fields prompt); say which field is which: "
+            '--fields context=NAME,response=NAME (a record without a context has "context": [])',
+        ),
         (b"id,prompt\n1,Who?\n", "no JSON object in its first records (record 1: not valid JSON"),
         (
             '{"id": "x"}'.encode("utf-16"),
@@ -123,6 +127,45 @@ def test_file_of_two_formats_is_refused(tmp_path: Path):
 def test_format_is_told_from_content_past_malformed_lines(tmp_path: Path):
     path = write(tmp_path / "ragtruth.jsonl", b"{broken\n", BALTO)
     assert open_corpus([path])[0].format == "balto"
+
+
+def test_unknown_field_names_are_told_with_the_closest_and_the_remedy(tmp_path: Path):
+    records: dict[str, tuple[dict, str]] = {
+        "caps": ({"Question": "Who?", "Context": "Ada.", "Answer": "Ada", "ground_truth": "Ada"}, "prompt=Question,"),
+        "nested": (
+            {"id": "x", "inputs": {"question": "Who?"}, "outputs": {"answer": "A", "contexts": ["A"]}},
+            "prompt=inputs.question,context=outputs.contexts,response=outputs.answer ",
+        ),
+        "typo": ({"question": "Who?", "contxt": "Ada.", "answer": "Ada"}, "context=contxt "),
+        "gold": ({"question": "Who?", "facts": "Ada.", "reference_answer": "A"}, "context=NAME,response=NAME "),
+    }
+    for name, (record, remedy) in records.items():
+        told = refusal(write(tmp_path / f"{name}.jsonl", record))
+        assert f"(fields {', '.join(record)}); say which field is which: --fields {remedy}" in told
+
+
+def test_fields_that_a_user_names_are_read(tmp_path: Path):
+    record = {"run": 7, "in": {"q": "Who?"}, "docs.used": ["Ada."], "choices": [{"text": "Ada did."}], "response": "no"}
+    path = write(tmp_path / "c.jsonl", record, {**record, "choices": [], "run": None}, {"in": {}})
+    fields = format_with_fields(None, "id=run, prompt=in.q,context=docs.used,response=choices.0.text")
+    first, second, third = read_all(path, format=fields)
+    assert isinstance(first, Sample)
+    assert (first.id, first.prompt, first.response) == ("7", "Who?", "Ada did.")
+    assert isinstance(second, Sample)
+    assert (second.id, second.response) == ("c:2", None)
+    assert rejections([third]) == [(3, "prompt: no value under in.q (--fields)")]
+
+
+def test_fields_that_cannot_be_are_refused(tmp_path: Path):
+    path = write(tmp_path / "c.jsonl", BALTO)
+    for fields, told in {
+        "question": "'question' is no OURS=THEIRS; ours are id, group_id, prompt, context, response, policy",
+        "answer=x": "'answer=x' is no OURS=THEIRS",
+        "prompt=a,prompt=b": "names prompt twice",
+    }.items():
+        assert told in refusal(path, format=format_with_fields(None, fields))
+    with pytest.raises(ConfigError, match="--fields: goes with the format plain; leave out --format ragtruth"):
+        format_with_fields("ragtruth", "prompt=x")
 
 
 def test_named_format_wins_over_the_detected_one(tmp_path: Path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.corpora import open_corpus
-from schemas.records import Message, Passage
+from schemas.records import Message, Passage, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, rejections, samples, write
 
 
@@ -50,9 +50,42 @@ def test_plain_keeps_an_earlier_answer_in_the_prompt_when_the_response_stands_ap
 
 def test_plain_without_a_context_field_is_rejected(tmp_path: Path):
     path = write(tmp_path / "c.jsonl", {"question": "Who?", "answer": "Ada"})
-    assert rejections(read_all(path)) == [
-        (1, "context: expected one of the fields context, passages, documents, contexts, found none of them")
+    assert rejections(read_all(path, format="plain")) == [
+        (1, "context: no field has one of its names; say which holds it, --fields context=NAME")
     ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "context", "response"),
+    [
+        ("user_input", "retrieved_contexts", "response"),  # Ragas
+        ("input", "retrieval_context", "actual_output"),  # DeepEval
+        ("query", "source_documents", "result"),  # LangChain
+        ("input", "context", "output"),  # TruLens
+        ("query", "retrieved_context", "response"),  # RAGChecker
+    ],
+)
+def test_plain_takes_the_names_of_evaluation_libraries(tmp_path: Path, prompt: str, context: str, response: str):
+    people = {"reference": "Ada", "ground_truth": "Ada", "expected_output": "Ada", "answers": ["Ada"]}
+    sample = samples(write(tmp_path / "c.jsonl", {prompt: "Who?", context: ["Ada."], response: "Bob.", **people}))[0]
+    assert (sample.prompt, sample.context, sample.response) == ("Who?", (Passage("p1", "Ada."),), "Bob.")
+
+
+def test_what_was_retrieved_comes_before_an_ideal_context(tmp_path: Path):
+    record = {"id": "x", "prompt": "Who?", "context": ["Ideal."], "retrieval_context": ["Found."], "response": "x"}
+    path = write(tmp_path / "c.jsonl", record)
+    assert samples(path)[0].context == (Passage("p1", "Found."),)
+
+
+def test_misspelt_response_is_rejected_and_no_answer_of_people_is_one(tmp_path: Path):
+    prompt = {"question": "Who?", "context": "Ada."}
+    path = write(tmp_path / "c.jsonl", {**prompt, "reponse": "x"}, {**prompt, "answers": ["Ada"], "answered": True})
+    items = read_all(path)
+    assert rejections(items) == [
+        (1, "'reponse': unknown field; did you mean response? rename it or add --fields response=reponse")
+    ]
+    assert isinstance(items[1], Sample)
+    assert items[1].response is None
 
 
 def test_records_without_ids_make_a_corpus_plain(tmp_path: Path):
