@@ -5,10 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.corpora.place import Place
+from pipeline.corpora.shapes import our_shapes
+from schemas.errors import RecordError
 from schemas.records import Sample
 from schemas.samples import sample_from_json
 
 
 def convert(obj: Any, place: Place) -> tuple[Sample]:
-    """The Sample of one record. An id is required: a default would change when lines move."""
-    return (sample_from_json(obj, source=place.source, source_row=place.row, default_id=None),)
+    """The Sample of one record; one whose messages or passages are in shapes of other tools (`shapes`) is taken too.
+
+    An id is required: a default would change when lines move.
+    """
+    try:
+        return (_sample(obj, place),)
+    except RecordError:
+        if type(obj) is not dict or (reshaped := our_shapes(obj)) == obj:
+            raise
+    return (_sample(reshaped, place),)
+
+
+def _sample(obj: Any, place: Place) -> Sample:
+    return sample_from_json(obj, source=place.source, source_row=place.row, default_id=None)

@@ -7,16 +7,14 @@ them; further fields are ignored. A chat log that ends with the assistant's turn
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from pipeline.corpora.field_names import first_name, named_value, refuse_misspelt_response
 from pipeline.corpora.place import Converter, Place, require_object, to_sample
+from pipeline.corpora.shapes import ASSISTANT, messages, passages, response_text
 from schemas.errors import RecordError
 from schemas.records import Sample
 from schemas.samples import FIELDS
-
-_ANSWERS: Final = "assistant"
-_TEXT_NAMES: Final = ("text", "content", "page_content")
 
 
 def is_plain(obj: Mapping[str, Any]) -> bool:
@@ -33,12 +31,13 @@ def converter(fields: Mapping[str, str]) -> Converter:
         obj = require_object(obj, "record")
         ours = {name: obj[name] for name in FIELDS if name in obj}
         ours |= {name: named_value(obj, path) for name, path in fields.items()}
-        prompt, response = _required(obj, "prompt", fields), _response(obj, fields)
+        prompt, response = messages(_required(obj, "prompt", fields)), response_text(_response(obj, fields))
         if response is None and _ends_with_answer(prompt):
-            prompt, response = prompt[:-1], prompt[-1].get("content")
+            prompt, response = prompt[:-1], prompt[-1]["content"]
         if response is None and "response" not in fields:
             refuse_misspelt_response(obj)
-        ours |= {"prompt": prompt, "context": _passages(_required(obj, "context", fields)), "response": response}
+        context = passages(_required(obj, "context", fields))
+        ours |= {"prompt": prompt, "context": context, "response": response}
         return (to_sample(ours, place),)
 
     return convert
@@ -62,19 +61,4 @@ def _response(obj: Mapping[str, Any], fields: Mapping[str, str]) -> Any:
 
 
 def _ends_with_answer(prompt: Any) -> bool:
-    return type(prompt) is list and len(prompt) > 1 and type(prompt[-1]) is dict and prompt[-1].get("role") == _ANSWERS
-
-
-def _passages(value: Any) -> Any:
-    return [_passage(item) for item in value] if type(value) is list else value
-
-
-def _passage(item: Any) -> Any:
-    """A passage object under our names. Its title, if any, becomes its first line: facts may stand there only."""
-    if type(item) is not dict:
-        return item
-    text = next((item[name] for name in _TEXT_NAMES if item.get(name) is not None), None)
-    title = item.get("title")
-    if type(title) is str and title and type(text) is str:
-        text = f"{title}\n{text}"
-    return {"passage_id": item.get("passage_id", item.get("id")), "text": text}
+    return type(prompt) is list and len(prompt) > 1 and type(prompt[-1]) is dict and prompt[-1]["role"] == ASSISTANT
