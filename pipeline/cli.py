@@ -121,7 +121,7 @@ def label(
     An interrupted run is resumed by the same command. With --runner (a Beam option) the whole graph runs there.
     """
     from pipeline.config import LabelConfig
-    from pipeline.corpora import corpus_size_bytes, format_with_fields, open_corpus
+    from pipeline.corpora import corpus_size_bytes, fields_left_out, format_with_fields, open_corpus
     from pipeline.engines import Compute
     from pipeline.runs.beam_options import LOCAL_RUNNER, runner_of, split_beam_args
     from pipeline.runs.label import Resources, default_shards
@@ -188,10 +188,13 @@ def label(
         job = describe_job(patterns, known_format, out, config, runner, beam_args, transport)
         return print_json(job) if as_json else print_job(job)
     resources = Resources(workers or (1 if config.on_gpu else _cores()), shards_per_run, beam_args)
+    lost = fields_left_out(files)
     manifest = start_label(files, out, config, resources, runner, overwrite, transport, batch_api)
     if manifest is None:
         return typer.echo("the job is described; whoever starts it writes the label set", err=True)
-    _finish(summary(manifest, out), out, as_json)
+    result = summary(manifest, out)
+    result["warnings"] += [f"fields that are not kept: {lost}"] if lost else []
+    _finish(result, out, as_json)
 
 
 def _estimate(files: list[Any], config: Any, prices: str, as_json: bool) -> None:

@@ -17,13 +17,14 @@ from pipeline.corpora.files import (
     format_with_fields,
     open_corpus,
 )
-from pipeline.corpora.read import read_corpus_file
+from pipeline.corpora.read import fields_left_out, read_corpus_file
 
 __all__ = [
     "FORMATS",
     "CorpusFile",
     "assumed_corpus",
     "corpus_size_bytes",
+    "fields_left_out",
     "format_with_fields",
     "open_corpus",
     "read_corpus_file",

@@ -1,7 +1,8 @@
 """The format "plain": prompt, context and response under the names that retrieval data commonly gives them.
 
 The names stand in `field_names`; a user may say others (--fields). All other fields of our own format may stand beside
-them; further fields are ignored. A chat log that ends with the assistant's turn holds prompt and response in one.
+them; further ones go to meta where they can (`extra_fields`). A chat log that ends with the assistant's turn holds
+prompt and response in one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.corpora.field_names import first_name, named_value, refuse_misspelt_response
+from pipeline.corpora.extra_fields import with_extra_meta
+from pipeline.corpora.field_names import NAMES, first_name, named_value, refuse_misspelt_response
 from pipeline.corpora.place import Converter, Place, require_object, to_sample
 from pipeline.corpora.shapes import ASSISTANT, messages, passages, response_text
 from schemas.errors import RecordError
@@ -38,9 +40,16 @@ def converter(fields: Mapping[str, str]) -> Converter:
             refuse_misspelt_response(obj)
         context = passages(_required(obj, "context", fields))
         ours |= {"prompt": prompt, "context": context, "response": response}
-        return (to_sample(ours, place),)
+        return (to_sample(with_extra_meta(ours, extra_of(obj, fields)), place),)
 
     return convert
+
+
+def extra_of(obj: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a record that are none of ours and are not read as one of ours."""
+    taken = {path if path in obj else path.partition(".")[0] for path in fields.values()}
+    taken |= {first_name(obj, ours) for ours in NAMES if ours not in fields}
+    return {name: value for name, value in obj.items() if name not in taken and name not in FIELDS}
 
 
 def _required(obj: Mapping[str, Any], ours: str, fields: Mapping[str, str]) -> Any:

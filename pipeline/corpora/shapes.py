@@ -72,7 +72,7 @@ def _message(item: Any) -> Any:
 def _parts_text(parts: list[Any]) -> Any:
     """The texts of a content in parts, a line each; the parts as they are when one is no text (an image, say)."""
     texts = [part.get("text") if type(part) is dict and part.get("type") in _TEXT_PARTS else part for part in parts]
-    return "\n".join(texts) if all(type(text) is str for text in texts) else parts
+    return "\n".join(map(str, texts)) if all(type(text) is str for text in texts) else parts
 
 
 def _passage(item: Any) -> Any:

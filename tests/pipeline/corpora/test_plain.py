@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.corpora import open_corpus
+from pipeline.corpora import fields_left_out, open_corpus
 from schemas.records import Message, Passage, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, rejections, samples, write
 
@@ -46,6 +46,38 @@ def test_plain_keeps_an_earlier_answer_in_the_prompt_when_the_response_stands_ap
     turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ada"}]
     sample = samples(write(tmp_path / "c.jsonl", {"messages": turns, "context": "Ada.", "response": "did."}))[0]
     assert (len(sample.prompt), sample.response) == (2, "did.")
+
+
+@pytest.mark.parametrize("ours", [{"prompt": "Who?", "response": "x"}, {"question": "Who?", "answer": "x"}])
+def test_other_fields_go_to_meta_where_they_can(tmp_path: Path, ours: dict):
+    extra = {
+        "model": "m7",
+        "temperature": 0.5,
+        "ok": True,
+        "none": None,
+        "tags": ["a"],
+        "page": "x" * 2001,
+        "": 1,
+        "reference": "Ada\u2026\n",
+    }
+    record = {"id": "r", **ours, "context": "Ada.", "meta": {"model": "mine"}}
+    path = write(tmp_path / "c.jsonl", {**record, **extra})
+    meta = {"model": "mine", "temperature": "0.5", "ok": "true", "reference": "Ada\u2026\n"}
+    assert samples(path)[0].meta == meta
+    assert fields_left_out(open_corpus([path])).startswith("'tags', 'page', '' (what is kept, in meta: texts of up to")
+    assert fields_left_out(open_corpus([write(tmp_path / "d.jsonl", record)])) == ""
+
+
+def test_no_more_other_fields_are_kept_than_a_record_may_have(tmp_path: Path):
+    numbers = {f"n{i}": i for i in range(40)}
+    path = write(tmp_path / "c.jsonl", {"query": "Who?", "docs": "Ada.", "answer": "x", **numbers})
+    assert list(samples(path)[0].meta) == [f"n{i}" for i in range(32)]
+    assert fields_left_out(open_corpus([path])).startswith("'n32', 'n33', ")
+
+
+def test_half_a_surrogate_pair_in_another_field_rejects_no_record(tmp_path: Path):
+    path = write(tmp_path / "c.json", b'[{"query": "Who?", "docs": "Ada.", "answer": "x", "note": "\\ud800"}]')
+    assert samples(path)[0].meta == {}
 
 
 @pytest.mark.parametrize(
