@@ -23,8 +23,11 @@ _RAGTRUTH_SOURCES: Final = "ragtruth sources"  # source_info.jsonl: read beside 
 _SNIFFED_RECORDS: Final = 20
 _GZIP_OVERHEAD: Final = 1024  # header, trailer and blocks of text that does not compress
 _GZIP_RATIO: Final = 3  # of JSON text; used only where the gzip trailer cannot be right
-_CONTAINERS: Final = "a corpus is one JSON object per line, one JSON array of objects, or Parquet; gzip is taken too"
-_ENDINGS: Final = (".gz", ".jsonl", ".ndjson", ".json", ".parquet")
+_CONTAINERS: Final = (
+    "a corpus is one JSON object per line, one JSON array of objects, CSV or TSV with a header, or Parquet; "
+    "all but Parquet may be gzipped"
+)
+_ENDINGS: Final = (".gz", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def assumed_corpus(patterns: Sequence[str], format: str | None) -> list[CorpusFi
         CorpusFile(
             path,
             known,
-            containers.PARQUET if path.endswith(".parquet") else containers.JSONL,
+            _assumed_container(path),
             0,
             name,
             _stem(name),
@@ -98,6 +101,11 @@ def assumed_corpus(patterns: Sequence[str], format: str | None) -> list[CorpusFi
         )
         for path, name in zip(patterns, names, strict=True)
     ]
+
+
+def _assumed_container(path: str) -> str:
+    endings = {".parquet": containers.PARQUET, ".csv": containers.TABLE, ".tsv": containers.TABLE}
+    return next((container for ending, container in endings.items() if path.endswith(ending)), containers.JSONL)
 
 
 def corpus_size_bytes(files: Sequence[CorpusFile]) -> int:
@@ -168,8 +176,8 @@ def _detect_format(path: str, container: str) -> str:
     records = list(islice(containers.read_records(path, container), _SNIFFED_RECORDS))
     objects = [record.value for record in records if type(record.value) is dict]
     formats = {name for obj in objects if (name := _format_of(obj)) is not None}
-    if formats == {"balto", "plain"}:
-        return "plain"  # some records have no id, or other names for the fields: plain reads those of balto too
+    if formats == {"balto", "plain"} or (container == containers.TABLE and formats == {"balto"}):
+        return "plain"  # no id, other names for the fields, lists as text: plain reads records of balto too
     if len(formats) == 1:
         return formats.pop()
     if formats:
@@ -177,7 +185,7 @@ def _detect_format(path: str, container: str) -> str:
             f"{path}: mixes the formats {', '.join(sorted(formats))}; split it, or name one with --format"
         )
     if not objects:
-        raise CorpusError(f"{path}: {_no_object(records)}; {_CONTAINERS}")
+        raise CorpusError(f"{path}: {_no_object(records, container)}; {_CONTAINERS}")
     raise CorpusError(
         f"{path}: no known format in its first records (fields {_names_of(objects)}); say which field is which: "
         f'{which_is_which(objects)} (a record without a context has "context": []), or name a format with --format'
@@ -203,9 +211,9 @@ _DETECTORS: Final[tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...]] =
 )
 
 
-def _no_object(records: Sequence[containers.RawRecord]) -> str:
+def _no_object(records: Sequence[containers.RawRecord], container: str) -> str:
     if not records:
-        return "an empty JSON array"
+        return "a header without rows" if container == containers.TABLE else "an empty JSON array"
     first = records[0]
     found = first.reason or f"not an object but {describe_value(first.value)}"
     return f"no JSON object in its first records (record {first.row}: {found})"

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.corpora.csv_rows import parse_cells
 from pipeline.corpora.extra_fields import with_extra_meta
 from pipeline.corpora.field_names import NAMES, first_name, named_value, refuse_misspelt_response
 from pipeline.corpora.place import Converter, Place, require_object, to_sample
-from pipeline.corpora.shapes import ASSISTANT, messages, passages, response_text
+from pipeline.corpora.shapes import ASSISTANT, our_shapes
 from schemas.errors import RecordError
 from schemas.records import Sample
 from schemas.samples import FIELDS
@@ -23,23 +24,24 @@ def is_plain(obj: Mapping[str, Any]) -> bool:
     return first_name(obj, "prompt") is not None and first_name(obj, "context") is not None
 
 
-def converter(fields: Mapping[str, str]) -> Converter:
+def converter(fields: Mapping[str, str], is_table: bool = False) -> Converter:
     """The function that makes a record a Sample; without an id that is `<file>:<row>`.
 
     fields: our field -> theirs, as the user named them; the others go by the common names.
+    is_table: the values are cells of a table, where lists stand as JSON text.
     """
 
     def convert(obj: Any, place: Place) -> tuple[Sample]:
         obj = require_object(obj, "record")
         ours = {name: obj[name] for name in FIELDS if name in obj}
         ours |= {name: named_value(obj, path) for name, path in fields.items()}
-        prompt, response = messages(_required(obj, "prompt", fields)), response_text(_response(obj, fields))
-        if response is None and _ends_with_answer(prompt):
-            prompt, response = prompt[:-1], prompt[-1]["content"]
-        if response is None and "response" not in fields:
+        ours |= {name: _required(obj, name, fields) for name in ("prompt", "context")}
+        ours["response"] = _response(obj, fields)
+        ours = our_shapes(parse_cells(ours) if is_table else ours)
+        if ours["response"] is None and _ends_with_answer(ours["prompt"]):
+            ours |= {"prompt": ours["prompt"][:-1], "response": ours["prompt"][-1]["content"]}
+        if ours["response"] is None and "response" not in fields:
             refuse_misspelt_response(obj)
-        context = passages(_required(obj, "context", fields))
-        ours |= {"prompt": prompt, "context": context, "response": response}
         return (to_sample(with_extra_meta(ours, extra_of(obj, fields)), place),)
 
     return convert

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from pipeline.corpora import balto, confiqa, factscore, plain, ragtruth
-from pipeline.corpora.containers import MAX_RECORD_BYTES, RawRecord, read_records
+from pipeline.corpora.containers import MAX_RECORD_BYTES, TABLE, RawRecord, read_records
 from pipeline.corpora.extra_fields import left_out
 from pipeline.corpora.field_names import parse_fields
 from pipeline.corpora.files import CorpusFile
@@ -67,7 +67,7 @@ def _converter(file: CorpusFile) -> Converter:
         return ragtruth.converter(file.companions[0])
     name, fields = _named_fields(file)
     if name == "plain":
-        return plain.converter(fields)
+        return plain.converter(fields, is_table=file.container == TABLE)
     return {"balto": balto.convert, "factscore": factscore.convert, "confiqa": confiqa.convert}[name]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -14,7 +15,7 @@ import pytest
 
 from pipeline.corpora import CorpusFile, corpus_size_bytes, format_with_fields, open_corpus, read_corpus_file
 from schemas.errors import ConfigError
-from schemas.records import Passage, Rejected, Sample
+from schemas.records import Message, Passage, Rejected, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, refusal, rejections, samples, write, write_table
 
 # Files
@@ -65,7 +66,10 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
             "no known format in its first records (fields prompt); say which field is which: "
             '--fields context=NAME,response=NAME (a record without a context has "context": [])',
         ),
-        (b"id,prompt\n1,Who?\n", "no JSON object in its first records (record 1: not valid JSON"),
+        (b"Who? Ada.\n", "no JSON object in its first records (record 1: not valid JSON"),
+        (b"id,prompt\n1,Who?\n", "(fields id, prompt); say which field is which: --fields context=NAME,response=NAME"),
+        (b"id,prompt,context\n", "a header without rows; a corpus is one JSON object per line"),
+        (b"prompt,context,context\na,b,c\n", "two columns are called 'context'; rename one of them"),
         (
             '{"id": "x"}'.encode("utf-16"),
             "(record 1: not UTF-8: byte 0xFF at byte 0 of the line); a corpus is one JSON",
@@ -293,6 +297,53 @@ def test_json_array_is_read_element_by_element(tmp_path: Path):
     assert rejections(items) == [(2, "record: expected an object, found the number 17")]
     assert isinstance(items[2], Sample)
     assert items[2].context[0].text == "é" * 700_000
+
+
+def test_tables_are_read_with_quoted_line_breaks_and_spreadsheet_rows(tmp_path: Path):
+    text = ',question,context,answer,model\r\n0,"Who, then?","Ada.\r\nBob ""B""",Ada did.,m7\r\n\r\n1,Why?,Cyd.,,m7\r\n'
+    for name, content in {
+        "c.csv": text.encode("utf-8-sig"),
+        "c.csv.gz": gzip.compress(text.encode()),
+        "d.csv": b'question;context;answer\n"Who, then?";"Ada.\r\nBob ""B""";Ada did.\n\nWhy?;Cyd.;\n',
+    }.items():
+        first, second = samples(write(tmp_path / name, content))
+        assert (first.prompt, first.response) == ("Who, then?", "Ada did.")
+        assert first.context == (Passage("p1", 'Ada.\r\nBob "B"'),)
+        assert (first.source_row, second.source_row, second.response) == (2, 4, None)
+        assert dict(first.meta) == ({} if name == "d.csv" else {"model": "m7"})
+
+
+def test_cells_hold_lists_as_json(tmp_path: Path):
+    contexts = ['["Ada.", "Bob."]', '[{"page_content": "Cyd."}]', '[{"name": "Cafe"}]', '{"name": "Cafe"}', "['Ada.']"]
+    rows = [["id", "prompt", "context", "response"]]
+    rows += [[str(number), "Who?", context, '["Ada"]'] for number, context in enumerate(contexts)]
+    rows += [["m", '[{"role": "user", "content": "Who?"}]', "Ada.", "x"]]
+    with open(tmp_path / "c.tsv", "w", newline="") as file:
+        csv.writer(file, delimiter="\t").writerows(rows)
+    *found, chat = samples(str(tmp_path / "c.tsv"))
+    texts = [[passage.text for passage in sample.context] for sample in found]
+    assert texts == [["Ada.", "Bob."], ["Cyd."], ['[{"name": "Cafe"}]'], ['{"name": "Cafe"}'], ["['Ada.']"]]
+    assert {sample.response for sample in found} == {'["Ada"]'}
+    assert (chat.id, chat.prompt) == ("m", (Message("user", "Who?"),))
+
+
+def test_bad_rows_of_a_table_are_rejected_and_reading_goes_on(tmp_path: Path):
+    content = b'prompt,context,response\na,b,c\na,b,c,d\na,"b"x,c\na,caf\xe9,c\na,b,c\na,"b,c\na,b,c\n'
+    items = read_all(write(tmp_path / "c.csv", content))
+    assert [item.source_row for item in items if isinstance(item, Sample)] == [2, 6]
+    assert rejections(items) == [
+        (3, "4 cells under a header of 3; quote texts that contain the delimiter"),
+        (4, "not a readable row (',' expected after '\"'); put texts in quotes, and double quotes in them twice"),
+        (5, "not UTF-8: byte 0xE9; save the table as UTF-8"),
+        (7, "a quote is opened here and never closed; what follows was taken for one text"),
+    ]
+    assert isinstance(items[1], Rejected)
+    assert items[1].record == "a,b,c,d"
+
+
+def test_a_broken_first_line_of_json_is_no_header(tmp_path: Path):
+    for line in (b'"id": "r0", "prompt": "x"}\n', b"loaded 5 records, skipped 3\n"):
+        assert open_corpus([write(tmp_path / "c.jsonl", line, BALTO)])[0].container == "jsonl"
 
 
 def test_pipe_is_refused_without_waiting_for_it(tmp_path: Path):
