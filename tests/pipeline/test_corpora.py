@@ -72,8 +72,15 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
         (b"prompt,context,context\na,b,c\n", "two columns are called 'context'; rename one of them"),
         (
             '{"id": "x"}'.encode("utf-16"),
-            "(record 1: not UTF-8: byte 0xFF at byte 0 of the line); a corpus is one JSON",
+            "text in UTF-16; save it as UTF-8; a corpus is one JSON",
         ),
+        (b"{}\xff\n", "(record 1: not UTF-8: byte 0xFF at byte 2 of the line); a corpus is one JSON"),
+        (
+            b"PK\x03\x04rest",
+            "a zip archive, as spreadsheets (.xlsx) are; unpack it, or save the sheet as CSV; a corpus",
+        ),
+        (b"\xff\xff\xff\xffrest", "an Arrow stream, as `datasets` saves them; write it as Parquet (`to_parquet`); a"),
+        (b'{\n "id": "x",\n "prompt": "Who?"\n}\n', "one JSON object over many lines; put each record on a line of"),
         (b"5\n", "(record 1: not an object but the number 5)"),
         (b"\x1f\x8bxx", "damaged gzip data"),
         (
@@ -89,6 +96,21 @@ def test_unusable_file_is_refused_with_its_name(tmp_path: Path, content: bytes, 
     path = write(tmp_path / "corpus.jsonl", content)
     assert refusal(path).startswith(f"{path}: ")
     assert message in refusal(path)
+
+
+def test_a_file_that_is_only_called_parquet_is_told(tmp_path: Path):
+    path = write(tmp_path / "c.parquet", b"<html>404</html>")
+    assert "no Parquet file although it is called one (it does not begin with PAR1); fetch or" in refusal(path)
+
+
+def test_gzip_that_breaks_off_at_once_is_told(tmp_path: Path):
+    path = write(tmp_path / "c.jsonl.gz", gzip.compress(orjson.dumps(BALTO))[:8])
+    assert refusal(path).startswith(f"{path}: damaged gzip data (Compressed file ended before the end-of-stream marker")
+
+
+def test_rows_of_a_label_set_that_are_read_again_bring_no_meta(tmp_path: Path):
+    path = write(tmp_path / "c.jsonl", {**BALTO, "token_labels": [1], "label_spans": [], "n_claims": 1})
+    assert samples(path)[0].meta == {}
 
 
 def test_pattern_without_a_match_is_refused(tmp_path: Path):
