@@ -30,6 +30,14 @@ Tokenizer = Annotated[
     str,
     typer.Option("--tokenizer", help="tokenizer.json, a folder with one, a hub id, or `bytes` (one token per byte)."),
 ]
+Fields = Annotated[
+    str,
+    typer.Option(
+        "--fields",
+        help="Which field is which: prompt=inputs.question,context=docs,response=reply.",
+        show_default=False,
+    ),
+]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +56,7 @@ def label(
     format: Annotated[
         str | None, typer.Option("--format", help="balto, ragtruth, factscore, confiqa, plain; default: detected.")
     ] = None,
+    fields: Fields = "",
     labels: Annotated[
         str, typer.Option("--labels", help="claims: ask the engines; gold: take human spans.")
     ] = "claims",
@@ -88,7 +97,7 @@ def label(
     An interrupted run is resumed by the same command. With --runner (a Beam option) the whole graph runs there.
     """
     from pipeline.config import LabelConfig
-    from pipeline.corpora import corpus_size_bytes, open_corpus
+    from pipeline.corpora import corpus_size_bytes, fields_left_out, format_with_fields, open_corpus
     from pipeline.engines import Compute
     from pipeline.runs.beam_options import LOCAL_RUNNER, runner_of, split_beam_args
     from pipeline.runs.label import Resources, default_shards
@@ -97,11 +106,12 @@ def label(
     from pipeline.storage import use_beam_options
 
     llm, nli = filled(LlmOptions, given), filled(NliOptions, given)
+    known_format = format_with_fields(format, fields)
     patterns, of_beam = split_beam_args(corpus, own_options(label))
     runner = runner_of(of_beam) or LOCAL_RUNNER
     beam_args = beam_args_for(runner, of_beam, patterns, out)
     use_beam_options(beam_args)
-    files = [] if dry_run else open_corpus(patterns, format)
+    files = [] if dry_run else open_corpus(patterns, known_format)
     config = LabelConfig(
         num_shards=num_shards or default_shards(corpus_size_bytes(files)),
         labels=labels,
@@ -124,13 +134,16 @@ def label(
     if config.nli:
         config = config.prepared()
     if dry_run:
-        job = describe_job(patterns, format, out, config, runner, beam_args, transport)
+        job = describe_job(patterns, known_format, out, config, runner, beam_args, transport)
         return print_json(job) if as_json else print_job(job)
     resources = Resources(workers or (1 if config.on_gpu else _cores()), shards_per_run, beam_args)
+    lost = fields_left_out(files)
     manifest = start_label(files, out, config, resources, runner, overwrite, transport, llm.batch_api)
     if manifest is None:
         return typer.echo("the job is described; whoever starts it writes the label set", err=True)
-    _finish(summary(manifest, out), out, as_json)
+    result = summary(manifest, out)
+    result["warnings"] += [f"fields that are not kept: {lost}"] if lost else []
+    _finish(result, out, as_json)
 
 
 def _estimate(files: list[Any], config: Any, prices: str, as_json: bool) -> None:

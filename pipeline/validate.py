@@ -29,7 +29,10 @@ def validate_sample(
     if not sample.id:
         _refuse("id: is empty; give every record its own")
     if sample.response is None:
-        _refuse("no response: the record is a prompt only; `balto generate` writes responses")
+        _refuse(
+            "no response: the record is a prompt only, and `balto generate` writes responses; "
+            "where another field holds it, --fields response=NAME names that"
+        )
     if len(sample.response) > max_response_chars:
         _refuse(f"response: {len(sample.response)} characters, more than the limit of {max_response_chars}")
     _check_context(sample, max_context_chars)

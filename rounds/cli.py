@@ -13,6 +13,9 @@ Prompts = Annotated[
 ]
 Model = Annotated[str, typer.Option("--model", help="Model folder or hub id (safetensors only).", show_default=False)]
 Format = Annotated[str | None, typer.Option("--format", help="Format of the prompts; default: detected.")]
+Fields = Annotated[
+    str, typer.Option("--fields", help="Which field is which: prompt=question,context=docs.", show_default=False)
+]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Responses per prompt.")]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Per response.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of all random choices.")]
@@ -34,6 +37,7 @@ def generate(
     model: Model,
     out: Annotated[Path, typer.Option("--out", help="Corpus file to write (JSONL).", show_default=False)],
     format: Format = None,
+    fields: Fields = "",
     samples: Samples = 8,
     max_new_tokens: NewTokens = 512,
     temperature: Temperature = 1.0,
@@ -69,6 +73,7 @@ def generate(
     """
     from transformers.utils import logging as transformers_logging
 
+    from pipeline.corpora import format_with_fields
     from rounds.generate_corpus import GenerationConfig, run_generate
     from rounds.show import print_generated
     from trainer.generation.sampling import SamplingParams
@@ -77,7 +82,7 @@ def generate(
     config = GenerationConfig(
         prompts=tuple(prompts),
         model=model,
-        format=format,
+        format=format_with_fields(format, fields),
         tokenizer=tokenizer,
         policy=policy,
         sampling=SamplingParams(samples, max_new_tokens, temperature, top_p, seed, first_sample),
@@ -104,6 +109,7 @@ def round_(
         float, typer.Option("--held-out", help="Share of prompt groups that are only scored, never trained on.")
     ] = 0.2,
     format: Format = None,
+    fields: Fields = "",
     seed: Seed = 0,
     generate: Annotated[str, typer.Option("--generate", help="Options of `balto generate`, as one string.")] = "",
     label: Annotated[str, typer.Option("--label", help="Options of `balto label`, as one string.")] = "",
@@ -114,6 +120,7 @@ def round_(
 
     Stages are ordinary `balto` commands, printed as they start; what they write can be read by all the others.
     """
+    from pipeline.corpora import format_with_fields
     from rounds.round import RoundConfig, run_round
     from rounds.show import print_round
 
@@ -122,7 +129,7 @@ def round_(
         model=model,
         rounds=rounds,
         held_out=held_out,
-        format=format,
+        format=format_with_fields(format, fields),
         seed=seed,
         generate=generate,
         label=label,

@@ -65,6 +65,8 @@ def run_generate(config: GenerationConfig, out: Path, overwrite: bool = False) -
         "drop_passages": config.drop_passages,
         "swap_passages": config.swap_passages,
     }
+    if config.format:
+        run["format"] = config.format
     policy, weights = _remote_policy(config) if config.base_url else _local_policy(config)
     refused: list[Rejected] = []
     run |= {"weights": weights}

@@ -11,9 +11,9 @@
     meta                {string: scalar}; numbers and booleans become JSON text, nulls are dropped
     source, source_row  the file and record it was first read from; taken only when source_row is present
 
-Other fields are ignored, except a misspelt one ("gold_span"), which is refused. JSON knows no NaN: a log-prob that
-is not finite is written as null and read as NaN. Written by hand rather than with a validation library because it
-runs once per record of corpora of millions.
+Other fields are ignored here (readers of corpora keep what they can in meta), except a misspelt one ("gold_span"),
+which is refused. JSON knows no NaN: a log-prob that is not finite is written as null and read as NaN. Written by hand
+rather than with a validation library because it runs once per record of corpora of millions.
 """
 
 from __future__ import annotations

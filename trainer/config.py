@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -215,14 +215,26 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
     except OSError as err:
         raise ConfigError(f"--config {path}: {err.strerror or err}") from err
     except (ValueError, yaml.YAMLError) as err:
         raise ConfigError(f"{path}: not a readable YAML file ({one_line(err)})") from err
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a line `option: value` for each option, and no list")
+    _refuse_twice(path, yaml.compose(text, yaml.SafeLoader).value)
     return {str(name).replace("-", "_"): value for name, value in values.items()}
+
+
+def _refuse_twice(path: Path, nodes: Iterable[tuple[Any, Any]]) -> None:
+    """Refuse an option on two lines: of these YAML takes the later one without a word."""
+    lines: dict[str, int] = {}
+    for name, _ in nodes:
+        option, line = str(name.value).replace("-", "_"), name.start_mark.line + 1
+        if option in lines:
+            raise ConfigError(f"{path}: {option} stands in line {lines[option]} and in line {line}; leave one out")
+        lines[option] = line
 
 
 def to_yaml(config: TrainConfig) -> str:

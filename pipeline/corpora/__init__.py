@@ -9,7 +9,23 @@ Parquet; gzip or not) into parsed records one at a time, and one module per form
 Nothing vanishes: a record that cannot be read comes out as Rejected with its place and reason.
 """
 
-from pipeline.corpora.files import FORMATS, CorpusFile, assumed_corpus, corpus_size_bytes, open_corpus
-from pipeline.corpora.read import read_corpus_file
+from pipeline.corpora.files import (
+    FORMATS,
+    CorpusFile,
+    assumed_corpus,
+    corpus_size_bytes,
+    format_with_fields,
+    open_corpus,
+)
+from pipeline.corpora.read import fields_left_out, read_corpus_file
 
-__all__ = ["FORMATS", "CorpusFile", "assumed_corpus", "corpus_size_bytes", "open_corpus", "read_corpus_file"]
+__all__ = [
+    "FORMATS",
+    "CorpusFile",
+    "assumed_corpus",
+    "corpus_size_bytes",
+    "fields_left_out",
+    "format_with_fields",
+    "open_corpus",
+    "read_corpus_file",
+]

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from pipeline.corpora.extra_fields import with_extra_meta
 from pipeline.corpora.place import Place
+from pipeline.corpora.shapes import our_shapes
+from schemas.errors import RecordError
 from schemas.records import Sample
-from schemas.samples import sample_from_json
+from schemas.samples import FIELDS, sample_from_json
 
 
 def convert(obj: Any, place: Place) -> tuple[Sample]:
-    """The Sample of one record. An id is required: a default would change when lines move."""
-    return (sample_from_json(obj, source=place.source, source_row=place.row, default_id=None),)
+    """The Sample of one record; one whose messages or passages are in shapes of other tools (`shapes`) is taken too.
+
+    An id is required: a default would change when lines move.
+    """
+    try:
+        return (_sample(obj, place),)
+    except RecordError:
+        if type(obj) is not dict or (reshaped := our_shapes(obj)) == obj:
+            raise
+    return (_sample(reshaped, place),)
+
+
+def extra_of(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record that are none of ours; a row of a label set that is read again has none."""
+    if {"token_labels", "label_spans"} <= obj.keys():
+        return {}
+    return {name: value for name, value in obj.items() if name not in FIELDS}
+
+
+def _sample(obj: Any, place: Place) -> Sample:
+    if type(obj) is dict and not obj.keys() <= FIELDS:
+        obj = with_extra_meta(obj, extra_of(obj))
+    return sample_from_json(obj, source=place.source, source_row=place.row, default_id=None)

@@ -1,6 +1,6 @@
-"""Files -> parsed records: JSONL, one JSON array, or Parquet; the first two may be gzip-compressed.
+"""Files -> parsed records: JSONL, one JSON array, a table (CSV, TSV) or Parquet; all but the last may be gzipped.
 
-All three stream: memory is bounded by one record (JSONL, JSON array) or one batch of about 8 MB (Parquet).
+All stream: memory is bounded by one record, or one batch of about 8 MB (Parquet).
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import starmap
 from typing import IO, Any, Final, NamedTuple, NoReturn
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.corpora.csv_rows import delimiter_of, read_rows
 from pipeline.storage import open_file, parquet_source
 from schemas.errors import ConfigError, CorpusError, one_line
 
 JSONL: Final = "jsonl"
 JSON_ARRAY: Final = "json array"
+TABLE: Final = "table"
 PARQUET: Final = "parquet"
 
 MAX_RECORD_BYTES: Final = 64 * 2**20  # a longer line is one record gone wrong, and would not fit the workers' memory
@@ -46,7 +49,7 @@ class RawRecord(NamedTuple):
 
 
 def container_of(path: str) -> str | None:
-    """JSONL, JSON_ARRAY or PARQUET by the first bytes of the file; None when it is empty or only white space."""
+    """JSONL, JSON_ARRAY, TABLE or PARQUET by the first bytes of the file; None when it is empty or only white space."""
     with open_bytes(path) as stream:
         chunk = stream.read(_CHUNK_BYTES).removeprefix(_BOM)
         if chunk.startswith(b"PAR1"):
@@ -56,7 +59,9 @@ def container_of(path: str) -> str | None:
     rest = chunk.lstrip()
     if not rest:
         return None
-    return JSON_ARRAY if rest.startswith(b"[") else JSONL
+    if rest.startswith((b"[", b"{")):
+        return JSON_ARRAY if rest.startswith(b"[") else JSONL
+    return TABLE if delimiter_of(chunk) else JSONL
 
 
 def read_records(path: str, container: str, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator[RawRecord]:
@@ -70,6 +75,8 @@ def read_records(path: str, container: str, max_record_bytes: int = MAX_RECORD_B
     with open_bytes(path) as stream:
         if container == JSON_ARRAY:
             yield from _read_json_array(stream, path, max_record_bytes)
+        elif container == TABLE:
+            yield from starmap(RawRecord, read_rows(stream, path, max_record_bytes))
         else:
             yield from _read_lines(stream, max_record_bytes)
 

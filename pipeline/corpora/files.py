@@ -12,6 +12,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
+from pipeline.corpora.field_names import NAMES, first_name, parse_fields, which_is_which
 from pipeline.storage import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
 from schemas.errors import ConfigError, CorpusError, one_line
 from schemas.manifest import MANIFEST
@@ -22,17 +23,34 @@ _RAGTRUTH_SOURCES: Final = "ragtruth sources"  # source_info.jsonl: read beside 
 _SNIFFED_RECORDS: Final = 20
 _GZIP_OVERHEAD: Final = 1024  # header, trailer and blocks of text that does not compress
 _GZIP_RATIO: Final = 3  # of JSON text; used only where the gzip trailer cannot be right
-_CONTAINERS: Final = "a corpus is one JSON object per line, one JSON array of objects, or Parquet; gzip is taken too"
-_ENDINGS: Final = (".gz", ".jsonl", ".ndjson", ".json", ".parquet")
+_CONTAINERS: Final = (
+    "a corpus is one JSON object per line, one JSON array of objects, CSV or TSV with a header, or Parquet; "
+    "all but Parquet may be gzipped"
+)
+_HEAD_BYTES: Final = 512
+_FOREIGN: Final[Mapping[bytes, str]] = {
+    b"PK\x03\x04": "a zip archive, as spreadsheets (.xlsx) are; unpack it, or save the sheet as CSV",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; unpack it (`zstd -d`)",
+    b"BZh": "compressed with bzip2; unpack it (`bunzip2`)",
+    b"\xfd7zXZ": "compressed with xz; unpack it (`unxz`)",
+    b"ARROW1": "an Arrow file; write it as Parquet",
+    b"\xff\xff\xff\xff": "an Arrow stream, as `datasets` saves them; write it as Parquet (`to_parquet`)",
+    b"%PDF": "a PDF document",
+    b"SQLite format 3": "an SQLite database; export its table as CSV",
+    b"\xff\xfe": "text in UTF-16; save it as UTF-8",
+    b"\xfe\xff": "text in UTF-16; save it as UTF-8",
+}
+_ENDINGS: Final = (".gz", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusFile:
     """One file of a corpus. Plain strings and numbers: it travels to workers.
 
-    path: as the user gave it.   format: one of FORMATS.   container: how records stand in it (`containers`).
-    size_bytes: on disk.   name: what its records carry as `source`: the base name, with as many parent folders as
-    it takes to tell two files of the corpus apart.   id_prefix: of the ids of records that have none.
+    path: as the user gave it.   format: one of FORMATS, plain perhaps with fields.
+    container: how records stand in it (`containers`).   size_bytes: on disk.
+    name: what its records carry as `source`: the base name, with as many parent folders as it takes to tell two files
+    of the corpus apart.   id_prefix: of the ids of records that have none.
     companions: files that are read with it (source_info.jsonl of RAGTruth).
     """
 
@@ -48,11 +66,12 @@ class CorpusFile:
 def open_corpus(patterns: Sequence[str], format: str | None = None) -> list[CorpusFile]:
     """The files that match the patterns, each once, sorted by path, with the format that their content shows.
 
-    format: one of FORMATS for all files, instead of what is detected.   Raises ConfigError with one line for a
-    pattern without a match, a directory, an empty or unreadable file, and a file of no known format.
+    format: one of FORMATS for all files, instead of what is detected; plain may name fields (`format_with_fields`).
+    Raises ConfigError with one line for a pattern without a match, a directory, an empty or unreadable file, and a file
+    of no known format.
     """
-    if format is not None and format not in FORMATS:
-        raise ConfigError(f"--format {format}: there is no such corpus format; use one of {', '.join(FORMATS)}")
+    if format is not None:
+        _check_format(format)
     if not patterns:
         raise ConfigError("no corpus given; name at least one file or pattern, such as data/sample/corpus.jsonl")
     paths = _matching_paths(patterns)
@@ -60,6 +79,23 @@ def open_corpus(patterns: Sequence[str], format: str | None = None) -> list[Corp
     prefixes = _id_prefixes(names)
     files = [_open_file(path, name, prefix, format) for path, name, prefix in zip(paths, names, prefixes, strict=True)]
     return _without_companions(files)
+
+
+def format_with_fields(format: str | None, fields: str) -> str | None:
+    """The format that says which field is which, `plain:prompt=q,response=a`; without `fields` the format as it is."""
+    if not fields:
+        return format
+    if format not in (None, "plain"):
+        raise ConfigError(f"--fields: goes with the format plain; leave out --format {format} or --fields")
+    return f"plain:{fields}"
+
+
+def _check_format(format: str) -> None:
+    name, colon, fields = format.partition(":")
+    if name not in FORMATS or (colon and name != "plain"):
+        raise ConfigError(f"--format {format}: there is no such corpus format; use one of {', '.join(FORMATS)}")
+    if colon:
+        parse_fields(fields)
 
 
 def assumed_corpus(patterns: Sequence[str], format: str | None) -> list[CorpusFile]:
@@ -70,7 +106,7 @@ def assumed_corpus(patterns: Sequence[str], format: str | None) -> list[CorpusFi
         CorpusFile(
             path,
             known,
-            containers.PARQUET if path.endswith(".parquet") else containers.JSONL,
+            _assumed_container(path),
             0,
             name,
             _stem(name),
@@ -78,6 +114,11 @@ def assumed_corpus(patterns: Sequence[str], format: str | None) -> list[CorpusFi
         )
         for path, name in zip(patterns, names, strict=True)
     ]
+
+
+def _assumed_container(path: str) -> str:
+    endings = {".parquet": containers.PARQUET, ".csv": containers.TABLE, ".tsv": containers.TABLE}
+    return next((container for ending, container in endings.items() if path.endswith(ending)), containers.JSONL)
 
 
 def corpus_size_bytes(files: Sequence[CorpusFile]) -> int:
@@ -148,8 +189,8 @@ def _detect_format(path: str, container: str) -> str:
     records = list(islice(containers.read_records(path, container), _SNIFFED_RECORDS))
     objects = [record.value for record in records if type(record.value) is dict]
     formats = {name for obj in objects if (name := _format_of(obj)) is not None}
-    if formats == {"balto", "plain"}:
-        return "plain"  # some records have no id, or other names for the fields: plain reads those of balto too
+    if formats == {"balto", "plain"} or (container == containers.TABLE and formats == {"balto"}):
+        return "plain"  # no id, other names for the fields, lists as text: plain reads records of balto too
     if len(formats) == 1:
         return formats.pop()
     if formats:
@@ -157,8 +198,11 @@ def _detect_format(path: str, container: str) -> str:
             f"{path}: mixes the formats {', '.join(sorted(formats))}; split it, or name one with --format"
         )
     if not objects:
-        raise CorpusError(f"{path}: {_no_object(records)}; {_CONTAINERS}")
-    raise CorpusError(f"{path}: no known format in its first records ({_keys(objects)}); {_remedy()}")
+        raise CorpusError(f"{path}: {_foreign(path) or _no_object(records, container)}; {_CONTAINERS}")
+    raise CorpusError(
+        f"{path}: no known format in its first records (fields {_names_of(objects)}); say which field is which: "
+        f'{which_is_which(objects)} (a record without a context has "context": []), or name a format with --format'
+    )
 
 
 def _format_of(obj: Mapping[str, Any]) -> str | None:
@@ -166,7 +210,8 @@ def _format_of(obj: Mapping[str, Any]) -> str | None:
 
 
 def _is_balto(obj: Mapping[str, Any]) -> bool:
-    return {"id", "prompt", "context"} <= obj.keys() and ("response" in obj or plain.response_name(obj) is None)
+    found = [first_name(obj, ours) for ours in NAMES]
+    return "id" in obj and found in (["prompt", "context", "response"], ["prompt", "context", None])
 
 
 _DETECTORS: Final[tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...]] = (
@@ -179,20 +224,28 @@ _DETECTORS: Final[tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...]] =
 )
 
 
-def _no_object(records: Sequence[containers.RawRecord]) -> str:
+def _foreign(path: str) -> str | None:
+    """What a file without records is instead of a corpus, as far as its beginning tells."""
+    with containers.open_bytes(path) as stream:
+        head = stream.read(_HEAD_BYTES)
+    found = next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None)
+    if found is None and path.endswith(".parquet"):
+        return "no Parquet file although it is called one (it does not begin with PAR1); fetch or write it again"
+    if found is None and head.lstrip().startswith(b"{") and head.split(b"\n", 1)[0].strip() == b"{":
+        return "one JSON object over many lines; put each record on a line of its own (`jq -c` writes them so)"
+    return found
+
+
+def _no_object(records: Sequence[containers.RawRecord], container: str) -> str:
     if not records:
-        return "an empty JSON array"
+        return "a header without rows" if container == containers.TABLE else "an empty JSON array"
     first = records[0]
     found = first.reason or f"not an object but {describe_value(first.value)}"
     return f"no JSON object in its first records (record {first.row}: {found})"
 
 
-def _keys(objects: Sequence[Mapping[str, Any]]) -> str:
-    return "fields " + ", ".join(repr(name)[1:-1][:40] for name in list(objects[0])[:8])
-
-
-def _remedy() -> str:
-    return f"rename its fields to prompt, context and response, or name one of {', '.join(FORMATS)} with --format"
+def _names_of(objects: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(repr(name)[1:-1][:40] for name in list(objects[0])[:8])
 
 
 def _without_companions(files: list[CorpusFile]) -> list[CorpusFile]:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import orjson
 
 from pipeline.corpora import balto, confiqa, factscore, plain, ragtruth
-from pipeline.corpora.containers import MAX_RECORD_BYTES, RawRecord, read_records
+from pipeline.corpora.containers import MAX_RECORD_BYTES, TABLE, RawRecord, read_records
+from pipeline.corpora.extra_fields import left_out
+from pipeline.corpora.field_names import parse_fields
 from pipeline.corpora.files import CorpusFile
 from pipeline.corpora.place import Converter, Place
 from schemas.errors import RecordError
 from schemas.records import MAX_REJECTED_CHARS, Rejected, Sample
 
 _MAX_ID_CHARS: Final = 200
+_FILES_LOOKED_AT: Final = 8
+_RECORDS_LOOKED_AT: Final = 20  # of each
 
 
 def read_corpus_file(file: CorpusFile, *, max_record_bytes: int = MAX_RECORD_BYTES) -> Iterator[Sample | Rejected]:
@@ -37,12 +42,33 @@ def read_corpus_file(file: CorpusFile, *, max_record_bytes: int = MAX_RECORD_BYT
             yield from samples
 
 
+def fields_left_out(files: Sequence[CorpusFile]) -> str:
+    """A line on the fields that no Sample will have, found in the first records of the first files; or nothing."""
+    records = []
+    for file in files[:_FILES_LOOKED_AT]:
+        name, fields = _named_fields(file)
+        first = islice(read_records(file.path, file.container), _RECORDS_LOOKED_AT)
+        objects = [raw.value for raw in first if type(raw.value) is dict]
+        if name == "plain":
+            records += [plain.extra_of(obj, fields) for obj in objects]
+        elif name == "balto":
+            records += [balto.extra_of(obj) for obj in objects]
+    return left_out(records)
+
+
+def _named_fields(file: CorpusFile) -> tuple[str, dict[str, str]]:
+    """(name of the format, our field -> theirs)."""
+    name, _, fields = file.format.partition(":")
+    return name, parse_fields(fields) if fields else {}
+
+
 def _converter(file: CorpusFile) -> Converter:
     if file.format == "ragtruth":
         return ragtruth.converter(file.companions[0])
-    return {"balto": balto.convert, "plain": plain.convert, "factscore": factscore.convert, "confiqa": confiqa.convert}[
-        file.format
-    ]
+    name, fields = _named_fields(file)
+    if name == "plain":
+        return plain.converter(fields, is_table=file.container == TABLE)
+    return {"balto": balto.convert, "factscore": factscore.convert, "confiqa": confiqa.convert}[name]
 
 
 def _rejected(file: CorpusFile, raw: RawRecord, reason: str) -> Rejected:

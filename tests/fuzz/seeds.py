@@ -44,6 +44,19 @@ _FULL = {
     "gold_spans": [{"start": 0, "end": 3, "label": "x"}],
     "meta": {"a": 1.5, "b": None},
 }
+_FOREIGN = {
+    "conversations": [{"from": "human", "value": "Who?"}, {"from": "gpt", "parts": [{"type": "text", "text": "Ada."}]}],
+    "source_documents": [
+        {"kwargs": {"page_content": "Ada.", "metadata": {"title": "Life"}}},
+        {"text": "Bob.", "id": 1},
+    ],
+    "completion": [{"role": "assistant", "content": "Ada did."}],
+    "model": "m7",
+    "tags": ["a"],
+}
+_TABLE = (
+    b'id,question,context,answer,meta\n1,"Who, then?","[""Ada."", ""Bob.""]",Ada.,"{""a"": 1}"\n2,Why?,Cyd.,"x\ny",\n'
+)
 _ENTRY = {"path": "shards/a.parquet", "rows": 1, "groups": 1, "tokens": 1, "tokens_supported": 0}
 _MANIFEST = {
     "counts": {"read": 2, "labelled": 1, "rejected": 1},
@@ -94,6 +107,9 @@ def seeds(target: str) -> tuple[bytes, ...]:
             _lines(_CONFIQA),
             _lines(_RAGTRUTH),
             _lines(_SOURCE),
+            _lines(_FOREIGN, {**_FOREIGN, "completion": None}),
+            _TABLE,
+            _TABLE.replace(b",", b"\t"),
         ),
         "sample": (json.dumps(_FULL).encode(), json.dumps(corpus[0]).encode()),
         "manifest": (json.dumps(_MANIFEST).encode(),),

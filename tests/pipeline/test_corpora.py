@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -12,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.corpora import CorpusFile, corpus_size_bytes, open_corpus, read_corpus_file
+from pipeline.corpora import CorpusFile, corpus_size_bytes, format_with_fields, open_corpus, read_corpus_file
 from schemas.errors import ConfigError
-from schemas.records import Passage, Rejected, Sample
+from schemas.records import Message, Passage, Rejected, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, refusal, rejections, samples, write, write_table
 
 # Files
@@ -60,12 +61,26 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
         (b"", "has no records; remove it from the corpus or write it again"),
         (b" \n\n\t", "has no records; remove it from the corpus or write it again"),
         (b"PAR1 broken", "damaged Parquet file"),
-        (b'{"prompt": "Who?"}\n', "no known format in its first records (fields prompt); rename its fields"),
-        (b"id,prompt\n1,Who?\n", "no JSON object in its first records (record 1: not valid JSON"),
+        (
+            b'{"prompt": "Who?"}\n',
+            "no known format in its first records (fields prompt); say which field is which: "
+            '--fields context=NAME,response=NAME (a record without a context has "context": [])',
+        ),
+        (b"Who? Ada.\n", "no JSON object in its first records (record 1: not valid JSON"),
+        (b"id,prompt\n1,Who?\n", "(fields id, prompt); say which field is which: --fields context=NAME,response=NAME"),
+        (b"id,prompt,context\n", "a header without rows; a corpus is one JSON object per line"),
+        (b"prompt,context,context\na,b,c\n", "two columns are called 'context'; rename one of them"),
         (
             '{"id": "x"}'.encode("utf-16"),
-            "(record 1: not UTF-8: byte 0xFF at byte 0 of the line); a corpus is one JSON",
+            "text in UTF-16; save it as UTF-8; a corpus is one JSON",
         ),
+        (b"{}\xff\n", "(record 1: not UTF-8: byte 0xFF at byte 2 of the line); a corpus is one JSON"),
+        (
+            b"PK\x03\x04rest",
+            "a zip archive, as spreadsheets (.xlsx) are; unpack it, or save the sheet as CSV; a corpus",
+        ),
+        (b"\xff\xff\xff\xffrest", "an Arrow stream, as `datasets` saves them; write it as Parquet (`to_parquet`); a"),
+        (b'{\n "id": "x",\n "prompt": "Who?"\n}\n', "one JSON object over many lines; put each record on a line of"),
         (b"5\n", "(record 1: not an object but the number 5)"),
         (b"\x1f\x8bxx", "damaged gzip data"),
         (
@@ -81,6 +96,21 @@ def test_unusable_file_is_refused_with_its_name(tmp_path: Path, content: bytes, 
     path = write(tmp_path / "corpus.jsonl", content)
     assert refusal(path).startswith(f"{path}: ")
     assert message in refusal(path)
+
+
+def test_a_file_that_is_only_called_parquet_is_told(tmp_path: Path):
+    path = write(tmp_path / "c.parquet", b"<html>404</html>")
+    assert "no Parquet file although it is called one (it does not begin with PAR1); fetch or" in refusal(path)
+
+
+def test_gzip_that_breaks_off_at_once_is_told(tmp_path: Path):
+    path = write(tmp_path / "c.jsonl.gz", gzip.compress(orjson.dumps(BALTO))[:8])
+    assert refusal(path).startswith(f"{path}: damaged gzip data (Compressed file ended before the end-of-stream marker")
+
+
+def test_rows_of_a_label_set_that_are_read_again_bring_no_meta(tmp_path: Path):
+    path = write(tmp_path / "c.jsonl", {**BALTO, "token_labels": [1], "label_spans": [], "n_claims": 1})
+    assert samples(path)[0].meta == {}
 
 
 def test_pattern_without_a_match_is_refused(tmp_path: Path):
@@ -123,6 +153,45 @@ def test_file_of_two_formats_is_refused(tmp_path: Path):
 def test_format_is_told_from_content_past_malformed_lines(tmp_path: Path):
     path = write(tmp_path / "ragtruth.jsonl", b"{broken\n", BALTO)
     assert open_corpus([path])[0].format == "balto"
+
+
+def test_unknown_field_names_are_told_with_the_closest_and_the_remedy(tmp_path: Path):
+    records: dict[str, tuple[dict, str]] = {
+        "caps": ({"Question": "Who?", "Context": "Ada.", "Answer": "Ada", "ground_truth": "Ada"}, "prompt=Question,"),
+        "nested": (
+            {"id": "x", "inputs": {"question": "Who?"}, "outputs": {"answer": "A", "contexts": ["A"]}},
+            "prompt=inputs.question,context=outputs.contexts,response=outputs.answer ",
+        ),
+        "typo": ({"question": "Who?", "contxt": "Ada.", "answer": "Ada"}, "context=contxt "),
+        "gold": ({"question": "Who?", "facts": "Ada.", "reference_answer": "A"}, "context=NAME,response=NAME "),
+    }
+    for name, (record, remedy) in records.items():
+        told = refusal(write(tmp_path / f"{name}.jsonl", record))
+        assert f"(fields {', '.join(record)}); say which field is which: --fields {remedy}" in told
+
+
+def test_fields_that_a_user_names_are_read(tmp_path: Path):
+    record = {"run": 7, "in": {"q": "Who?"}, "docs.used": ["Ada."], "choices": [{"text": "Ada did."}], "response": "no"}
+    path = write(tmp_path / "c.jsonl", record, {**record, "choices": [], "run": None}, {"in": {}})
+    fields = format_with_fields(None, "id=run, prompt=in.q,context=docs.used,response=choices.0.text")
+    first, second, third = read_all(path, format=fields)
+    assert isinstance(first, Sample)
+    assert (first.id, first.prompt, first.response) == ("7", "Who?", "Ada did.")
+    assert isinstance(second, Sample)
+    assert (second.id, second.response) == ("c:2", None)
+    assert rejections([third]) == [(3, "prompt: no value under in.q (--fields)")]
+
+
+def test_fields_that_cannot_be_are_refused(tmp_path: Path):
+    path = write(tmp_path / "c.jsonl", BALTO)
+    for fields, told in {
+        "question": "'question' is no OURS=THEIRS; ours are id, group_id, prompt, context, response, policy",
+        "answer=x": "'answer=x' is no OURS=THEIRS",
+        "prompt=a,prompt=b": "names prompt twice",
+    }.items():
+        assert told in refusal(path, format=format_with_fields(None, fields))
+    with pytest.raises(ConfigError, match="--fields: goes with the format plain; leave out --format ragtruth"):
+        format_with_fields("ragtruth", "prompt=x")
 
 
 def test_named_format_wins_over_the_detected_one(tmp_path: Path):
@@ -250,6 +319,53 @@ def test_json_array_is_read_element_by_element(tmp_path: Path):
     assert rejections(items) == [(2, "record: expected an object, found the number 17")]
     assert isinstance(items[2], Sample)
     assert items[2].context[0].text == "é" * 700_000
+
+
+def test_tables_are_read_with_quoted_line_breaks_and_spreadsheet_rows(tmp_path: Path):
+    text = ',question,context,answer,model\r\n0,"Who, then?","Ada.\r\nBob ""B""",Ada did.,m7\r\n\r\n1,Why?,Cyd.,,m7\r\n'
+    for name, content in {
+        "c.csv": text.encode("utf-8-sig"),
+        "c.csv.gz": gzip.compress(text.encode()),
+        "d.csv": b'question;context;answer\n"Who, then?";"Ada.\r\nBob ""B""";Ada did.\n\nWhy?;Cyd.;\n',
+    }.items():
+        first, second = samples(write(tmp_path / name, content))
+        assert (first.prompt, first.response) == ("Who, then?", "Ada did.")
+        assert first.context == (Passage("p1", 'Ada.\r\nBob "B"'),)
+        assert (first.source_row, second.source_row, second.response) == (2, 4, None)
+        assert dict(first.meta) == ({} if name == "d.csv" else {"model": "m7"})
+
+
+def test_cells_hold_lists_as_json(tmp_path: Path):
+    contexts = ['["Ada.", "Bob."]', '[{"page_content": "Cyd."}]', '[{"name": "Cafe"}]', '{"name": "Cafe"}', "['Ada.']"]
+    rows = [["id", "prompt", "context", "response"]]
+    rows += [[str(number), "Who?", context, '["Ada"]'] for number, context in enumerate(contexts)]
+    rows += [["m", '[{"role": "user", "content": "Who?"}]', "Ada.", "x"]]
+    with open(tmp_path / "c.tsv", "w", newline="") as file:
+        csv.writer(file, delimiter="\t").writerows(rows)
+    *found, chat = samples(str(tmp_path / "c.tsv"))
+    texts = [[passage.text for passage in sample.context] for sample in found]
+    assert texts == [["Ada.", "Bob."], ["Cyd."], ['[{"name": "Cafe"}]'], ['{"name": "Cafe"}'], ["['Ada.']"]]
+    assert {sample.response for sample in found} == {'["Ada"]'}
+    assert (chat.id, chat.prompt) == ("m", (Message("user", "Who?"),))
+
+
+def test_bad_rows_of_a_table_are_rejected_and_reading_goes_on(tmp_path: Path):
+    content = b'prompt,context,response\na,b,c\na,b,c,d\na,"b"x,c\na,caf\xe9,c\na,b,c\na,"b,c\na,b,c\n'
+    items = read_all(write(tmp_path / "c.csv", content))
+    assert [item.source_row for item in items if isinstance(item, Sample)] == [2, 6]
+    assert rejections(items) == [
+        (3, "4 cells under a header of 3; quote texts that contain the delimiter"),
+        (4, "not a readable row (',' expected after '\"'); put texts in quotes, and double quotes in them twice"),
+        (5, "not UTF-8: byte 0xE9; save the table as UTF-8"),
+        (7, "a quote is opened here and never closed; what follows was taken for one text"),
+    ]
+    assert isinstance(items[1], Rejected)
+    assert items[1].record == "a,b,c,d"
+
+
+def test_a_broken_first_line_of_json_is_no_header(tmp_path: Path):
+    for line in (b'"id": "r0", "prompt": "x"}\n', b"loaded 5 records, skipped 3\n"):
+        assert open_corpus([write(tmp_path / "c.jsonl", line, BALTO)])[0].container == "jsonl"
 
 
 def test_pipe_is_refused_without_waiting_for_it(tmp_path: Path):

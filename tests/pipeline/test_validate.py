@@ -45,7 +45,8 @@ def test_empty_response_is_valid():
 def test_prompt_without_response_is_refused():
     assert (
         reason(replace(GOOD, response=None))
-        == "no response: the record is a prompt only; `balto generate` writes responses"
+        == "no response: the record is a prompt only, and `balto generate` writes responses; "
+        "where another field holds it, --fields response=NAME names that"
     )
 
 

@@ -203,3 +203,13 @@ def test_file_that_is_no_tokenizer_is_one_line(tmp_path):
     file.write_text(json.dumps({"a": 1}))
     with pytest.raises(ConfigError, match="not a readable tokenizer.json"):
         load_tokenizer(str(file))
+
+
+def test_ids_of_bytes_are_those_of_the_document():
+    """docs/label_set.md, "Tokens of `bytes`": byte -> id by ranges."""
+    shifts = {(33, 126): -33, (161, 172): -67, (174, 255): -68, (0, 32): 188, (127, 160): 94, (173, 173): 82}
+    expected = {byte: byte + shift for (low, high), shift in shifts.items() for byte in range(low, high + 1)}
+    assert sorted(expected.values()) == list(range(256))
+    text = "".join(map(chr, range(128))) + "".join(map(chr, range(0x80, 0x800, 7))) + "\u20ac\U0001f600"
+    ids = load_tokenizer("bytes").encode(text)[0]
+    assert ids.tolist() == [expected[byte] for byte in text.encode()]

@@ -122,6 +122,13 @@ def test_empty_line_of_labels_is_none(tmp_path):
         make_config({}, file)
 
 
+def test_an_option_on_two_lines_of_a_file_is_refused(tmp_path):
+    file = tmp_path / "train.yaml"
+    file.write_text("labels: l\nmodel: m\nheld-out: 0.1\nout: o\nheld_out: 0.2\n")
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: held_out stands in line 3 and in line 5; leave one out")):
+        make_config({}, file)
+
+
 def test_every_field_has_a_help_text():
     assert all(field.metadata["help"].endswith((".", ")")) for field in dataclasses.fields(TrainConfig))
 

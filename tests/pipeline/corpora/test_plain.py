@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.corpora import open_corpus
-from schemas.records import Message, Passage
+from pipeline.corpora import fields_left_out, open_corpus
+from schemas.records import Message, Passage, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, rejections, samples, write
 
 
@@ -48,11 +48,148 @@ def test_plain_keeps_an_earlier_answer_in_the_prompt_when_the_response_stands_ap
     assert (len(sample.prompt), sample.response) == (2, "did.")
 
 
+@pytest.mark.parametrize("ours", [{"prompt": "Who?", "response": "x"}, {"question": "Who?", "answer": "x"}])
+def test_other_fields_go_to_meta_where_they_can(tmp_path: Path, ours: dict):
+    extra = {
+        "model": "m7",
+        "temperature": 0.5,
+        "ok": True,
+        "none": None,
+        "tags": ["a"],
+        "page": "x" * 2001,
+        "": 1,
+        "reference": "Ada\u2026\n",
+    }
+    record = {"id": "r", **ours, "context": "Ada.", "meta": {"model": "mine"}}
+    path = write(tmp_path / "c.jsonl", {**record, **extra})
+    meta = {"model": "mine", "temperature": "0.5", "ok": "true", "reference": "Ada\u2026\n"}
+    assert samples(path)[0].meta == meta
+    assert fields_left_out(open_corpus([path])).startswith("'tags', 'page', '' (what is kept, in meta: texts of up to")
+    assert fields_left_out(open_corpus([write(tmp_path / "d.jsonl", record)])) == ""
+
+
+def test_no_more_other_fields_are_kept_than_a_record_may_have(tmp_path: Path):
+    numbers = {f"n{i}": i for i in range(40)}
+    path = write(tmp_path / "c.jsonl", {"query": "Who?", "docs": "Ada.", "answer": "x", **numbers})
+    assert list(samples(path)[0].meta) == [f"n{i}" for i in range(32)]
+    assert fields_left_out(open_corpus([path])).startswith("'n32', 'n33', ")
+
+
+def test_half_a_surrogate_pair_in_another_field_rejects_no_record(tmp_path: Path):
+    path = write(tmp_path / "c.json", b'[{"query": "Who?", "docs": "Ada.", "answer": "x", "note": "\\ud800"}]')
+    assert samples(path)[0].meta == {}
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Ada did."}],
+        [{"type": "human", "content": "Who?"}, {"type": "ai", "content": "Ada did."}],
+        [{"role": "user", "parts": [{"text": "Who?"}]}, {"role": "model", "parts": [{"text": "Ada did."}]}],
+        [
+            {"role": "user", "content": [{"type": "text", "text": "Who?"}]},
+            {"role": "assistant", "content": [{"type": "output_text", "text": "Ada did."}]},
+        ],
+    ],
+)
+def test_chat_logs_of_other_tools_are_read(tmp_path: Path, turns: list[dict]):
+    sample = samples(write(tmp_path / "c.jsonl", {"conversations": turns, "context": "Ada."}))[0]
+    assert (sample.prompt, sample.response) == ((Message("user", "Who?"),), "Ada did.")
+
+
+def test_text_parts_are_lines_and_an_image_is_refused(tmp_path: Path):
+    text, image = {"type": "text", "text": "Who?"}, {"type": "image_url", "image_url": {"url": "x"}}
+    records = [
+        {"messages": [{"role": "user", "content": parts}], "context": "Ada.", "answer": "Ada"}
+        for parts in ([text, "Say."], [text, image])
+    ]
+    items = read_all(write(tmp_path / "c.jsonl", *records))
+    assert isinstance(items[0], Sample)
+    assert items[0].prompt == (Message("user", "Who?\nSay."),)
+    assert rejections(items) == [(2, "prompt[0].content: expected a string, found a list of 2")]
+
+
+def test_response_as_a_message_is_its_text(tmp_path: Path):
+    message = {"role": "assistant", "content": "Ada did."}
+    records = [{"query": "Who?", "context": "Ada.", "completion": one} for one in (message, [message])]
+    assert [sample.response for sample in samples(write(tmp_path / "c.jsonl", *records))] == ["Ada did."] * 2
+
+
+def test_documents_of_other_tools_are_passages(tmp_path: Path):
+    documents = [
+        {"page_content": "Ada.", "metadata": {"title": "Life", "source": "a.pdf"}, "type": "Document"},
+        {"lc": 1, "id": ["langchain", "Document"], "kwargs": {"page_content": "Bob.", "metadata": {}}},
+        {"node": {"id": "n1", "text": "Cyd."}, "score": 0.9},
+    ]
+    path = write(tmp_path / "c.jsonl", {"question": "Who?", "context": documents, "answer": "Ada"})
+    passages = (Passage("p1", "Life\nAda."), Passage("p2", "Bob."), Passage("n1", "Cyd."))
+    assert samples(path)[0].context == passages
+
+
+def test_one_passage_needs_no_list_and_a_data_record_is_none(tmp_path: Path):
+    contexts = [{"text": "Ada.", "score": 1.0}, {"text": "Good coffee.", "stars": 4}]
+    items = read_all(
+        write(tmp_path / "c.jsonl", *[{"question": "Who?", "context": c, "answer": "A"} for c in contexts])
+    )
+    assert isinstance(items[0], Sample)
+    assert items[0].context == (Passage("p1", "Ada."),)
+    assert rejections(items)[0][1].endswith('JSON in a string), found an object with "text", "stars"')
+
+
+def test_records_under_our_names_may_have_shapes_of_others(tmp_path: Path):
+    record = {
+        "id": "x",
+        "prompt": [{"from": "human", "value": "Who?"}],
+        "context": [{"page_content": "Ada."}],
+        "response": {"role": "assistant", "content": "Ada did."},
+    }
+    path = write(tmp_path / "c.jsonl", record, {**record, "response": 5})
+    assert open_corpus([path])[0].format == "balto"
+    items = read_all(path)
+    assert isinstance(items[0], Sample)
+    assert (items[0].prompt, items[0].context) == ((Message("user", "Who?"),), (Passage("p1", "Ada."),))
+    assert items[0].response == "Ada did."
+    assert rejections(items) == [(2, "response: expected a string or null, found the number 5")]
+
+
 def test_plain_without_a_context_field_is_rejected(tmp_path: Path):
     path = write(tmp_path / "c.jsonl", {"question": "Who?", "answer": "Ada"})
-    assert rejections(read_all(path)) == [
-        (1, "context: expected one of the fields context, passages, documents, contexts, found none of them")
+    assert rejections(read_all(path, format="plain")) == [
+        (1, "context: no field has one of its names; say which holds it, --fields context=NAME")
     ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "context", "response"),
+    [
+        ("user_input", "retrieved_contexts", "response"),  # Ragas
+        ("input", "retrieval_context", "actual_output"),  # DeepEval
+        ("query", "source_documents", "result"),  # LangChain
+        ("input", "context", "output"),  # TruLens
+        ("query", "retrieved_context", "response"),  # RAGChecker
+    ],
+)
+def test_plain_takes_the_names_of_evaluation_libraries(tmp_path: Path, prompt: str, context: str, response: str):
+    people = {"reference": "Ada", "ground_truth": "Ada", "expected_output": "Ada", "answers": ["Ada"]}
+    sample = samples(write(tmp_path / "c.jsonl", {prompt: "Who?", context: ["Ada."], response: "Bob.", **people}))[0]
+    assert (sample.prompt, sample.context, sample.response) == ("Who?", (Passage("p1", "Ada."),), "Bob.")
+
+
+def test_what_was_retrieved_comes_before_an_ideal_context(tmp_path: Path):
+    record = {"id": "x", "prompt": "Who?", "context": ["Ideal."], "retrieval_context": ["Found."], "response": "x"}
+    path = write(tmp_path / "c.jsonl", record)
+    assert samples(path)[0].context == (Passage("p1", "Found."),)
+
+
+def test_misspelt_response_is_rejected_and_no_answer_of_people_is_one(tmp_path: Path):
+    prompt = {"question": "Who?", "context": "Ada."}
+    path = write(tmp_path / "c.jsonl", {**prompt, "reponse": "x"}, {**prompt, "answers": ["Ada"], "answered": True})
+    items = read_all(path)
+    assert rejections(items) == [
+        (1, "'reponse': unknown field; did you mean response? rename it or add --fields response=reponse")
+    ]
+    assert isinstance(items[1], Sample)
+    assert items[1].response is None
 
 
 def test_records_without_ids_make_a_corpus_plain(tmp_path: Path):

@@ -1,0 +1,133 @@
+"""CSV and TSV files with a header -> records of texts, in constant memory; as Excel and pandas write them (RFC 4180).
+
+Rows are counted as spreadsheets do: the header is row 1, and a line break inside quotes begins none. A row that is not
+as long as the header is refused: its texts may stand in columns of others.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any, Final
+
+import orjson
+
+from pipeline.corpora.shapes import messages, passages
+from schemas.errors import CorpusError
+
+DELIMITERS: Final = ",\t;"
+_MAX_NAME_CHARS: Final = 100
+_NO_NAME: Final = frozenset('{}[]":')  # what a broken line of JSON has, and no name of a column
+
+
+def delimiter_of(head: bytes) -> str | None:
+    """The delimiter of a table that begins with `head`, a line at least; None when it is no table."""
+    first, _, rest = head.partition(b"\n")
+    line = first.decode("utf-8", "replace").rstrip("\r")
+    best = max(DELIMITERS, key=line.count)
+    try:
+        cells = next(csv.reader([line], delimiter=best, strict=True), [])
+    except csv.Error:
+        return None
+    are_names = all(len(one) <= _MAX_NAME_CHARS and one.isprintable() and not _NO_NAME & set(one) for one in cells)
+    return best if len(cells) > 1 and are_names and not rest.lstrip().startswith((b"{", b"[")) else None
+
+
+def read_rows(stream: IO[bytes], path: str, max_record_bytes: int) -> Iterator[tuple[int, Any, str | None, bytes]]:
+    """(row, cells by column or None, why there are none, the row as text). An empty cell is null.
+
+    Raises CorpusError for a header that cannot be one.
+    """
+    csv.field_size_limit(max_record_bytes)
+    lines = _lines(stream, path, max_record_bytes)
+    first = next(lines, "").removeprefix("\ufeff")
+    delimiter = delimiter_of(first.encode("utf-8", "surrogateescape")) or ","
+    header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        raise CorpusError(f"{path}: two columns are called {twice[0]!a}; rename one of them")
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    row = 1
+    while True:
+        row += 1
+        try:
+            cells = next(rows, None)
+        except csv.Error as err:
+            yield row, None, _unreadable(err), b""
+            continue
+        if cells is None:
+            return
+        if cells:
+            text = delimiter.join(cells).encode("utf-8", "surrogateescape")
+            reason = _wrong(cells, header, text)
+            yield row, None if reason else _by_column(header, cells), reason, text
+
+
+def _lines(stream: IO[bytes], path: str, max_bytes: int) -> Iterator[str]:
+    while line := stream.readline(max_bytes + 1):
+        if len(line) > max_bytes:
+            raise CorpusError(f"{path}: a line is longer than {max_bytes} bytes; is it a table?")
+        yield line.decode("utf-8", "surrogateescape")
+
+
+def _unreadable(err: csv.Error) -> str:
+    if "end of data" in str(err):
+        return "a quote is opened here and never closed; what follows was taken for one text"
+    return f"not a readable row ({err}); put texts in quotes, and double quotes in them twice"
+
+
+def _wrong(cells: list[str], header: list[str], text: bytes) -> str | None:
+    if len(cells) != len(header):
+        return f"{len(cells)} cells under a header of {len(header)}; quote texts that contain the delimiter"
+    try:
+        text.decode()
+    except UnicodeDecodeError as err:
+        return f"not UTF-8: byte 0x{text[err.start]:02X}; save the table as UTF-8"
+    return None
+
+
+def _by_column(header: list[str], cells: list[str]) -> dict[str, str | None]:
+    """Without columns that have no name: pandas writes its index as one."""
+    return {name: cell or None for name, cell in zip(header, cells, strict=True) if name}
+
+
+def parse_cells(ours: Mapping[str, Any]) -> dict[str, Any]:
+    """A record under our names whose cells hold as JSON text what our format has as a list or an object.
+
+    Text stays what may be meant as text: a data record in `context`, a list in `response`.
+    """
+    return {name: _parsed(name, value) for name, value in ours.items()}
+
+
+def _parsed(name: str, cell: Any) -> Any:
+    if type(cell) is not str or not cell.startswith(("[", "{")) or name not in _JSON_CELLS:
+        return cell
+    try:
+        value = orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return cell
+    return value if _JSON_CELLS[name](value) else cell
+
+
+def _is_passages(value: Any) -> bool:
+    return type(value) is list and all(type(one) in (str, dict) and _is_passage(one) for one in value)
+
+
+def _is_passage(item: Any) -> bool:
+    return type(item) is str or passages([item]) != [item] or "text" in item
+
+
+def _is_messages(value: Any) -> bool:
+    return type(value) is list and all(type(one) is dict and messages([one])[0]["role"] for one in value)
+
+
+def _is_list(value: Any) -> bool:
+    return type(value) is list
+
+
+_JSON_CELLS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "prompt": _is_messages,
+    "context": _is_passages,
+    "meta": lambda value: type(value) is dict,
+    **dict.fromkeys(("gold_spans", "response_token_ids", "response_logprobs"), _is_list),
+}
