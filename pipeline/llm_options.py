@@ -42,10 +42,19 @@ TokensPerMinute = Annotated[
     float, typer.Option("--tokens-per-minute", min=0, help="Limit of the whole run; 0: none.", rich_help_panel=PANEL)
 ]
 MaxRequests = Annotated[
-    int, typer.Option("--max-requests", min=0, help="Stop after so many, resumable; 0: never.", rich_help_panel=PANEL)
+    int,
+    typer.Option(
+        "--max-requests",
+        min=0,
+        help="Of the run, all its starts together; then it stops, resumable; 0: no limit.",
+        rich_help_panel=PANEL,
+    ),
 ]
 MaxCost = Annotated[
-    float, typer.Option("--max-cost", min=0, help="Stop after so many US dollars; 0: never.", rich_help_panel=PANEL)
+    float,
+    typer.Option(
+        "--max-cost", min=0, help="US dollars of the run, all its starts together; 0: no limit.", rich_help_panel=PANEL
+    ),
 ]
 Cache = Annotated[
     str,

@@ -85,22 +85,28 @@ class Asker:
 
     async def _call(self, request: ChatRequest) -> ChatReply:
         booked = (len(request.system) + len(request.user)) / CHARS_PER_TOKEN
-        open_calls = 0
+        cost = self.ledger.cost_at_most(request, self.transport.endpoint.thinking_tokens or 0)
+        is_open = False
 
         async def before(again: bool) -> None:
-            nonlocal open_calls
+            nonlocal is_open
+            if is_open:  # the attempt that failed
+                is_open = False
+                self.ledger.returned(cost)
             await self._requests.wait(1)
             await self._tokens.wait(booked)
+            await self.ledger.room_for(cost)
             if self.fatal is not None:
                 raise self.fatal
-            self.ledger.take()
-            open_calls += 1
+            self.ledger.take(cost)
+            is_open = True
             self.ledger.sent(request.purpose, again)
 
         try:
             reply = await self.client.ask(request, before, self._sleep)
         finally:
-            self.ledger.returned(open_calls)
+            if is_open:
+                self.ledger.returned(cost)
         if reply.status == API_ERROR:
             self.ledger.failed(request.purpose)
             self._note_failure(reply.reason)

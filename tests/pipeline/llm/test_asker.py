@@ -201,20 +201,21 @@ def test_budget_of_requests_holds_exactly_keeps_what_was_answered_and_resumes(tm
     assert read_usage(options["ledger"])["verify"]["requests"] == server.counts["sent"]
 
 
-def test_budget_of_money_stops_and_cost_is_counted(tmp_path):
+def test_budget_of_money_is_nearly_used_and_never_overstepped_over_all_starts_of_a_run(tmp_path):
     prices = tmp_path / "prices.json"
-    # every request here: 6 prompt tokens and 3 or 4 of the answer: about $0.1 at these prices
-    prices.write_text('{"models": {"test-model": {"input": 10000, "output": 10000}}}')
-    with LlmServer(answer=repeat) as server:
-        chosen = transport(
-            server, in_flight=2, max_cost=1.0, prices=str(prices), cache="none", ledger=f"{tmp_path}/ledger"
-        )
-        results, _ = ask_all(chosen, [request(number) for number in range(60)])
-        assert isinstance(results[-1], BudgetSpent)
-        assert "--max-cost 1" in str(results[-1])
-        cost = read_usage(chosen.ledger)["all"]["cost_usd"]
-        assert 0.9 <= cost <= 1.0 + 2 * 0.11
-        assert server.counts["sent"] < 15
+    # Every request here: 6 prompt tokens and 3 or 4 of the answer, $0.009 or $0.01; it may cost 7 and 5: $0.012.
+    prices.write_text('{"models": {"test-model": {"input": 1000, "output": 1000}}}')
+    with LlmServer(Behaviour(latency_s=0.02), answer=repeat) as server:
+        options = {"prices": str(prices), "cache": f"sqlite:{tmp_path}/cache", "ledger": f"{tmp_path}/ledger"}
+        for max_cost in (0.1, 0.1, 0.1, 0.3):
+            chosen = transport(server, in_flight=40, max_cost=max_cost, **options)
+            results, _ = ask_all(chosen, [request(number, max_tokens=5) for number in range(60)])
+            assert isinstance(results[-1], BudgetSpent)
+            said = f"of --max-cost {max_cost:g} is spent, and the next request may take up to $0.012"
+            assert said in str(results[-1])
+            cost = read_usage(chosen.ledger)["all"]["cost_usd"]
+            assert max_cost - 0.0121 < cost <= max_cost
+        assert server.counts["sent"] == server.counts["answered"] == sum(isinstance(one, ChatReply) for one in results)
 
 
 def test_cost_limit_needs_a_price():
