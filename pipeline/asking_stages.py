@@ -183,6 +183,8 @@ class _AskingDoFn(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:  # type: ignore[override]  # Beam's stub says None
         while self._under_way:
             yield self._next()
+        if self.transport.ledger:  # of the run; a process that counts for itself may have met one odd question only
+            self._service.check_answered()
         used = self._count_usage()
         if used and not self.transport.ledger:
             timestamp, window = self._place  # of a record of this bundle: every output of a stage is windowed alike

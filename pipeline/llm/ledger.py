@@ -24,6 +24,7 @@ BYTES_PER_TOKEN: Final = 3  # of a prompt; few tokens of any tokenizer are short
 _BOOK: Final = """INSERT INTO totals VALUES ('booked', 1)
     ON CONFLICT (name) DO UPDATE SET value = value + 1 WHERE value < ?"""
 _STOPPED: Final = "stopped"  # in the file while no process of the run may send anything more
+_ANSWERED: Final = "answered"  # in the file, with a purpose behind it
 _ADD: Final = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
 NOTED: Final = "noticed"  # what engines count about answers stands under this name
 # Counters per purpose, in this order in reports. requests: sent, retries included.   cached: answered without sending.
@@ -123,6 +124,7 @@ class Ledger:
         self._add(purpose, "prompt_tokens", usage.prompt_tokens)
         self._add(purpose, "cached_prompt_tokens", usage.cached_prompt_tokens)
         self._add(purpose, "completion_tokens", usage.completion_tokens)
+        self._note_answer(purpose)
         if self.price is not None:
             cost = self.price.cost(usage, batched)
             self._add(purpose, "cost_usd", cost)
@@ -131,6 +133,16 @@ class Ledger:
     def cached(self, purpose: str) -> None:
         """Count a question that was answered without sending anything."""
         self._add(purpose, "cached", 1)
+        self._note_answer(purpose)
+
+    def _note_answer(self, purpose: str) -> None:
+        self._unwritten[f"{_ANSWERED} {purpose}"] += 1
+
+    def has_answers(self, purpose: str) -> bool:
+        """Whether any question of the run for this purpose was ever answered."""
+        self.flush()
+        found = self._file.execute("SELECT 1 FROM totals WHERE name = ?", (f"{_ANSWERED} {purpose}",))
+        return found.fetchone() is not None
 
     def failed(self, purpose: str) -> None:
         """Count a question that got no answer after all attempts."""

@@ -58,6 +58,13 @@ class Service:
             taken, self._usage_taken = self._usage_taken, now
         return {name: value - taken.get(name, 0) for name, value in now.items() if value != taken.get(name, 0)}
 
+    def check_answered(self) -> None:
+        """Raises EndpointError when the endpoint has answered nothing."""
+        self.run(self._check_answered())
+
+    async def _check_answered(self) -> None:
+        self.asker.check_answered()
+
     async def _written_counts(self) -> dict[str, float]:
         self.asker.ledger.flush()
         return dict(self.asker.ledger.counts)

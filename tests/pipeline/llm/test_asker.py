@@ -14,7 +14,7 @@ from pipeline.llm.endpoint import EndpointError
 from pipeline.llm.ledger import BudgetSpent, read_usage
 from schemas.errors import BaltoError, ConfigError
 from tests.llm_server import Behaviour, LlmServer
-from tests.pipeline.llm.asking import ask_all, repeat, request, texts, transport
+from tests.pipeline.llm.asking import FailsOnRecords, ask_all, repeat, request, texts, transport
 
 QUICK = {"429", "500", "reset", "broken_http"}
 
@@ -52,14 +52,16 @@ def test_all_faults_together_lose_and_repeat_nothing_that_was_answered():
 
 
 def test_attempts_are_bounded_and_the_failure_names_its_cause():
-    with LlmServer(Behaviour(faults={"500": 1.0})) as server:
+    with LlmServer(FailsOnRecords()) as server:
         (reply,), asker = ask_all(transport(server, max_attempts=3), [request(1)])
-        assert (reply.status, server.counts["sent"]) == (API_ERROR, 3)
+        assert reply.status == API_ERROR
+        assert server.counts["sent"] == 3 + 1  # and whether it is there at all
         assert reply.reason == "HTTP 500: The server had an error while processing your request (attempts: 3)"
         assert asker.ledger.counts["verify.failed"] == 1
 
 
-def test_retry_after_is_honoured():
+def test_retry_after_is_honoured_and_uses_up_no_attempt_until_too_long_was_waited(monkeypatch):
+    monkeypatch.setattr("pipeline.llm.client.LONGEST_RETRY_AFTER_S", 30)
     waits = []
 
     async def ask(server):
@@ -78,8 +80,24 @@ def test_retry_after_is_honoured():
 
     with LlmServer(Behaviour(faults={"429": 1.0}, retry_after_s=7)) as server:
         asyncio.run(ask(server))
-    assert len(waits) == 5
+    assert len(waits) == 4 + 5  # 4 of 7 s in 30 s, then between 6 attempts
     assert all(7 <= wait <= 7.7 for wait in waits)
+
+
+def test_a_rate_limit_fails_no_question_however_often_it_is_met(caplog):
+    with LlmServer(Behaviour(faults={"429": 0.8}, retry_after_s=0.01), repeat) as server:
+        replies, asker = ask_all(transport(server, max_attempts=1), [request(number) for number in range(20)])
+        assert texts(replies) == [f"question {number}" for number in range(20)]
+        assert asker.ledger.counts["verify.retries"] == server.counts["429"] > 20
+    assert caplog.text.count("puts requests off (HTTP 429: Rate limit reached)") == 1
+
+
+def test_an_endpoint_that_only_limits_the_rate_ends_the_run():
+    with LlmServer(Behaviour(faults={"429": 1.0}, retry_after_s=None), repeat) as server:
+        results, _ = ask_all(transport(server, max_attempts=1, in_flight=4), [request(number) for number in range(50)])
+        assert all(isinstance(one, EndpointError) for one in results)
+        assert server.counts["sent"] <= 5
+    assert "is gone: what it is asked fails after all attempts (4 in a row), the last with: HTTP 429" in str(results[0])
 
 
 def test_waiting_grows_with_jitter_when_the_server_says_nothing():
@@ -140,11 +158,24 @@ def test_a_server_that_silently_drops_what_is_too_long_is_found_out(caplog, tmp_
 def test_an_endpoint_that_went_away_ends_the_run():
     with LlmServer(answer=repeat) as server:
         chosen = transport(server, max_attempts=2, in_flight=4)
-    results, _ = ask_all(chosen, [request(number) for number in range(100)])
-    assert sum(isinstance(one, ChatReply) for one in results) < DEAD_AFTER + 4
-    assert isinstance(results[-1], EndpointError)
+    results, _ = ask_all(chosen, [request(number) for number in range(3)])
+    assert all(isinstance(one, EndpointError) for one in results)
     assert "is gone" in str(results[-1])
     assert "\n" not in str(results[-1])
+
+
+def test_an_endpoint_that_answers_tiny_questions_only_ends_a_long_run():
+    with LlmServer(FailsOnRecords(), repeat) as server:
+        chosen = transport(server, max_attempts=2, in_flight=4)
+        results, _ = ask_all(chosen, [request(number) for number in range(100)])
+    assert sum(isinstance(one, ChatReply) for one in results) < DEAD_AFTER + 4
+    assert f"({DEAD_AFTER + 4} in a row)" in str(results[-1])
+
+
+def test_a_question_that_fails_alone_ends_no_run():
+    with LlmServer(FailsOnRecords(text=b"question 7"), repeat) as server:
+        replies, _ = ask_all(transport(server, max_attempts=2, in_flight=1), [request(7), request(8)])
+    assert [reply.status for reply in replies] == [API_ERROR, OK]
 
 
 def test_no_more_requests_are_in_flight_than_allowed():
