@@ -180,6 +180,31 @@ def test_a_small_corpus_whose_every_request_fails_is_not_finished_but_resumed(
     assert read_manifest(tmp_path / "labels").counts == {"read": 6, "labelled": 6, "rejected": 0}
 
 
+def test_what_the_endpoint_failed_for_is_all_that_a_run_with_overwrite_asks_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
+    corpus, out = write_jsonl(tmp_path / "a.jsonl", small_corpus(4)), tmp_path / "labels"
+
+    def run(failing: bytes) -> tuple[str, list[str]]:
+        """What was printed and what was asked."""
+        with LlmServer(FailsOnRecords(models=(MODEL,), text=failing), answer_by_rule) as server:
+            where = ("--base-url", server.base_url, "--model", MODEL, "--cache", f"sqlite:{tmp_path}/cache")
+            said = balto("label", corpus, "--out", out, *BOTH, *where, "--canaries", 0, "--overwrite")
+            asked = [body["messages"][-1]["content"] for body in server.bodies()]
+            return said, [text for text in asked if "Name a colour" not in text]
+
+    said, asked = run(b"Bridge 2 was opened in 1803.")  # of one response to be read, and of its claim
+    assert (
+        "the endpoint failed (records rejected for it: 1; claims unverified: 0): the same command with --over" in said
+    )
+    assert read_manifest(out).counts["rejected"] == 1
+    said, again = run(b"text that is in no request")
+    assert "warning" not in said
+    assert len(again) == 2  # its claims, then their verdicts
+    assert all("Bridge 2 was opened in 1803." in text for text in again)
+    assert len(set(asked)) + 1 == len({*asked, *again})  # the first was asked before, in vain
+    assert read_manifest(out).counts == {"read": 12, "labelled": 12, "rejected": 0}
+
+
 HABITS = {
     "no schema": {"formats": ("text",)},
     "no schema, by a 500": {"formats": ("text",), "format_status": 500},

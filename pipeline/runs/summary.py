@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.config import LabelConfig
+from pipeline.llm.chat import API_ERROR
 from pipeline.storage import join, parquet_source
 from schemas.manifest import Manifest
 from schemas.records import CONTRADICTED, OK, UNMATCHED, UNSUPPORTED
@@ -63,8 +64,22 @@ def warnings_about(manifest: Manifest) -> list[str]:
     labelled, text = manifest.counts["labelled"], sum(shard.tokens for shard in manifest.shards)
     verdicts = {name: count for name, count in manifest.claims.get("verdict", {}).items() if count}
     if text and not verdicts:
-        return [f"not one claim was found in {labelled:,} labelled records: {_to_check(manifest, 'extractor')}"]
-    return [*_of_verdicts(manifest, verdicts), *_of_places(manifest, sum(verdicts.values()))]
+        line = f"not one claim was found in {labelled:,} labelled records: {_to_check(manifest, 'extractor')}"
+        return [line, *_of_endpoint(manifest)]
+    places = _of_places(manifest, sum(verdicts.values()))
+    return [*_of_verdicts(manifest, verdicts), *places, *_of_endpoint(manifest)]
+
+
+def _of_endpoint(manifest: Manifest) -> list[str]:
+    """What got no answer after all tries, and may get one now."""
+    records = sum(count for reason, count in manifest.rejected_by.items() if f": {API_ERROR}" in reason)
+    claims = manifest.claims.get("status", {}).get(f"unverified: {API_ERROR}", 0)
+    if not manifest.usage or not records + claims:
+        return []
+    return [
+        f"the endpoint failed (records rejected for it: {records:,}; claims unverified: {claims:,}): the same command "
+        "with --overwrite asks for these again, and for nothing that is in the reply cache"
+    ]
 
 
 def _of_verdicts(manifest: Manifest, verdicts: Mapping[str, int]) -> list[str]:
