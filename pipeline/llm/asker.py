@@ -101,8 +101,8 @@ class Asker:
             if is_open:  # the attempt that failed
                 is_open = False
                 self.ledger.returned(cost)
-            await self._requests.wait(1)
-            await self._tokens.wait(booked)
+            await self._requests.wait(1, self._sleep)
+            await self._tokens.wait(booked, self._sleep)
             await self.ledger.room_for(cost)
             if self.fatal is not None:
                 raise self.fatal

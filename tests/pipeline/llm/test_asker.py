@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 
 import pytest
 
@@ -136,6 +137,15 @@ def test_what_no_request_can_mend_ends_the_run_after_few_requests(behaviour, say
         errors, _ = ask_all(transport(server, in_flight=4), [request(number) for number in range(50)])
         assert all(isinstance(error, EndpointError) and says in str(error) for error in errors)
         assert server.counts["sent"] + len(server.received) <= 2 * 4
+
+
+def test_requests_that_wait_for_their_minute_end_with_the_run():
+    with LlmServer(Behaviour(api_key="other")) as server:
+        began = time.monotonic()
+        errors, _ = ask_all(transport(server, requests_per_minute=2), [request(number) for number in range(4)])
+        assert time.monotonic() - began < 20  # the second may be sent after 30 s
+        assert all(isinstance(error, EndpointError) for error in errors)
+        assert server.counts["sent"] <= 1
 
 
 def test_too_long_a_context_fails_its_own_question_only_and_is_not_repeated():
