@@ -27,7 +27,6 @@ from pipeline.llm.ledger import COUNTERS
 from pipeline.llm.limits import share
 from pipeline.llm.transport import Transport
 from pipeline.stages import ACCEPTED, REJECTED, Failures, relax_collector, sample_of
-from schemas.errors import BaltoError
 
 if TYPE_CHECKING:
     from pipeline.llm.service import Service
@@ -121,10 +120,6 @@ class _Exchange:
             self._received.extend(self._handed.get())
         return self._received.popleft()
 
-    def cancel(self) -> None:
-        """Give up all that is under way."""
-        self._call_soon(lambda: [task.cancel() for task in list(self._tasks)])
-
     def _start(self) -> None:
         self._woken = False  # before looking: a record that comes from here on wakes the loop again
         while self._submitted:
@@ -184,31 +179,27 @@ class _AskingDoFn(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:  # type: ignore[override]  # Beam's stub says None
         while self._under_way:
             yield self._next()
+        if self.transport.ledger:  # of the run; a process that counts for itself may have met one odd question only
+            self._service.check_answered()
         used = self._count_usage()
         if used and not self.transport.ledger:
             timestamp, window = self._place  # of a record of this bundle: every output of a stage is windowed alike
             yield TaggedOutput(USAGE, WindowedValue(used, timestamp, (window,)))
 
     def _next(self) -> Any:
-        """The next record that is done, as an output. Raises what ends the run, after the calls under way are kept."""
+        """The next record that is done, as an output. Raises what ends the run; closing the service awaits the calls
+        that are under way, of other stages too."""
         try:
             record, result, error = self._exchange.next_done()
         except BaseException:  # interrupted while waiting
-            self._exchange.cancel()
+            self._service.cancel()
             raise
         self._under_way -= 1
         progress.advance(1, self.name)
         if error is None:
             self.failures.passed()
             return WindowedValue(result, record.timestamp, (record.window,))
-        try:
-            rejected = self.failures.reject(sample_of(record.element), error)
-        except BaltoError as err:
-            self._service.call_soon(self._service.asker.stop, err)
-            while self._under_way:
-                self._exchange.next_done()
-                self._under_way -= 1
-            raise
+        rejected = self.failures.reject(sample_of(record.element), error)
         return TaggedOutput(REJECTED, WindowedValue(rejected, record.timestamp, (record.window,)))
 
     async def _answer(self, record: _Record) -> _Done:

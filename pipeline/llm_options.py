@@ -48,8 +48,13 @@ class LlmOptions:
         float, _option("--requests-per-minute", "Limit of the whole run; 0: none.", min=0)
     ] = 0
     tokens_per_minute: Annotated[float, _option("--tokens-per-minute", "Limit of the whole run; 0: none.", min=0)] = 0
-    max_requests: Annotated[int, _option("--max-requests", "Stop after so many, resumable; 0: never.", min=0)] = 0
-    max_cost: Annotated[float, _option("--max-cost", "Stop after so many US dollars; 0: never.", min=0)] = 0
+    max_requests: Annotated[
+        int,
+        _option("--max-requests", "Of the run, all its starts together; then it stops, resumable; 0: no limit.", min=0),
+    ] = 0
+    max_cost: Annotated[
+        float, _option("--max-cost", "US dollars of the run, all its starts together; 0: no limit.", min=0)
+    ] = 0
     cache: Annotated[
         str,
         _option("--cache", "Where replies are kept: sqlite:PATH, redis://HOST, off; default: a file beside --out."),

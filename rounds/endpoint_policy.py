@@ -1,4 +1,5 @@
-"""A policy behind an OpenAI-compatible endpoint answers prompts: `n` responses per call, with log-probabilities.
+"""A policy behind an OpenAI-compatible endpoint answers prompts: `n` responses per call, with log-probabilities. A
+server that gives fewer is asked again for the others; one that takes no `n` above 1, for one at a time.
 
 The endpoint counts tokens its own way. Its log-probabilities are stored only where the tokenizer at hand cuts the
 response into the very same pieces, and only at temperature 1 and without top-p, because servers differ in whether they
@@ -55,6 +56,8 @@ class EndpointPolicy:
         self._stop = tuple(stop)
         self._in_flight = in_flight
         self._key = resolve_key(endpoint)
+        self._most_at_once = params.num_samples
+        self._said_few_at_once = False
         self._said_no_logprobs = False
 
     def described(self) -> dict[str, Any]:
@@ -108,45 +111,73 @@ class EndpointPolicy:
         return [one for one in answered if one is not None], failed
 
     async def _ask(self, client: openai.AsyncOpenAI, sample: Sample) -> list[Sample] | Rejected:
+        """As many responses as are wanted, in as many calls as that takes while each gives one that can be used."""
+        wanted, answered, reasons = self.params.num_samples, [], set()
+        most = self._most_at_once
+        while len(answered) < wanted:
+            asked = min(wanted - len(answered), most)
+            try:
+                choices = await self._choices(client, sample, asked, len(answered))
+            except openai.APIStatusError as err:
+                if asked == 1:
+                    return refused(sample, f"the endpoint refused the prompt: {one_line(err, 300)}")
+                most = 1  # is it about the prompt, or about the number?
+                continue
+            usable = [choice for choice in choices if choice.finish_reason in _REASONS and choice.message.content]
+            reasons |= {str(choice.finish_reason) for choice in choices}
+            answered += usable[:asked]
+            if not usable:
+                told = ", ".join(sorted(reasons)) or "none"
+                return refused(
+                    sample, f"the endpoint gave {len(answered)} usable responses of {wanted} (finish reasons: {told})"
+                )
+            if len(choices) < asked or most < self._most_at_once:
+                self._most_at_once = most
+                self._say_few_at_once(len(choices))
+        return [
+            self._record(sample, number, choice)
+            for number, choice in enumerate(answered, start=self.params.first_sample)
+        ]
+
+    def _say_few_at_once(self, given: int) -> None:
+        if not self._said_few_at_once:
+            self._said_few_at_once = True
+            log.warning(
+                "the endpoint gives %d of %d responses in one call: it is asked again, with the prompt, for the others",
+                *(given, self.params.num_samples),
+            )
+
+    async def _choices(self, client: openai.AsyncOpenAI, sample: Sample, asked: int, before: int) -> list[Any]:
+        """The choices of one call.   before: responses that the prompt has already; part of the seed.   Raises
+        BaltoError when the endpoint is gone, and APIStatusError when it refuses this prompt."""
         try:
-            completion = await client.chat.completions.create(**self._body(sample))
+            completion = await client.chat.completions.create(**self._body(sample, asked, before))
         except openai.APIConnectionError as err:
             raise self._gone(f"cannot be reached ({one_line(err, 300)})") from err
         except openai.APIStatusError as err:
             if err.status_code in _REFUSED:
-                return refused(sample, f"the endpoint refused the prompt: {one_line(err, 300)}")
+                raise
             raise self._gone(one_line(err, 300)) from err
         except ValueError as err:
             raise self._gone(f"its reply is no JSON ({one_line(err, 300)})") from err
         choices = getattr(completion, "choices", None)
         if not isinstance(choices, list):
             raise self._gone(f"its reply is no chat completion ({one_line(completion, 300)})")
-        answered = [choice for choice in choices if choice.finish_reason in _REASONS and choice.message.content]
-        if len(answered) < self.params.num_samples:
-            reasons = sorted({str(choice.finish_reason) for choice in choices})
-            return refused(
-                sample,
-                f"the endpoint gave {len(answered)} usable responses of {self.params.num_samples} "
-                f"(finish reasons: {', '.join(reasons) or 'none'})",
-            )
-        return [
-            self._record(sample, number, choice)
-            for number, choice in enumerate(answered[: self.params.num_samples], start=self.params.first_sample)
-        ]
+        return choices
 
     def _gone(self, what: str) -> BaltoError:
         return BaltoError(f"{self._endpoint.base_url}: {what}; the same command goes on there")
 
-    def _body(self, sample: Sample) -> dict[str, Any]:
+    def _body(self, sample: Sample, asked: int, before: int) -> dict[str, Any]:
         messages: tuple[Message, ...] = place_context(sample.prompt, sample.context)
         body: dict[str, Any] = {
             "model": self._endpoint.model,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
-            "n": self.params.num_samples,
+            "n": asked,
             self._endpoint.token_field: self.params.max_new_tokens,
             "temperature": self.params.temperature,
             "top_p": self.params.top_p,
-            "seed": self.params.seed + self.params.first_sample,
+            "seed": self.params.seed + self.params.first_sample + before,
         }
         if self._stop:
             body["stop"] = list(self._stop)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from pipeline.corpora import open_corpus
+from pipeline.runs.label import file_identity
 from rounds.ablate_context import Ablation, ablate_contexts
 from rounds.read_prompts import read_prompts
 from schemas.errors import BaltoError, ConfigError, one_line
@@ -60,7 +61,7 @@ def run_generate(config: GenerationConfig, out: Path, overwrite: bool = False) -
     run = {
         "model": config.model,
         "policy": config.policy,
-        "inputs": [[file.path, file.size_bytes] for file in files],
+        "inputs": [file_identity(file) for file in files],
         "limit": config.limit,
         "drop_passages": config.drop_passages,
         "swap_passages": config.swap_passages,

@@ -20,6 +20,7 @@ from pipeline.runs import show_progress
 from schemas.manifest import read_manifest
 from tests.llm_server import FAULTS, Behaviour, LlmServer
 from tests.llm_server.claim_answers import answer_by_rule
+from tests.pipeline.llm.asking import FailsOnRecords
 from tests.rows import small_corpus, write_jsonl
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +147,62 @@ def test_another_tokenizer_policy_or_verifier_costs_no_request(labels, server, t
     if "lexical" not in changed:
         ours, theirs = rows(tmp_path / "again")["claims"].to_list(), rows(labels)["claims"].to_list()
         assert ours == theirs
+
+
+@pytest.mark.parametrize("extractor", ["llm", "rules"])
+@pytest.mark.parametrize(
+    ("dead", "says"),
+    [
+        (behaviour(faults={"500": 1.0}), "is gone: what it is asked fails after all attempts"),
+        (
+            FailsOnRecords(models=(MODEL,)),
+            "answered none of the run's {purpose} requests, the last failed with: HTTP 500",
+        ),
+    ],
+    ids=["gone", "of no use"],
+)
+def test_a_small_corpus_whose_every_request_fails_is_not_finished_but_resumed(
+    extractor, dead, says, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(2))
+    engines = ("--extractor", extractor, "--verifier", "llm", "--cache", f"sqlite:{tmp_path}/cache")
+    with LlmServer(behaviour(), answer_by_rule) as server:
+        label(server, SAMPLE, tmp_path / "before", *engines, "--max-requests", 1, code=1)
+        server.behaviour = dead  # what it honours is known from now on
+        message = label(server, corpus, tmp_path / "labels", *engines, code=1)
+        assert says.format(purpose={"llm": "extract", "rules": "verify"}[extractor]) in message
+        assert message.endswith("the same command resumes\n")
+        assert message.count("\n") == 1
+        assert not (tmp_path / "labels" / "manifest.json").exists()
+        server.behaviour = behaviour()
+        label(server, corpus, tmp_path / "labels", *engines)
+    assert read_manifest(tmp_path / "labels").counts == {"read": 6, "labelled": 6, "rejected": 0}
+
+
+def test_what_the_endpoint_failed_for_is_all_that_a_run_with_overwrite_asks_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
+    corpus, out = write_jsonl(tmp_path / "a.jsonl", small_corpus(4)), tmp_path / "labels"
+
+    def run(failing: bytes) -> tuple[str, list[str]]:
+        """What was printed and what was asked."""
+        with LlmServer(FailsOnRecords(models=(MODEL,), text=failing), answer_by_rule) as server:
+            where = ("--base-url", server.base_url, "--model", MODEL, "--cache", f"sqlite:{tmp_path}/cache")
+            said = balto("label", corpus, "--out", out, *BOTH, *where, "--canaries", 0, "--overwrite")
+            asked = [body["messages"][-1]["content"] for body in server.bodies()]
+            return said, [text for text in asked if "Name a colour" not in text]
+
+    said, asked = run(b"Bridge 2 was opened in 1803.")  # of one response to be read, and of its claim
+    assert (
+        "the endpoint failed (records rejected for it: 1; claims unverified: 0): the same command with --over" in said
+    )
+    assert read_manifest(out).counts["rejected"] == 1
+    said, again = run(b"text that is in no request")
+    assert "warning" not in said
+    assert len(again) == 2  # its claims, then their verdicts
+    assert all("Bridge 2 was opened in 1803." in text for text in again)
+    assert len(set(asked)) + 1 == len({*asked, *again})  # the first was asked before, in vain
+    assert read_manifest(out).counts == {"read": 12, "labelled": 12, "rejected": 0}
 
 
 HABITS = {

@@ -12,13 +12,16 @@ from pipeline.llm.endpoint import EndpointError
 from pipeline.llm.ledger import Ledger
 from pipeline.llm.limits import Pace, share
 from pipeline.llm.prices import price_of
+from pipeline.llm.probe import QUESTION
+from pipeline.llm.replies import Failure
 from pipeline.llm.reply_key import reply_key
 from pipeline.llm.transport import Transport
 from pipeline.llm.window_check import is_cut
 from schemas.errors import BaltoError, ConfigError
 
 CHARS_PER_TOKEN = 4  # of a prompt, to book tokens before the endpoint has counted them
-# Questions in a row, beyond those under way together, that failed after all attempts: then it is not about them.
+# Questions in a row, beyond those under way together, that failed after all attempts: then it is not about them, even
+# where the endpoint still answers the probe's.
 DEAD_AFTER = 10
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,9 @@ class Asker:
         self._tokens = Pace(transport.tokens_per_minute / transport.processes)
         self._running: dict[str, asyncio.Future[ChatReply]] = {}
         self._failed_in_a_row = 0
+        self._answers = 0
+        self._doubting = asyncio.Lock()
+        self._last_failures: dict[str, str] = {}  # by purpose
         self._is_cutting = False
         self._stopped = asyncio.Event()
         self.fatal: BaltoError | None = None
@@ -50,7 +56,8 @@ class Asker:
         running = self._running.get(key)
         if running is not None:
             reply = await asyncio.shield(running)
-            self.ledger.cached(request.purpose)
+            count = self.ledger.failed if reply.status == API_ERROR else self.ledger.cached
+            count(request.purpose)
             return ChatReply(reply.status, reply.text, reply.reason, reply.usage, from_cache=True)
         future = self._running[key] = asyncio.get_running_loop().create_future()
         try:
@@ -85,31 +92,39 @@ class Asker:
 
     async def _call(self, request: ChatRequest) -> ChatReply:
         booked = (len(request.system) + len(request.user)) / CHARS_PER_TOKEN
-        open_calls = 0
+        answers = self._answers
+        cost = self.ledger.cost_at_most(request, self.transport.endpoint.thinking_tokens or 0)
+        is_open = False
 
         async def before(again: bool) -> None:
-            nonlocal open_calls
-            await self._requests.wait(1)
-            await self._tokens.wait(booked)
+            nonlocal is_open
+            if is_open:  # the attempt that failed
+                is_open = False
+                self.ledger.returned(cost)
+            await self._requests.wait(1, self._sleep)
+            await self._tokens.wait(booked, self._sleep)
+            await self.ledger.room_for(cost)
             if self.fatal is not None:
                 raise self.fatal
-            self.ledger.take()
-            open_calls += 1
+            self.ledger.take(cost)
+            is_open = True
             self.ledger.sent(request.purpose, again)
 
         try:
             reply = await self.client.ask(request, before, self._sleep)
         finally:
-            self.ledger.returned(open_calls)
-        if reply.status == API_ERROR:
+            if is_open:
+                self.ledger.returned(cost)
+        if isinstance(reply, Failure):
             self.ledger.failed(request.purpose)
-            self._note_failure(reply.reason)
-        else:
-            self._failed_in_a_row = 0
-            self.ledger.answered(request.purpose, reply.usage)
-            if is_cut(request, reply):
-                self._note_cut(reply.usage.prompt_tokens)
-            self._tokens.correct(reply.usage.prompt_tokens + reply.usage.completion_tokens - booked)
+            await self._note_failure(request.purpose, reply, answers)
+            return ChatReply(API_ERROR, reason=reply.reason)
+        self._failed_in_a_row = 0
+        self._answers += 1
+        self.ledger.answered(request.purpose, reply.usage)
+        if is_cut(request, reply):
+            self._note_cut(reply.usage.prompt_tokens)
+        self._tokens.correct(reply.usage.prompt_tokens + reply.usage.completion_tokens - booked)
         return reply
 
     def _note_cut(self, tokens: int) -> None:
@@ -122,15 +137,43 @@ class Asker:
             )
         self.ledger.note("prompts_cut", 1)
 
-    def _note_failure(self, reason: str) -> None:
-        if not reason.startswith("HTTP 4"):  # a refused request says that the endpoint is there
-            self._failed_in_a_row += 1
-        if self._failed_in_a_row >= self._dead_after:
-            url = self.transport.endpoint.base_url
+    async def _note_failure(self, purpose: str, failure: Failure, answers_before: int) -> None:
+        """Raises EndpointError when it is not about the question.   answers_before: of the endpoint, when the question
+        was first sent."""
+        self._last_failures[purpose] = failure.reason
+        if not failure.again:  # a refused request says that the endpoint is there
+            return
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= self._dead_after or not await self._is_there(answers_before):
+            url, many = self.transport.endpoint.base_url, self._failed_in_a_row
             raise EndpointError(
-                f"{url} is gone: {self._failed_in_a_row} requests in a row failed after all attempts, "
-                f"the last with: {reason}; what was answered is kept, and the same command resumes"
+                f"{url} is gone: what it is asked fails after all attempts ({many} in a row), the last with: "
+                f"{failure.reason}; what was answered is kept, and the same command resumes"
             )
+
+    async def _is_there(self, answers_before: int) -> bool:
+        """Whether the endpoint has answered anything since, or else answers the probe's question now."""
+
+        async def before(again: bool) -> None:  # noqa: ARG001  # not counted: it is no question of the corpus
+            if self.fatal is not None:
+                raise self.fatal
+
+        async with self._doubting:
+            if self._answers == answers_before and not isinstance(
+                await self.client.ask(QUESTION, before, self._sleep), Failure
+            ):
+                self._answers += 1
+            return self._answers > answers_before
+
+    def check_answered(self) -> None:
+        """Raises EndpointError when questions for a purpose failed, and none of the whole run was ever answered: then
+        it is not about the records, however few they are."""
+        for purpose, reason in self._last_failures.items():
+            if not self.ledger.has_answers(purpose):
+                raise EndpointError(
+                    f"{self.transport.endpoint.base_url} answered none of the run's {purpose} requests, the last "
+                    f"failed with: {reason}; once that is mended, the same command resumes"
+                )
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but wake up when the run stops."""

@@ -138,13 +138,17 @@ class _Filler:
             return ChatReply(API_ERROR, reason=self.state.refused[key])
         if key not in self._noted and self.spent is None:
             try:
-                self.asker.ledger.take()
+                self.asker.ledger.take(self._cost_at_most(request))
             except BudgetSpent as err:
                 self.spent = err
             else:
                 self._noted.add(key)
                 self._file.add(question_line(self.asker.transport.endpoint, request, key))
         raise NotYetAnswered
+
+    def _cost_at_most(self, request: ChatRequest) -> float:
+        thinking_tokens = self.asker.transport.endpoint.thinking_tokens or 0
+        return self.asker.ledger.cost_at_most(request, thinking_tokens, batched=True)
 
     async def finish_batches(self) -> None:
         """Send, await and read every batch in the state."""
@@ -205,7 +209,7 @@ class _Filler:
         self._forget(batch)
 
     async def _note_result(self, purpose: str, key: str, result: ChatReply | Failure) -> None:
-        self.asker.ledger.returned(1)
+        self.asker.ledger.returned()
         self.asker.ledger.sent(purpose, again=key in self.state.tries)
         if isinstance(result, ChatReply):
             self.asker.ledger.answered(purpose, result.usage, batched=True)

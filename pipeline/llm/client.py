@@ -9,6 +9,8 @@ that one that is not what was asked for keeps its text and its usage.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import logging
 import random
 import time
 import urllib.request
@@ -21,7 +23,7 @@ import httpx2
 import openai
 import orjson
 
-from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
+from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.llm.endpoint import (
     JSON_OBJECT,
     JSON_SCHEMA,
@@ -36,8 +38,10 @@ from pipeline.llm.replies import Failure, read_completion, read_refused
 FIRST_WAIT_S: Final = 0.5  # before the second attempt; doubles with every further one
 LONGEST_WAIT_S: Final = 60.0
 LONGEST_RETRY_AFTER_S: Final = 900.0  # a server that asks for more will not answer this run
+LEAST_RETRY_AFTER_S: Final = 1.0  # is counted for less, so that a server that says 0.01 is not asked without end
 MAX_REPLY_BYTES: Final = 16 << 20  # of a server that sends without end
 CONNECT_S: Final = 20.0
+log = logging.getLogger(__name__)
 
 
 def completion_body(endpoint: Endpoint, request: ChatRequest) -> dict[str, Any]:
@@ -72,6 +76,7 @@ class ChatClient:
     def __init__(self, endpoint: Endpoint, in_flight: int):
         self.endpoint = endpoint
         self._key = resolve_key(endpoint)
+        self._said_put_off = False
         self.openai = openai.AsyncOpenAI(
             base_url=endpoint.base_url,
             api_key=self._key,
@@ -134,27 +139,42 @@ class ChatClient:
         request: ChatRequest,
         before: Callable[[bool], Awaitable[None]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> ChatReply:
-        """Send until there is an answer or the attempts are used up (then the reply is an `api_error`).
+    ) -> ChatReply | Failure:
+        """Send until there is an answer or the attempts are used up. One that the server wants repeated later is none,
+        until LONGEST_RETRY_AFTER_S have been waited for its sake.
 
         before: awaited before each sending, with whether it is a repetition; what it raises ends the asking.
         Raises EndpointError when no request of the run will be answered any more.
         """
         body = orjson.dumps(completion_body(self.endpoint, request))
         failure = Failure("", again=True)
-        attempts = 0
+        sent, attempts, put_off_s = 0, 0, 0.0
         while failure.again and attempts < self.endpoint.max_attempts:
-            if attempts:
-                await sleep(self.wait_s(attempts, failure))
-            await before(attempts > 0)
-            attempts += 1
+            if sent:
+                await sleep(self.wait_s(max(1, attempts), failure))
+            await before(sent > 0)
+            sent += 1
             result = await self.send(body)
             if isinstance(result, ChatReply):
                 return result
             failure = result
             if failure.fatal:
                 raise EndpointError(explain(self.endpoint, failure))
-        return ChatReply(API_ERROR, reason=f"{failure.reason} (attempts: {attempts})")
+            put_off_s += max(failure.retry_after_s or 0.0, LEAST_RETRY_AFTER_S)
+            if not failure.retry_after_s or put_off_s > LONGEST_RETRY_AFTER_S:
+                attempts += 1
+            else:
+                self._say_put_off(failure)
+        return dataclasses.replace(failure, reason=f"{failure.reason} (attempts: {sent})")
+
+    def _say_put_off(self, failure: Failure) -> None:
+        if not self._said_put_off:
+            self._said_put_off = True
+            log.warning(
+                "%s puts requests off (%s): asking again when it says; --requests-per-minute, --tokens-per-minute or a "
+                "smaller --concurrency may suit it better",
+                *(self.endpoint.base_url, failure.reason),
+            )
 
     def wait_s(self, attempt: int, failure: Failure) -> float:
         """Seconds before the next attempt: what the server asked for and a little, else doubling, both with jitter so

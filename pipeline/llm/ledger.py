@@ -14,14 +14,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.llm.chat import Usage
+from pipeline.llm.chat import ChatRequest, Usage
 from pipeline.llm.prices import Price
 from schemas.errors import BaltoError
 
 FLUSH_S: Final = 0.05
 BUSY_S: Final = 60.0  # how long to wait for other processes that write
+BYTES_PER_TOKEN: Final = 3  # of a prompt; few tokens of any tokenizer are shorter
 _BOOK: Final = """INSERT INTO totals VALUES ('booked', 1)
     ON CONFLICT (name) DO UPDATE SET value = value + 1 WHERE value < ?"""
+_STOPPED: Final = "stopped"  # in the file while no process of the run may send anything more
+_ANSWERED: Final = "answered"  # in the file, with a purpose behind it
 _ADD: Final = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
 NOTED: Final = "noticed"  # what engines count about answers stands under this name
 # Counters per purpose, in this order in reports. requests: sent, retries included.   cached: answered without sending.
@@ -55,25 +58,47 @@ class Ledger:
         self.counts: defaultdict[str, float] = defaultdict(float)  # of this process, since it began
         self._unwritten: defaultdict[str, float] = defaultdict(float)
         self._spent = 0.0  # of the whole run, as of the last flush
-        self._open = 0
+        self._open = 0  # requests of this process that have not come back, and what they may cost together
+        self._open_cost = 0.0
+        self._came_back = asyncio.Event()
+        self._is_stopped = False  # as of the last flush
         self._timer: asyncio.TimerHandle | None = None
         self._file = _open(path)
-        self._spent = self._total_cost()
+        self._read()
 
-    def take(self) -> None:
-        """Book one request that is about to be sent. Raises BudgetSpent when there is none left."""
-        if self.max_cost:
-            answered = self.counts["answered"]
-            mean = self.counts["cost"] / answered if answered else 0.0
-            if self._spent + mean * self._open >= self.max_cost:
-                under_way = f", and {self._open} requests under way will take the rest" if self._open else ""
-                raise BudgetSpent(
-                    f"${self._spent:.2f} of --max-cost {self.max_cost:g} is spent{under_way}; what was answered is "
-                    "kept, and the same command with a larger --max-cost resumes"
-                )
+    def cost_at_most(self, request: ChatRequest, thinking_tokens: int = 0, batched: bool = False) -> float:
+        """US dollars that a request can cost: a long prompt, and an answer up to its limit. 0 without a budget."""
+        if not self.max_cost or self.price is None:
+            return 0.0
+        prompt_tokens = (len(request.system.encode()) + len(request.user.encode())) // BYTES_PER_TOKEN
+        return self.price.cost(Usage(prompt_tokens, 0, request.max_tokens + thinking_tokens), batched)
+
+    async def room_for(self, cost: float) -> None:
+        """Return when a request that may cost so much fits into the budget, or when nothing is under way that could
+        turn out cheaper than feared and make room."""
+        while self._open and not self._fits(cost):
+            self._came_back.clear()
+            await self._came_back.wait()
+
+    def _fits(self, cost: float) -> bool:
+        return not self.max_cost or self._spent + self._open_cost + cost <= self.max_cost
+
+    def take(self, cost: float = 0.0) -> None:
+        """Book one request that is about to be sent and may cost so much. Raises BudgetSpent when it has no room, and
+        BaltoError when the run has ended in another process."""
+        if self._is_stopped:
+            raise BaltoError("the run has ended in another process")
+        if not self._fits(cost):
+            under_way = f"{self._open} requests under way and the next" if self._open else "the next request"
+            raise BudgetSpent(
+                f"${self._spent:.4g} of --max-cost {self.max_cost:g} is spent, and {under_way} may take up to "
+                f"${self._open_cost + cost:.2g}; what was answered is kept, and the same command with a larger "
+                "--max-cost resumes"
+            )
         if self.max_requests:
             self._book()
         self._open += 1
+        self._open_cost += cost
 
     def _book(self) -> None:
         if self._file.execute(_BOOK, (self.max_requests,)).rowcount == 0:
@@ -88,25 +113,36 @@ class Ledger:
         if again:
             self._add(purpose, "retries", 1)
 
-    def returned(self, requests: int) -> None:
-        """Requests that `take` booked have come back, answered or not."""
-        self._open = max(0, self._open - requests)  # those of a killed run were not booked here
+    def returned(self, cost: float = 0.0) -> None:
+        """A request that `take` booked has come back, answered or not."""
+        self._open = max(0, self._open - 1)  # those of a killed run were not booked here
+        self._open_cost = self._open_cost - cost if self._open else 0.0
+        self._came_back.set()
 
     def answered(self, purpose: str, usage: Usage, batched: bool = False) -> None:
         """Count the tokens of an answer and what they cost."""
         self._add(purpose, "prompt_tokens", usage.prompt_tokens)
         self._add(purpose, "cached_prompt_tokens", usage.cached_prompt_tokens)
         self._add(purpose, "completion_tokens", usage.completion_tokens)
-        self.counts["answered"] += 1
+        self._note_answer(purpose)
         if self.price is not None:
             cost = self.price.cost(usage, batched)
             self._add(purpose, "cost_usd", cost)
-            self.counts["cost"] += cost
             self._spent += cost
 
     def cached(self, purpose: str) -> None:
         """Count a question that was answered without sending anything."""
         self._add(purpose, "cached", 1)
+        self._note_answer(purpose)
+
+    def _note_answer(self, purpose: str) -> None:
+        self._unwritten[f"{_ANSWERED} {purpose}"] += 1
+
+    def has_answers(self, purpose: str) -> bool:
+        """Whether any question of the run for this purpose was ever answered."""
+        self.flush()
+        found = self._file.execute("SELECT 1 FROM totals WHERE name = ?", (f"{_ANSWERED} {purpose}",))
+        return found.fetchone() is not None
 
     def failed(self, purpose: str) -> None:
         """Count a question that got no answer after all attempts."""
@@ -134,8 +170,13 @@ class Ledger:
         self._file.execute("BEGIN IMMEDIATE")
         self._file.executemany(_ADD, rows)
         self._file.execute("COMMIT")
+        self._read()
+
+    def _read(self) -> None:
+        """What all processes have written."""
         if self.max_cost:
             self._spent = self._total_cost()
+        self._is_stopped = bool(self._file.execute("SELECT 1 FROM totals WHERE name = ?", (_STOPPED,)).fetchone())
 
     def _total_cost(self) -> float:
         (value,) = self._file.execute("SELECT total(value) FROM totals WHERE name LIKE '%.cost_usd'").fetchone()
@@ -159,6 +200,17 @@ def _open(path: str) -> sqlite3.Connection:
     except sqlite3.Error as err:
         raise BaltoError(f"{path}: cannot be used for the run's usage counts ({err})") from err
     return file
+
+
+def set_stopped(path: str, is_stopped: bool) -> None:
+    """Let the processes of a run send nothing more: each ends when what it has sent is back. Or let them ask again."""
+    file = _open(path)
+    try:
+        file.execute("DELETE FROM totals WHERE name = ?", (_STOPPED,))
+        if is_stopped:
+            file.execute(_ADD, (_STOPPED, 1))
+    finally:
+        file.close()
 
 
 def read_usage(path: str) -> dict[str, Any]:

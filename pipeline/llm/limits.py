@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 
 class Pace:
@@ -31,11 +32,11 @@ class Pace:
         if self.per_second > 0:
             self._free_at += units / self.per_second
 
-    async def wait(self, units: float) -> None:
-        """Return when `units` may pass."""
+    async def wait(self, units: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Return when `units` may pass.   sleep: may wake earlier."""
         delay = self.delay_s(units, time.monotonic())
         if delay > 0:
-            await asyncio.sleep(delay)
+            await sleep(delay)
 
 
 def share(limit: int, processes: int) -> int:

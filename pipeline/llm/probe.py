@@ -35,7 +35,8 @@ _SCHEMA: Final = {
     "required": ["colour", "letters"],
     "additionalProperties": False,
 }
-_QUESTION: Final = ChatRequest(
+# No corpus is in it: an endpoint that does not answer this one answers none.
+QUESTION: Final = ChatRequest(
     "probe", "You answer in JSON.", "Name a colour and count its letters.", _SCHEMA, "colour", PROBE_TOKENS, ""
 )
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ async def _ask_adapting(endpoint: Endpoint) -> tuple[Endpoint, ChatReply | Failu
         failures = 0
         while True:
             client.endpoint = endpoint
-            result = await client.send(orjson.dumps(completion_body(endpoint, _QUESTION)))
+            result = await client.send(orjson.dumps(completion_body(endpoint, QUESTION)))
             if isinstance(result, ChatReply):
                 return endpoint, result
             if result.status == 404 and (unknown := await _unknown(client, endpoint, result)):

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.llm.asker import Asker, open_asker
 from pipeline.llm.cache import kept_key
 from pipeline.llm.transport import Transport
+from schemas.errors import BaltoError
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -42,6 +43,10 @@ class Service:
         """Call a function on the loop's thread."""
         self.loop.call_soon_threadsafe(function, *args)
 
+    def cancel(self) -> None:
+        """Give up all that is under way."""
+        self.call_soon(lambda: [task.cancel() for task in asyncio.all_tasks(self.loop)])
+
     def make(self, with_key: Callable[[bytes], Any]) -> Any:
         """What `with_key` makes with the secret of this cache."""
         return with_key(self.run(kept_key(self.asker.cache)))
@@ -53,21 +58,28 @@ class Service:
             taken, self._usage_taken = self._usage_taken, now
         return {name: value - taken.get(name, 0) for name, value in now.items() if value != taken.get(name, 0)}
 
+    def check_answered(self) -> None:
+        """Raises EndpointError when the endpoint has answered nothing."""
+        self.run(self._check_answered())
+
+    async def _check_answered(self) -> None:
+        self.asker.check_answered()
+
     async def _written_counts(self) -> dict[str, float]:
         self.asker.ledger.flush()
         return dict(self.asker.ledger.counts)
 
     def close(self) -> None:
-        """Close the asker and end the thread."""
+        """Close the asker and end the thread, when what is under way has come back: it is paid for, and kept. A run
+        that ended early sends nothing more for it."""
         try:
             self.run(self._close_all())
         finally:
             self._end()
 
     async def _close_all(self) -> None:
+        self.asker.stop(BaltoError("the run has ended"))
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.asker.close()
 

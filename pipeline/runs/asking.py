@@ -21,7 +21,7 @@ import orjson
 from pipeline.llm.cache import NONE, SQLITE, ReplyCache, kept_key, open_cache
 from pipeline.llm.chat import OK, ChatReply
 from pipeline.llm.endpoint import Endpoint, resolve_key
-from pipeline.llm.ledger import NOTED, read_usage, usage_by_purpose
+from pipeline.llm.ledger import NOTED, read_usage, set_stopped, usage_by_purpose
 from pipeline.llm.prices import price_of
 from pipeline.llm.probe import probe
 from pipeline.llm.transport import USAGE_FILE, Transport, beside
@@ -30,6 +30,7 @@ from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import WORK_FOLDER
 
 OFF: Final = "off"
+CLOSING_S: Final = 10.0  # of a process whose requests have come back
 _LEARNT: Final = ("answer_form", "token_field", "temperature", "system_role", "thinking_tokens")
 
 
@@ -56,6 +57,15 @@ class Asking:
         before they have opened the cache."""
         transport = dataclasses.replace(self.transport, processes=processes, ledger="")
         return dataclasses.replace(self, transport=transport, delimiter_key=None)
+
+    def begin(self) -> None:
+        """Let the processes of this run ask, whatever ended an earlier one."""
+        set_stopped(self.transport.ledger, False)
+
+    def stop(self) -> float:
+        """Let no process of the run send anything more; returns the seconds until all that was sent is back."""
+        set_stopped(self.transport.ledger, True)
+        return self.transport.endpoint.timeout_s + CLOSING_S
 
     def usage(self, counted: Mapping[str, float] | None = None) -> dict[str, Any]:
         """What was sent and spent so far, for the manifest.   counted: where no ledger counts, `purpose.name` ->

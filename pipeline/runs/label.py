@@ -81,6 +81,8 @@ def run_label(
         workers = _parallel_workers(files, config.num_shards, resources)
         config = config.shared_by(workers)
         asking = asking.over(workers, out) if asking else None
+        if asking:
+            asking.begin()
         ask_first(files, config, asking, out)
         with worker_pool(workers, ["pipeline.runs.run_graph"], workers_lock(out)) as pool:
             with show_progress("reading", None):
@@ -94,7 +96,7 @@ def run_label(
             )
             spent = asking.watch() if asking else None
             with show_progress("labelling", sum(split.buckets[one] for one in pending), slow_stages(config), spent):
-                run_parts(groups, work, pool)
+                run_parts(groups, work, pool, asking.stop if asking else None)
         reports = [json.loads(_done(out, bucket, config.num_shards).read_bytes()) for bucket in sorted(split.buckets)]
         usage = asking.usage() if asking else None
         of_run = named(files, config)

@@ -8,7 +8,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,10 +55,16 @@ def worker_pool(
                 worker.kill()
 
 
-def run_parts(parts: Sequence[Part], work: Callable[[Part], None], pool: ProcessPoolExecutor | None) -> None:
+def run_parts(
+    parts: Sequence[Part],
+    work: Callable[[Part], None],
+    pool: ProcessPoolExecutor | None,
+    stop: Callable[[], float] | None = None,
+) -> None:
     """Call `work` once on every part, in the processes of `pool` or in this one. Raises what `work` raises.
 
-    With a pool, `work` must be picklable.
+    With a pool, `work` must be picklable.   stop: called when a part has failed, for parts that must not be cut short;
+    it lets the others end soon, and says how many seconds they get for it.
     """
     if pool is None or len(parts) <= 1:
         with _noted_interrupt() as noted:
@@ -67,8 +73,14 @@ def run_parts(parts: Sequence[Part], work: Callable[[Part], None], pool: Process
                 if noted:
                     raise KeyboardInterrupt
         return
-    for future in as_completed([pool.submit(work, part) for part in parts]):
-        future.result()
+    futures = [pool.submit(work, part) for part in parts]
+    try:
+        for future in as_completed(futures):
+            future.result()
+    except Exception:
+        if stop is not None:
+            wait([future for future in futures if not future.cancel()], stop())
+        raise
 
 
 @contextlib.contextmanager

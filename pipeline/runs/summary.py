@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.config import LabelConfig
+from pipeline.llm.chat import API_ERROR
 from pipeline.storage import join, parquet_source
 from schemas.manifest import Manifest
-from schemas.records import CONTRADICTED, UNSUPPORTED
+from schemas.records import CONTRADICTED, OK, UNMATCHED, UNSUPPORTED
 from schemas.tokens import BYTES, load_tokenizer
 
 MAX_REJECTED_SHOWN = 5
 MIN_CLAIMS_ALIKE = 30  # from so many judged claims on, one and the same verdict against all of them is suspicious
+MOST_CLAIMS = 0.5  # more of them without a verdict, or without a place in their response, are worth a line
 MIN_TOKENS = 50  # from so many tokens on, one and the same token in half of the places is
 MOST_ALIKE = 0.5  # a natural tokenizer's commonest token has about a twentieth of a text
 
@@ -56,17 +59,69 @@ def summary(manifest: Manifest, out: str | Path) -> dict[str, Any]:
 
 
 def warnings_about(manifest: Manifest) -> list[str]:
-    """What hints that an engine did not do its work although nothing failed; at most one line, none for a sound run."""
+    """What hints that an engine did not do its work although nothing failed, or that labels are missing; each of the
+    run as a whole, none for a sound run."""
     labelled, text = manifest.counts["labelled"], sum(shard.tokens for shard in manifest.shards)
-    verdicts = manifest.claims.get("verdict", {})
-    if text and not sum(verdicts.values()):
-        return [f"not one claim was found in {labelled:,} labelled records: {_to_check(manifest, 'extractor')}"]
-    judged = {name: count for name, count in verdicts.items() if name != str(None) and count}
+    verdicts = {name: count for name, count in manifest.claims.get("verdict", {}).items() if count}
+    if text and not verdicts:
+        line = f"not one claim was found in {labelled:,} labelled records: {_to_check(manifest, 'extractor')}"
+        return [line, *_of_endpoint(manifest)]
+    places = _of_places(manifest, sum(verdicts.values()))
+    return [*_of_verdicts(manifest, verdicts), *places, *_of_endpoint(manifest)]
+
+
+def _of_endpoint(manifest: Manifest) -> list[str]:
+    """What got no answer after all tries, and may get one now."""
+    records = sum(count for reason, count in manifest.rejected_by.items() if f": {API_ERROR}" in reason)
+    claims = manifest.claims.get("status", {}).get(f"unverified: {API_ERROR}", 0)
+    if not manifest.usage or not records + claims:
+        return []
+    return [
+        f"the endpoint failed (records rejected for it: {records:,}; claims unverified: {claims:,}): the same command "
+        "with --overwrite asks for these again, and for nothing that is in the reply cache"
+    ]
+
+
+def _of_verdicts(manifest: Manifest, verdicts: Mapping[str, int]) -> list[str]:
+    """Claims without a verdict, or with one and the same."""
+    judged = {name: count for name, count in verdicts.items() if name != str(None)}
+    unjudged, claims = verdicts.get(str(None), 0), sum(verdicts.values())
+    if unjudged > MOST_CLAIMS * claims:
+        statuses = {name: count for name, count in manifest.claims["status"].items() if name != OK}
+        status = max(statuses, key=lambda name: statuses[name])
+        return [
+            f"{unjudged:,} of {claims:,} claims have no verdict and label nothing (most: {status}): "
+            + _to_check(manifest, "verifier")
+        ]
     if len(judged) == 1:
         ((verdict, count),) = judged.items()
         if verdict in (UNSUPPORTED, CONTRADICTED) and count >= MIN_CLAIMS_ALIKE:
             return [f"all {count:,} judged claims are {verdict}: {_to_check(manifest, 'verifier')}"]
     return []
+
+
+def _of_places(manifest: Manifest, claims: int) -> list[str]:
+    """Claims that label nothing, or claims against a response of which none labels a token."""
+    projection = manifest.claims.get("projection", {})
+    unmatched = projection.get(UNMATCHED, 0)
+    if unmatched > MOST_CLAIMS * claims:
+        return [
+            f"{unmatched:,} of {claims:,} claims were not found in their responses and label nothing: "
+            + _to_check(manifest, "extractor")
+        ]
+    wrong = sum(manifest.claims.get("verdict", {}).get(verdict, 0) for verdict in (UNSUPPORTED, CONTRADICTED))
+    if not wrong or any(shard.tokens_unsupported for shard in manifest.shards):
+        return []
+    causes = {
+        "too doubtful (--neutral-band none labels them)": projection.get("doubtful", 0),
+        "in conflict with a supported one (--conflicts unsupported_wins)": projection.get("conflicted", 0),
+        "not found in their responses": unmatched,
+    }
+    found = ", ".join(f"{count:,} {cause}" for cause, count in causes.items() if count)
+    return [
+        f"no token is labelled -1, though {wrong:,} {'claim is' if wrong == 1 else 'claims are'} unsupported or "
+        f"contradicted{found and f'; among all claims: {found}'}"
+    ]
 
 
 def _to_check(manifest: Manifest, stage: str) -> str:

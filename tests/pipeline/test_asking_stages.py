@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import pickle
+import sqlite3
 
 import apache_beam as beam
 import pytest
@@ -15,7 +17,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from pipeline.asking_stages import AskingStage
 from pipeline.llm.ledger import read_usage
 from pipeline.stages import ACCEPTED, DEAD_AFTER, REJECTED
-from schemas.errors import RecordError
+from schemas.errors import BaltoError, RecordError
 from tests.llm_server import Behaviour, LlmServer
 from tests.pipeline.llm.asking import repeat, request, transport
 from tests.rows import make_sample
@@ -41,6 +43,22 @@ class AskTwice:
             raise ZeroDivisionError("oops")
         second = await ask(request(f"{sample.id} again"))
         return f"{first.text} | {second.text}"
+
+
+class AskOnce:
+    """The reply becomes the sample's id; `end` ends the run after a while."""
+
+    def setup(self):
+        pass
+
+    def teardown(self):
+        pass
+
+    async def ask(self, sample, ask):
+        if sample.id == "end":
+            await asyncio.sleep(0.45)
+            raise BaltoError("enough")
+        return dataclasses.replace(sample, id=(await ask(request(sample.id))).text)
 
 
 def local_pipeline() -> beam.Pipeline:
@@ -122,6 +140,22 @@ def test_spent_budget_ends_the_run_and_the_next_one_asks_only_the_rest(tmp_path)
             assert_that(asked[ACCEPTED], equal_to([said(f"r{number}") for number in range(40)]))
         assert server.counts["sent"] == 80
     assert read_usage(options["ledger"])["all"]["requests"] == 80
+
+
+def test_the_end_of_a_run_awaits_and_keeps_what_another_stage_has_sent(tmp_path):
+    options = {"cache": f"sqlite:{tmp_path}/cache", "ledger": f"{tmp_path}/ledger", "in_flight": 8}
+    with LlmServer(Behaviour(latency_s=0.3), repeat) as server:
+        pipeline = local_pipeline()
+        samples = pipeline | beam.Create([make_sample(name) for name in ("a", "b", "c", "end")])
+        first = samples | "first" >> AskingStage("first", AskOnce(), transport(server, **options))
+        _ = first[ACCEPTED] | "second" >> AskingStage("second", AskOnce(), transport(server, **options))
+        with pytest.raises(Exception, match="enough"):  # 0.3 s after the start the second stage asks, until 0.6 s
+            pipeline.run()
+        assert server.counts["sent"] == server.counts["answered"] == 6
+    with sqlite3.connect(tmp_path / "cache") as file:
+        assert file.execute("SELECT count(*) FROM replies").fetchone() == (6,)
+    file.close()
+    assert read_usage(options["ledger"])["all"]["prompt_tokens"] > 6
 
 
 def test_a_step_that_fails_on_every_prompt_ends_the_run_and_keeps_what_was_answered(tmp_path):

@@ -55,6 +55,33 @@ def test_every_prompt_gets_n_responses_in_one_call(tmp_path):
     assert all(record.response_token_ids is None for record in records)
 
 
+class FewAtOnce(LlmServer):
+    """Gives one response however many are asked for (many local servers), or takes no request for several (Groq)."""
+
+    refuses = False
+
+    def completion(self, body, fault=""):
+        if self.refuses and body["n"] > 1:
+            return 400, {"error": {"message": "'n' : number must be at most 1", "code": "invalid_request_error"}}
+        return super().completion({**body, "n": 1}, fault)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_server_that_gives_one_response_per_call_is_asked_again_for_the_others(refuses, tmp_path, caplog):
+    with FewAtOnce(answer=lambda body: f"seed {body['seed']}") as server:
+        server.refuses = refuses
+        endpoint = Endpoint(server.base_url, "test-model")
+        policy = EndpointPolicy(endpoint, "remote", PARAMS, in_flight=1)
+        summary = generate_corpus(prompts(), policy, tmp_path / "c.jsonl", {}, [])
+        assert server.counts["answered"] == 9
+        assert server.counts["sent"] == 9 + refuses
+    assert (summary.generated, summary.responses, summary.rejected) == (3, 9, 0)
+    records = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+    assert [record["response"] for record in records] == ["seed 0", "seed 1", "seed 2"] * 3
+    assert [record["id"] for record in records[:3]] == ["g0:0", "g0:1", "g0:2"]
+    assert caplog.text.count("gives 1 of 3 responses in one call") == 1
+
+
 def test_responses_stand_in_the_order_of_their_prompts_whichever_comes_first(tmp_path, monkeypatch):
     ask = EndpointPolicy._ask
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.make_tiny_policy import make_policy
+from rounds.endpoint_policy import EndpointPolicy
 from rounds.generate_corpus import GenerationConfig, run_generate
 from rounds.round import RoundConfig, held_out_groups, run_round, stages
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import read_manifest
+from tests.rows import write_jsonl
 from trainer.generation.sampling import SamplingParams
 
 SAMPLE = str(Path(__file__).parents[2] / "data" / "sample" / "corpus.jsonl")
@@ -167,6 +169,29 @@ def test_a_corpus_without_a_single_answer_is_an_error_that_names_the_reason(poli
     assert "\n" not in str(caught.value)
     assert not out.exists()
     assert len((tmp_path / "corpus.jsonl.rejected.jsonl").read_text().splitlines()) == 15
+
+
+def test_an_unfinished_corpus_is_not_resumed_when_the_sources_of_its_prompts_have_changed(tmp_path, monkeypatch):
+    sources, out = tmp_path / "source_info.jsonl", tmp_path / "corpus.jsonl"
+    source = {"source_id": "1", "task_type": "QA", "source": "s", "prompt": "Q?", "source_info": {"question": "Q?"}}
+    source["source_info"]["passages"] = "passage 1:It opened in 1932.\n\n"
+    response = {"id": "0", "source_id": "1", "model": "m", "response": "In 1932.", "labels": [], "split": "train"}
+    write_jsonl(tmp_path / "response.jsonl", [{**response, "quality": "good", "temperature": 0.7}])
+    write_jsonl(sources, [source])
+    config = GenerationConfig(
+        (str(tmp_path / "response.jsonl"),), "m", SamplingParams(1, 5), base_url="http://127.0.0.1:9/v1"
+    )
+
+    def gone(self, prompts):
+        raise BaltoError("gone")
+
+    monkeypatch.setattr(EndpointPolicy, "answer", gone)
+    with pytest.raises(BaltoError, match="gone"):
+        run_generate(config, out)
+    source["source_info"]["passages"] = "passage 1:It opened in 1933.\n\n"
+    write_jsonl(sources, [source])
+    with pytest.raises(BaltoError, match="an unfinished run there has inputs"):
+        run_generate(config, out)
 
 
 def test_held_out_groups_are_the_asked_share_and_never_all():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.llm.asker import Asker, open_asker
 from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.llm.endpoint import Endpoint
 from pipeline.llm.transport import Transport
-from tests.llm_server import LlmServer
+from tests.llm_server import Behaviour, LlmServer
 
 SCHEMA = {
     "type": "object",
@@ -18,6 +19,16 @@ SCHEMA = {
     "required": ["said"],
     "additionalProperties": False,
 }
+
+
+@dataclass(frozen=True)
+class FailsOnRecords(Behaviour):
+    """Answers the tiny question that tells whether it is there, and fails on all that have this text in them."""
+
+    text: bytes = b""
+
+    def fault_of(self, body: bytes, repetition: int) -> str:
+        return "500" if self.text in body and b"Name a colour" not in body else ""
 
 
 def request(number: int | str, **changes: Any) -> ChatRequest:

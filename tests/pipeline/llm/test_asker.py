@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 
 import pytest
 
@@ -14,7 +15,7 @@ from pipeline.llm.endpoint import EndpointError
 from pipeline.llm.ledger import BudgetSpent, read_usage
 from schemas.errors import BaltoError, ConfigError
 from tests.llm_server import Behaviour, LlmServer
-from tests.pipeline.llm.asking import ask_all, repeat, request, texts, transport
+from tests.pipeline.llm.asking import FailsOnRecords, ask_all, repeat, request, texts, transport
 
 QUICK = {"429", "500", "reset", "broken_http"}
 
@@ -52,14 +53,16 @@ def test_all_faults_together_lose_and_repeat_nothing_that_was_answered():
 
 
 def test_attempts_are_bounded_and_the_failure_names_its_cause():
-    with LlmServer(Behaviour(faults={"500": 1.0})) as server:
+    with LlmServer(FailsOnRecords()) as server:
         (reply,), asker = ask_all(transport(server, max_attempts=3), [request(1)])
-        assert (reply.status, server.counts["sent"]) == (API_ERROR, 3)
+        assert reply.status == API_ERROR
+        assert server.counts["sent"] == 3 + 1  # and whether it is there at all
         assert reply.reason == "HTTP 500: The server had an error while processing your request (attempts: 3)"
         assert asker.ledger.counts["verify.failed"] == 1
 
 
-def test_retry_after_is_honoured():
+def test_retry_after_is_honoured_and_uses_up_no_attempt_until_too_long_was_waited(monkeypatch):
+    monkeypatch.setattr("pipeline.llm.client.LONGEST_RETRY_AFTER_S", 30)
     waits = []
 
     async def ask(server):
@@ -78,8 +81,24 @@ def test_retry_after_is_honoured():
 
     with LlmServer(Behaviour(faults={"429": 1.0}, retry_after_s=7)) as server:
         asyncio.run(ask(server))
-    assert len(waits) == 5
+    assert len(waits) == 4 + 5  # 4 of 7 s in 30 s, then between 6 attempts
     assert all(7 <= wait <= 7.7 for wait in waits)
+
+
+def test_a_rate_limit_fails_no_question_however_often_it_is_met(caplog):
+    with LlmServer(Behaviour(faults={"429": 0.8}, retry_after_s=0.01), repeat) as server:
+        replies, asker = ask_all(transport(server, max_attempts=1), [request(number) for number in range(20)])
+        assert texts(replies) == [f"question {number}" for number in range(20)]
+        assert asker.ledger.counts["verify.retries"] == server.counts["429"] > 20
+    assert caplog.text.count("puts requests off (HTTP 429: Rate limit reached)") == 1
+
+
+def test_an_endpoint_that_only_limits_the_rate_ends_the_run():
+    with LlmServer(Behaviour(faults={"429": 1.0}, retry_after_s=None), repeat) as server:
+        results, _ = ask_all(transport(server, max_attempts=1, in_flight=4), [request(number) for number in range(50)])
+        assert all(isinstance(one, EndpointError) for one in results)
+        assert server.counts["sent"] <= 5
+    assert "is gone: what it is asked fails after all attempts (4 in a row), the last with: HTTP 429" in str(results[0])
 
 
 def test_waiting_grows_with_jitter_when_the_server_says_nothing():
@@ -120,6 +139,15 @@ def test_what_no_request_can_mend_ends_the_run_after_few_requests(behaviour, say
         assert server.counts["sent"] + len(server.received) <= 2 * 4
 
 
+def test_requests_that_wait_for_their_minute_end_with_the_run():
+    with LlmServer(Behaviour(api_key="other")) as server:
+        began = time.monotonic()
+        errors, _ = ask_all(transport(server, requests_per_minute=2), [request(number) for number in range(4)])
+        assert time.monotonic() - began < 20  # the second may be sent after 30 s
+        assert all(isinstance(error, EndpointError) for error in errors)
+        assert server.counts["sent"] <= 1
+
+
 def test_too_long_a_context_fails_its_own_question_only_and_is_not_repeated():
     with LlmServer(Behaviour(context_tokens=100), repeat) as server:
         (long, short), _ = ask_all(transport(server), [request("x" * 1000), request(2)])
@@ -140,11 +168,24 @@ def test_a_server_that_silently_drops_what_is_too_long_is_found_out(caplog, tmp_
 def test_an_endpoint_that_went_away_ends_the_run():
     with LlmServer(answer=repeat) as server:
         chosen = transport(server, max_attempts=2, in_flight=4)
-    results, _ = ask_all(chosen, [request(number) for number in range(100)])
-    assert sum(isinstance(one, ChatReply) for one in results) < DEAD_AFTER + 4
-    assert isinstance(results[-1], EndpointError)
+    results, _ = ask_all(chosen, [request(number) for number in range(3)])
+    assert all(isinstance(one, EndpointError) for one in results)
     assert "is gone" in str(results[-1])
     assert "\n" not in str(results[-1])
+
+
+def test_an_endpoint_that_answers_tiny_questions_only_ends_a_long_run():
+    with LlmServer(FailsOnRecords(), repeat) as server:
+        chosen = transport(server, max_attempts=2, in_flight=4)
+        results, _ = ask_all(chosen, [request(number) for number in range(100)])
+    assert sum(isinstance(one, ChatReply) for one in results) < DEAD_AFTER + 4
+    assert f"({DEAD_AFTER + 4} in a row)" in str(results[-1])
+
+
+def test_a_question_that_fails_alone_ends_no_run():
+    with LlmServer(FailsOnRecords(text=b"question 7"), repeat) as server:
+        replies, _ = ask_all(transport(server, max_attempts=2, in_flight=1), [request(7), request(8)])
+    assert [reply.status for reply in replies] == [API_ERROR, OK]
 
 
 def test_no_more_requests_are_in_flight_than_allowed():
@@ -201,20 +242,21 @@ def test_budget_of_requests_holds_exactly_keeps_what_was_answered_and_resumes(tm
     assert read_usage(options["ledger"])["verify"]["requests"] == server.counts["sent"]
 
 
-def test_budget_of_money_stops_and_cost_is_counted(tmp_path):
+def test_budget_of_money_is_nearly_used_and_never_overstepped_over_all_starts_of_a_run(tmp_path):
     prices = tmp_path / "prices.json"
-    # every request here: 6 prompt tokens and 3 or 4 of the answer: about $0.1 at these prices
-    prices.write_text('{"models": {"test-model": {"input": 10000, "output": 10000}}}')
-    with LlmServer(answer=repeat) as server:
-        chosen = transport(
-            server, in_flight=2, max_cost=1.0, prices=str(prices), cache="none", ledger=f"{tmp_path}/ledger"
-        )
-        results, _ = ask_all(chosen, [request(number) for number in range(60)])
-        assert isinstance(results[-1], BudgetSpent)
-        assert "--max-cost 1" in str(results[-1])
-        cost = read_usage(chosen.ledger)["all"]["cost_usd"]
-        assert 0.9 <= cost <= 1.0 + 2 * 0.11
-        assert server.counts["sent"] < 15
+    # Every request here: 6 prompt tokens and 3 or 4 of the answer, $0.009 or $0.01; it may cost 7 and 5: $0.012.
+    prices.write_text('{"models": {"test-model": {"input": 1000, "output": 1000}}}')
+    with LlmServer(Behaviour(latency_s=0.02), answer=repeat) as server:
+        options = {"prices": str(prices), "cache": f"sqlite:{tmp_path}/cache", "ledger": f"{tmp_path}/ledger"}
+        for max_cost in (0.1, 0.1, 0.1, 0.3):
+            chosen = transport(server, in_flight=40, max_cost=max_cost, **options)
+            results, _ = ask_all(chosen, [request(number, max_tokens=5) for number in range(60)])
+            assert isinstance(results[-1], BudgetSpent)
+            said = f"of --max-cost {max_cost:g} is spent, and the next request may take up to $0.012"
+            assert said in str(results[-1])
+            cost = read_usage(chosen.ledger)["all"]["cost_usd"]
+            assert max_cost - 0.0121 < cost <= max_cost
+        assert server.counts["sent"] == server.counts["answered"] == sum(isinstance(one, ChatReply) for one in results)
 
 
 def test_cost_limit_needs_a_price():

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pipeline.llm.chat import CONTENT_FILTER, LENGTH, OK, REFUSAL, ChatReply, Usage
-from pipeline.llm.ledger import BudgetSpent, Ledger, read_usage
+from pipeline.llm.ledger import BudgetSpent, Ledger, read_usage, set_stopped
 from pipeline.llm.limits import Pace, share
 from pipeline.llm.prices import Price, price_of
 from pipeline.llm.replies import Failure, read_completion, read_refused, retry_after
@@ -145,6 +145,23 @@ def test_two_processes_share_one_budget(tmp_path):
         with pytest.raises(BudgetSpent, match="all 5 requests"):
             ledger.take()
         ledger.close()
+    assert read_usage(path) == {}
+
+
+def test_a_stopped_run_takes_no_request_in_any_process_until_it_begins_again(tmp_path):
+    path = str(tmp_path / "ledger")
+    ledger = Ledger(path, None)
+    ledger.take()
+    set_stopped(path, True)
+    for one in (ledger, Ledger(path, None)):
+        one.flush()
+        with pytest.raises(BaltoError, match="the run has ended in another process"):
+            one.take()
+        one.close()
+    set_stopped(path, False)
+    ledger = Ledger(path, None)
+    ledger.take()
+    ledger.close()
     assert read_usage(path) == {}
 
 

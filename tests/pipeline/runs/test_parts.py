@@ -32,6 +32,15 @@ def wait_long_after_the_first(part: int, folder) -> None:
     time.sleep(60)
 
 
+def fail_or_wait_for_the_word(part: int, folder) -> None:
+    if part == 0:
+        raise BaltoError("stop")
+    (folder / f"began-{part}").touch()
+    while not (folder / "stop").exists():
+        time.sleep(0.01)
+    (folder / f"ended-{part}").touch()
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_part_is_done_once(tmp_path, workers):
     with worker_pool(workers) as pool:
@@ -46,6 +55,18 @@ def test_an_error_of_a_part_arrives_as_it_was(tmp_path, workers):
     with pytest.raises(RecordError) as caught, worker_pool(workers) as pool:
         run_parts(range(4), functools.partial(refuse_the_second, folder=tmp_path), pool)
     assert (caught.value.stage, caught.value.reason) == ("read", "no such thing")
+
+
+def test_parts_that_must_not_be_cut_short_are_told_to_end_when_another_fails(tmp_path):
+    def stop() -> float:
+        while not (tmp_path / "began-1").exists():
+            time.sleep(0.01)
+        (tmp_path / "stop").touch()
+        return 30
+
+    with pytest.raises(BaltoError, match="stop"), worker_pool(2) as pool:
+        run_parts(range(2), functools.partial(fail_or_wait_for_the_word, folder=tmp_path), pool, stop)
+    assert (tmp_path / "ended-1").exists()
 
 
 def test_a_dead_worker_is_one_clear_error():

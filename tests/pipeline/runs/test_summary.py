@@ -54,8 +54,46 @@ def test_human_labels_that_are_all_alike_point_to_the_spans(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (
+            [row("a", "g", "s???", "+", claim_status="unverified: no context")],
+            "3 of 4 claims have no verdict and label nothing (most: unverified: no context): check the verifier "
+            "(llm:m/1) and the records' contexts",
+        ),
+        (
+            [row("a", "g", "sSSU", "+")],
+            "3 of 4 claims were not found in their responses and label nothing: check the extractor (rules/1) and the "
+            "records' responses",
+        ),
+        (
+            [row("a", "g", "suU", "+", conflicts=1)],
+            "no token is labelled -1, though 2 claims are unsupported or contradicted; among all claims: 1 in conflict "
+            "with a supported one (--conflicts unsupported_wins), 1 not found in their responses",
+        ),
+    ],
+    ids=["no verdict", "no place", "no -1"],
+)
+def test_a_run_that_labels_next_to_nothing_is_warned_of(rows, says, tmp_path):
+    assert summary_of(tmp_path, rows)["warnings"] == [says]
+
+
+def test_wrong_claims_that_are_all_too_doubtful_are_warned_of(tmp_path):
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", small_corpus(groups=1, responses=2))
+    config = LabelConfig(num_shards=1, neutral_band="0.001:0.999")
+    labels = tmp_path / "labels"
+    (line,) = summary(run_label(open_corpus([corpus]), labels, config, Resources(), False), labels)["warnings"]
+    assert line == (
+        "no token is labelled -1, though 1 claim is unsupported or contradicted; "
+        "among all claims: 4 too doubtful (--neutral-band none labels them)"
+    )
+
+
+@pytest.mark.parametrize(
     "rows",
     [
+        [row("a", "g", "s??", "+"), row("b", "g", "u", "-")],  # half
+        [row("a", "g", "sU", "+"), row("b", "g", "u", "-")],
         [row("a", "g", "u" * (MIN_CLAIMS_ALIKE - 1), "-")],  # too few to tell
         [row("a", "g", "u" * MIN_CLAIMS_ALIKE + "s", "-")],
         [row("a", "g", "s" * MIN_CLAIMS_ALIKE, "+")],
