@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from polars.exceptions import PolarsError
 from rich.console import Console
 
 from pipeline.find_records import near_values, read_rows, rows_of_ids
 from pipeline.show_record import has_colour, record_view
 from pipeline.stats import scan_labels
 from pipeline.stats.scan import readable
-from pipeline.where import record_columns, where
+from pipeline.where import condition_fails, record_columns, where
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import read_manifest
 from schemas.records import VERDICTS, LabelledResponse
@@ -46,7 +47,13 @@ class Choice:
 def chosen_rows(folder: Path, choice: Choice) -> tuple[list[int], int]:
     """(rows to show, how many records the filter leaves). Raises BaltoError when there is nothing to show."""
     with readable([str(folder)]):
-        return _choose(record_columns(scan_labels([str(folder)], verify=False)), choice, folder)
+        try:
+            return _choose(record_columns(scan_labels([str(folder)], verify=False)), choice, folder)
+        except PolarsError as err:
+            if choice.where is None:
+                raise
+            scan_labels([str(folder)])  # raises when a shard is damaged; else the condition is at fault
+            raise condition_fails(choice.where, err) from err
 
 
 def _choose(records: pl.LazyFrame, choice: Choice, folder: Path) -> tuple[list[int], int]:

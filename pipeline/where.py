@@ -19,6 +19,7 @@ from schemas.errors import ConfigError
 from schemas.shards import CLAIM_COUNTS, TOKEN_COUNTS
 
 MAX_CONDITION_CHARS: Final = 2_000
+MAX_REASON: Final = 150  # characters of Polars' own
 _QUERY: Final = re.compile(r"\b(select|from|values|table|with|into)\b|;", re.IGNORECASE)
 # A text in single quotes or a name in double ones; a letter in front (E'...') makes it something else.
 _QUOTED: Final = re.compile(r"""(?<!\w)'(?:[^']|'')*'|(?<!\w)"[^"]*\"""")
@@ -105,8 +106,19 @@ def _outside_quotes(condition: str) -> str:
 
 
 def _no_condition(condition: str, err: PolarsError) -> ConfigError:
-    reason = (str(err).splitlines() or [type(err).__name__])[0]
-    return ConfigError(f"--where {condition!r}: {reason}; an example: \"unsupported > 3 AND policy = 'a'\"")
+    return ConfigError(f"--where {condition!r}: {_reason(err)}; an example: \"unsupported > 3 AND policy = 'a'\"")
+
+
+def condition_fails(condition: str, err: PolarsError) -> ConfigError:
+    """What to say when a condition that is well formed fails on the values of some record."""
+    hint = "TRY_CAST instead of CAST gives null where a text is no number"
+    return ConfigError(f"--where {condition!r}: cannot be worked out for every record ({_reason(err)}); {hint}")
+
+
+def _reason(err: PolarsError) -> str:
+    """The first line of what Polars says, without the values that it quotes at length."""
+    line = (str(err).splitlines() or [type(err).__name__])[0]
+    return line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]}..."
 
 
 def _check_names(names: Sequence[str], known: Sequence[str]) -> None:

@@ -158,6 +158,18 @@ def test_condition_on_the_response_and_on_a_key_of_meta(tmp_path):
     assert ids_of(folder, where="response LIKE 'It''s meta.none' OR id = 'a'") == ["a"]
 
 
+def test_a_condition_that_fails_on_values_blames_itself_and_not_the_label_set(tmp_path):
+    rows = [make_row(name, "It is so.", meta={"degree": degree}) for name, degree in (("a", "0.7"), ("b", "warm"))]
+    folder = write_labels(tmp_path / "labels", rows)
+    assert ids_of(folder, where="TRY_CAST(meta.degree AS FLOAT) > 0.5") == ["a"]
+    with pytest.raises(ConfigError, match="--where 'CAST.*cannot be worked out for every record .*'meta.degree'.*TRY_"):
+        ids_of(folder, where="CAST(meta.degree AS FLOAT) > 0.5")
+    shard = next((folder / "shards").iterdir())
+    shard.write_bytes(b"\0" * shard.stat().st_size)
+    with pytest.raises(ShardError, match=f"{shard.name}: altered"):
+        ids_of(folder, where="CAST(meta.degree AS FLOAT) > 0.5")
+
+
 @pytest.mark.parametrize(
     "text", ["from Oslo; with love", "select", "it's and/or INTO", 'a "table" of values -- all', ""]
 )
