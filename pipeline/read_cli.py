@@ -35,8 +35,9 @@ def show(
 ) -> None:
     """Show responses with their labels, and under each its claims with verdict, evidence and reason."""
     from pipeline.record_values import record_values
-    from pipeline.show import Choice, chosen_rows, read_chosen, reading_console, show_records
-    from pipeline.show_tables import print_json
+    from pipeline.show import Choice, chosen_rows, read_chosen, show_records
+    from pipeline.show_record import READING_WIDTH
+    from pipeline.show_tables import console_of_output, print_json
 
     choice = Choice(tuple(ids or ()), condition, policy, verdict, worst, skip, limit)
     rows, total = chosen_rows(labels, choice)
@@ -46,7 +47,7 @@ def show(
         return
     shown = skip + len(rows)
     closing = f"{shown:,} of {total:,} records; the next ones: --skip {shown}" if not ids and shown < total else ""
-    show_records(records, reading_console(), with_context, closing)
+    show_records(records, console_of_output(READING_WIDTH), with_context, closing)
 
 
 def report(

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from pipeline.find_records import near_values, read_rows, rows_of_ids
 from pipeline.show_record import has_colour, record_view
+from pipeline.show_tables import print_whole
 from pipeline.stats import scan_labels
 from pipeline.stats.scan import readable
 from pipeline.where import condition_fails, record_columns, where
@@ -23,7 +24,6 @@ from schemas.manifest import read_manifest
 from schemas.records import VERDICTS, LabelledResponse
 
 UNVERIFIED_CLAIM: Final = "unverified"
-READING_WIDTH: Final = 110  # characters per line
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,9 @@ def show_records(
     """Print records for people, through the pager where people sit at a terminal."""
     with _paged(console):
         for record in records:
-            console.print(record_view(record, console, with_context))
+            print_whole(console, record_view(record, console, with_context))
         if closing:
             console.print(closing, style="dim", markup=False)
-
-
-def reading_console() -> Console:
-    """A console no wider than is pleasant to read."""
-    console = Console(highlight=False)
-    return Console(highlight=False, width=min(console.width, READING_WIDTH) if console.is_terminal else READING_WIDTH)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
@@ -37,6 +38,7 @@ VERDICT_LOOK: Final = {
     None: ("?", "dim"),
 }
 _LABEL_LOOK: Final = {POSITIVE: ("[+", "+]", "green"), NEGATIVE: ("[-", "-]", "bold red underline")}
+READING_WIDTH: Final = 110  # characters of a line that are pleasant to read
 _KEPT: Final = "\n\u200c\u200d"  # line ends, and the joiners that emoji and several scripts are written with
 
 
@@ -66,8 +68,9 @@ def record_view(record: LabelledResponse, console: Console, with_context: bool) 
     colour = has_colour(console)
     response = record.sample.response or ""
     spans = [(span.start, span.end, span.label) for span in record.label_spans]
+    title = Text(terminal_text(record.sample.id), style="bold")
     parts: list[RenderableType] = [
-        Rule(Text(terminal_text(record.sample.id), style="bold"), align="left", characters="-" if not colour else "─"),
+        Constrain(Rule(title, align="left", characters="-" if not colour else "─"), READING_WIDTH),
         Text(_facts(record), style="dim"),
         *_section("prompt", Text(_prompt(record))),
         *_section("response", marked_response(response, spans, colour) if response else Text("(empty)")),
@@ -86,7 +89,7 @@ def has_colour(console: Console) -> bool:
 
 def _section(title: str, body: RenderableType) -> Iterator[RenderableType]:
     yield Text(f"\n{title}", style="bold")
-    yield Padding(body, (0, 0, 0, 2))
+    yield Padding(body, (0, 0, 0, 2), expand=False)
 
 
 def _facts(record: LabelledResponse) -> str:

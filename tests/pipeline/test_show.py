@@ -245,6 +245,19 @@ def test_command_prints_json_markers_and_where_the_next_page_is(labels):
     assert "2 of 3 records; the next ones: --skip 2" in out
 
 
+def test_a_pipe_gets_whole_lines_and_none_that_ends_in_blanks(labels, tmp_path):
+    long = "It is " + "very " * 500 + "red"
+    folder = write_labels(tmp_path / "long", [make_row("a", long, policy="p" * 300), make_row("b", "It is red.")])
+    code, out, _ = balto("show", folder, "a", "b", COLUMNS="")
+    assert code == 0
+    assert f"  {long}" in out.splitlines()
+    _, tables, _ = balto("stats", folder, COLUMNS="")
+    assert "p" * 300 in tables
+    assert not [line for line in (out + tables).splitlines() if line.endswith(" ")]
+    _, narrow, _ = balto("show", folder, "a", COLUMNS="60")
+    assert max(map(len, narrow.splitlines())) <= 60
+
+
 def test_terminal_gets_colour_through_the_pager_and_no_color_is_heeded(labels):
     seen = {"PAGER": "sed s/^/paged:/", "TERM": "xterm-256color", "COLUMNS": "100"}
     code, out, _ = balto("show", labels, "plain", terminal=True, **seen)
