@@ -38,16 +38,19 @@ def show(
     from pipeline.show import Choice, chosen_rows, read_chosen, show_records
     from pipeline.show_record import READING_WIDTH
     from pipeline.show_tables import console_of_output, print_json
+    from pipeline.weigh_scores import band_of
+    from schemas.manifest import read_manifest
 
     choice = Choice(tuple(ids or ()), condition, policy, verdict, worst, skip, limit)
     rows, total = chosen_rows(labels, choice)
     records = read_chosen(labels, rows)
+    band = band_of(read_manifest(labels))
     if as_json:
-        print_json([record_values(record) for record in records])
+        print_json([record_values(record, band) for record in records])
         return
     shown = skip + len(rows)
     closing = f"{shown:,} of {total:,} records; the next ones: --skip {shown}" if not ids and shown < total else ""
-    show_records(records, console_of_output(READING_WIDTH), with_context, closing)
+    show_records(records, console_of_output(READING_WIDTH), band, with_context, closing)
 
 
 def report(

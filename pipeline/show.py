@@ -18,6 +18,7 @@ from pipeline.show_record import has_colour, record_view
 from pipeline.show_tables import print_whole
 from pipeline.stats import scan_labels
 from pipeline.stats.scan import readable
+from pipeline.weigh_scores import NeutralBand
 from pipeline.where import condition_fails, record_columns, where
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import read_manifest
@@ -114,12 +115,16 @@ def read_chosen(folder: Path, rows: Sequence[int]) -> Iterator[LabelledResponse]
 
 
 def show_records(
-    records: Iterable[LabelledResponse], console: Console, with_context: bool = False, closing: str = ""
+    records: Iterable[LabelledResponse],
+    console: Console,
+    band: NeutralBand | None,
+    with_context: bool = False,
+    closing: str = "",
 ) -> None:
-    """Print records for people, through the pager where people sit at a terminal."""
+    """Print records for people, through the pager where people sit at a terminal.   band: of their label set."""
     with _paged(console):
         for record in records:
-            print_whole(console, record_view(record, console, with_context))
+            print_whole(console, record_view(record, console, band, with_context))
         if closing:
             console.print(closing, style="dim", markup=False)
 

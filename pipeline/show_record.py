@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.show_tables import counted, printable
+from pipeline.weigh_scores import NeutralBand, labels_nothing
 from schemas.records import (
     CONTRADICTED,
     NEGATIVE,
@@ -63,8 +64,10 @@ def marked_response(response: str, spans: Sequence[tuple[int, int, int]], colour
     return marked
 
 
-def record_view(record: LabelledResponse, console: Console, with_context: bool) -> RenderableType:
-    """Everything that `balto show` prints of one record."""
+def record_view(
+    record: LabelledResponse, console: Console, band: NeutralBand | None, with_context: bool
+) -> RenderableType:
+    """Everything that `balto show` prints of one record.   band: of its label set; claims in it are marked doubtful."""
     colour = has_colour(console)
     response = record.sample.response or ""
     spans = [(span.start, span.end, span.label) for span in record.label_spans]
@@ -75,7 +78,7 @@ def record_view(record: LabelledResponse, console: Console, with_context: bool) 
         *_section("prompt", Text(_prompt(record))),
         *_section("response", marked_response(response, spans, colour) if response else Text("(empty)")),
     ]
-    claims = _claims_table(record) if record.claims else Text("none: nothing checkable was said")
+    claims = _claims_table(record, band) if record.claims else Text("none: nothing checkable was said")
     parts += _section("claims", claims)
     if with_context:
         parts += _section("context", _context(record.sample.context))
@@ -127,7 +130,7 @@ def _context(passages: Sequence[Passage]) -> Text:
     )
 
 
-def _claims_table(record: LabelledResponse) -> Table:
+def _claims_table(record: LabelledResponse, band: NeutralBand | None) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -135,7 +138,8 @@ def _claims_table(record: LabelledResponse) -> Table:
     texts = {passage.passage_id: passage.text for passage in record.sample.context}
     for number, claim in enumerate(record.claims, 1):
         sign, style = VERDICT_LOOK.get(claim.verdict, VERDICT_LOOK[None])
-        verdict = Text(f"{sign} {claim.verdict or 'unverified'}", style=style)
+        doubt = ", doubtful" if labels_nothing(claim, band) else ""
+        verdict = Text(f"{sign} {claim.verdict or 'unverified'}{doubt}", style=style)
         table.add_row(Text(str(number)), verdict, _claim_lines(claim, record.sample.response or "", texts))
     return table
 

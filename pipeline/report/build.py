@@ -19,7 +19,9 @@ from pipeline.report.write_page import check_target, json_in_html, render_page, 
 from pipeline.show_tables import counted, printable
 from pipeline.stats import scan_labels
 from pipeline.stats.scan import readable
+from pipeline.weigh_scores import NeutralBand, band_of
 from schemas.manifest import Manifest, read_manifest
+from schemas.records import LabelledResponse
 
 MAX_TITLE: Final = 80  # characters
 MAX_SHARE: Final = 0.25  # of the page's room for one record
@@ -56,8 +58,8 @@ def _sample(folders: Sequence[str], labels: pl.LazyFrame, records: int, max_byte
     chosen = {row: turn for turn, row in enumerate(choose_rows(labels, records, seed))}
     kept: list[tuple[int, str, list[str]]] = []  # a heap, the one chosen last on top
     size = 0
-    for row, name, record in _read(folders, list(chosen)):
-        values = record_values(record)
+    for row, name, band, record in _read(folders, list(chosen)):
+        values = record_values(record, band)
         values |= {"kinds": kinds_of(values), "label_set": name if len(folders) > 1 else ""}
         text = json_in_html(values)
         own = len(text.encode())
@@ -72,15 +74,18 @@ def _sample(folders: Sequence[str], labels: pl.LazyFrame, records: int, max_byte
     return Sample(tuple(text for _, text, _ in kept), kinds, len(chosen) - len(kept))
 
 
-def _read(folders: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[int, str, Any]]:
-    """(row over all label sets, name of its label set, record), label set by label set."""
+def _read(
+    folders: Sequence[str], rows: Sequence[int]
+) -> Iterator[tuple[int, str, NeutralBand | None, LabelledResponse]]:
+    """(row over all label sets, name and neutral band of its label set, record), label set by label set."""
     first = 0
     for folder in map(Path, folders):
         manifest = read_manifest(folder)
+        band = band_of(manifest)
         count = sum(shard.rows for shard in manifest.shards)
         own = [row - first for row in rows if first <= row < first + count]
         for row, record in read_rows(folder, manifest, own):
-            yield row + first, folder.resolve().name, record
+            yield row + first, folder.resolve().name, band, record
         first += count
 
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from pipeline.show import Choice, chosen_rows, read_chosen
 from pipeline.show_record import marked_response, record_view
 from pipeline.stats import scan_labels
+from pipeline.weigh_scores import NeutralBand
 from pipeline.where import record_columns, where
 from schemas.errors import BaltoError, ConfigError, ShardError
 from tests.pipeline.report.label_set_made_here import ROWS, hostile_row, make_row, plain_row, write_labels
@@ -41,7 +42,7 @@ def printed(record, colour: bool = False, with_context: bool = False) -> str:
     console = Console(
         file=sink, width=100, highlight=False, force_terminal=colour, color_system="truecolor" if colour else None
     )
-    console.print(record_view(record, console, with_context))
+    console.print(record_view(record, console, NeutralBand(0.1, 0.95), with_context))
     return sink.getvalue()
 
 
@@ -183,7 +184,19 @@ def test_a_text_in_quotes_is_taken_as_it_is(tmp_path, text):
 def test_claims_too_doubtful_to_label_are_counted_beside_the_tokens():
     text = printed(dataclasses.replace(plain_row(), doubtful=2))
     assert "2 claims too doubtful to label" in " ".join(text.split())
-    assert "doubtful" not in printed(plain_row())
+    assert "too doubtful" not in printed(plain_row())
+
+
+def test_a_claim_in_the_neutral_band_is_marked_as_the_labels_know_it(tmp_path):
+    # of the plain row's claims 0.90 is below the band's 0.95, one has no score, and 0.05 is sure to be wrong
+    assert re.findall(r"[+x] \w+(?:, doubtful)?", printed(plain_row())) == [
+        "+ supported, doubtful", "+ supported", "x contradicted",
+    ]  # fmt: skip
+    folder = write_labels(tmp_path / "labels", [plain_row(), make_row("b", "It is red.")], neutral_band="0.1:0.95")
+    _, out, _ = balto("show", folder, "plain")
+    assert "+ supported, doubtful" in out
+    _, out, _ = balto("show", folder, "plain", "--json")
+    assert [claim["doubtful"] for claim in json.loads(out)[0]["claims"]] == [True, False, False]
 
 
 def test_claim_that_is_its_own_quote_is_not_printed_twice():

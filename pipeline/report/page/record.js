@@ -138,6 +138,7 @@ function claimItem(record, claim, number) {
     "button",
     { attributes: { type: "button", "aria-pressed": "false", "data-claim": number } },
     element("span", { className: `badge ${verdict}`, text: `${VERDICTS[verdict].sign} ${VERDICTS[verdict].name}` }),
+    ...(claim.doubtful ? [element("span", { className: "doubt", text: "too doubtful to label" })] : []),
     element("bdi", { className: "claim-text" }, ...textNodes(claim.text)),
   );
   button.addEventListener("click", () => pin(state.pinned === number ? -1 : number));

@@ -270,11 +270,13 @@ def test_records_on_which_people_and_labels_disagree_are_found(browser, tmp_path
 
 def test_claims_too_doubtful_to_label_are_told_and_found(browser, tmp_path):
     rows = [dataclasses.replace(plain_row(), doubtful=2), make_row("sure", "It is red.")]
-    build_report([str(write_labels(tmp_path / "labels", rows))], tmp_path / "page.html", 9, 100_000)
+    folder = write_labels(tmp_path / "labels", rows, neutral_band="0.1:0.95")
+    build_report([str(folder)], tmp_path / "page.html", 9, 100_000)
     browser.get((tmp_path / "page.html").as_uri())
     Select(find(browser, "#kind")).select_by_value("doubtful")
     wait_for_count(browser, "1 of 2 records")
     assert "claims too doubtful to label2" in texts(browser, "#record .facts div")
+    assert texts(browser, ".claims li:has(.doubt) .claim-text") == ["It opened in 1937"]
 
 
 def test_page_without_records_offers_no_reader(browser, labels, tmp_path):
