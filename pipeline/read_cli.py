@@ -66,7 +66,7 @@ def report(
     """Write one self-contained HTML page: figures with their tables, and a reader of records. It needs no network."""
     from pipeline.report.build import build_report
     from pipeline.runs.show_progress import show_progress
-    from pipeline.show_tables import print_json
+    from pipeline.show_tables import counted, print_json
 
     with show_progress("counting", None):
         result = build_report(labels, out, records, int(megabytes * 1_000_000), seed)
@@ -74,7 +74,7 @@ def report(
         print_json({"out": str(out), **result})
         return
     left_out = f" ({result['left_out']:,} more did not fit)" if result["left_out"] else ""
-    typer.echo(f"report: {out} ({result['bytes'] / 1e6:.1f} MB, {result['records']:,} records{left_out})")
+    typer.echo(f"report: {out} ({result['bytes'] / 1e6:.1f} MB, {counted(result['records'], 'record')}{left_out})")
 
 
 def mount(app: typer.Typer) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pipeline.find_records import near_values, read_rows, rows_of_ids
 from pipeline.show_record import has_colour, record_view
-from pipeline.show_tables import print_whole
+from pipeline.show_tables import counted, print_whole
 from pipeline.stats import scan_labels
 from pipeline.stats.scan import readable
 from pipeline.weigh_scores import NeutralBand
@@ -66,7 +66,7 @@ def _choose(records: pl.LazyFrame, choice: Choice, folder: Path) -> tuple[list[i
     if not total:
         raise BaltoError(f"{folder}: {_nothing(records, choice)}")
     if choice.skip >= total:
-        raise ConfigError(f"--skip {choice.skip}: only {total:,} records are left by the filter")
+        raise ConfigError(f"--skip {choice.skip}: the filter leaves {counted(total, 'record')}")
     if choice.worst:
         order = [pl.col("wrong"), -pl.col("faithfulness").fill_null(1.0), -pl.col("row").cast(pl.Int64)]
         rows = kept.top_k(choice.skip + choice.limit, by=order).sort(by=order, descending=True).select("row")

@@ -103,8 +103,8 @@ def _facts(record: LabelledResponse) -> str:
         f"policy {sample.policy}" if sample.policy else "no policy",
         f"group {sample.group_id}",
         record.status,
-        f"{verdicts.count(SUPPORTED)} of {judged} claims supported" if judged else "no claim with a verdict",
-        f"{len(tokens):,} tokens: {_count(record, POSITIVE):,} of +1, {_count(record, NEGATIVE):,} of -1",
+        f"{verdicts.count(SUPPORTED)} of {counted(judged, 'claim')} supported" if judged else "no claim with a verdict",
+        f"{counted(len(tokens), 'token')}: {_count(record, POSITIVE):,} of +1, {_count(record, NEGATIVE):,} of -1",
         *([f"{counted(record.doubtful, 'claim')} too doubtful to label"] if record.doubtful else []),
         f"{PurePath(sample.source).name}:{sample.source_row}",
     ]

@@ -120,8 +120,8 @@ def print_summary(result: Mapping[str, Any], out: str | Path) -> None:
 def print_job(result: Mapping[str, Any]) -> None:
     """What a runner would get."""
     console = Console(highlight=False, soft_wrap=True)
-    processes = f", {result['processes']} processes that ask" if result["processes"] else ""
-    console.print(Text(f"runner: {result['runner']}, {result['functions']} functions of ours{processes}"))
+    processes = f", asked by {counted(result['processes'], 'process', 'processes')}" if result["processes"] else ""
+    console.print(Text(f"runner: {result['runner']}, {counted(result['functions'], 'function')} of ours{processes}"))
     console.print(Text(f"steps: {' -> '.join(result['steps'])}"))
     console.print(Text(f"image: {result['image'] or 'none named'}; its Python must be {result['python']}"))
     console.print(Text(f"staged: {', '.join(result['staged']) or 'nothing'}"))
@@ -159,7 +159,8 @@ def print_estimate(result: Mapping[str, Any]) -> None:
         {"stage": name, **{key: value for key, value in stage.items() if key not in hidden}}
         for name, stage in stages.items()
     ]
-    title = f"{result['records']:,} records, about {result['claims']:,} claims, model {printable(result['model'])}"
+    size = f"{counted(result['records'], 'record')}, about {counted(result['claims'], 'claim')}"
+    title = f"{size}, model {printable(result['model'])}"
     print_whole(console, _table(title, rows))
     console.print("tokens are estimated from characters; repeated and cached requests are not counted")
     if not known:
@@ -232,9 +233,9 @@ def _cell(name: str, value: Any) -> Text:
     return Text(f"{value:,}" if isinstance(value, int) else printable(str(value)))
 
 
-def counted(number: float, noun: str) -> str:
-    """`1 shard`, `2 shards`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+def counted(number: float, noun: str, plural: str = "") -> str:
+    """`1 shard`, `2 shards`; with a plural that is not made by an s: `2 processes`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def printable(text: str) -> str:

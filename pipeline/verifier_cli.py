@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.show_tables import print_json
+from pipeline.show_tables import counted, print_json
 
 
 def train_verifier(
@@ -73,7 +73,8 @@ def train_verifier(
 def _print(notes: dict[str, Any], out: Path) -> None:
     """What was trained, and what it is worth on groups that neither training nor calibration saw."""
     typer.echo(
-        f"{out}: trained on {notes['responses']} responses, calibrated on {notes['held_out_responses']} of others"
+        f"{out}: trained on {counted(notes['responses'], 'response')}, "
+        f"calibrated on {notes['held_out_responses']:,} to other prompts"
     )
     measured = notes["held_out"]
     if measured and measured["unsupported"] in (0, measured["claims"]):

@@ -128,9 +128,9 @@ def _tiles(whole: Mapping[str, Any], groups: pl.DataFrame) -> list[dict[str, str
             _share(wrong, judged),
             f"{whole['n_unsupported']:,} unsupported, {whole['n_contradicted']:,} contradicted",
         ),
-        ("without a verdict", f"{whole['n_unverified']:,}", f"of {whole['n_claims']:,} claims"),
+        ("without a verdict", f"{whole['n_unverified']:,}", f"of {counted(whole['n_claims'], 'claim')}"),
         ("tokens −1", _share(whole["n_tokens_unsupported"], whole["n_tokens"]), f"of {whole['n_tokens']:,} tokens"),
-        ("groups that teach", f"{both:,}", f"of {whole['groups']:,} prompt groups: both labels"),
+        ("groups that teach", f"{both:,}", f"of {counted(whole['groups'], 'prompt group')}: both labels"),
         ("responses", f"{whole['records']:,}", f"{_ratio(whole['n_claims'], whole['records'])} claims each"),
     )
     return [{"name": name, "value": value, "note": note} for name, value, note in tiles]
@@ -162,7 +162,7 @@ def _sample_note(sample: Sample, total: int) -> str:
     if not shown:
         return "No record is on this page: `balto report --records N` puts some there, `balto show` prints any."
     if shown == total:
-        return f"All {total:,} labelled responses."
+        return f"Every labelled response ({total:,})."
     note = f"{shown:,} of {total:,} labelled responses: every outcome of every policy in turn, the rest by lot."
     if sample.left_out:
         note += f" {sample.left_out:,} more were chosen but did not fit the page's size; `balto show` prints them."

@@ -140,7 +140,7 @@ def test_bad_condition_is_one_line(labels, condition, message):
         ({"where": "unsupported > 99"}, "no record satisfies all of the filters"),
         ({"ids": ("plain",), "where": "unsupported > 0"}, "--where: chooses records, and 'plain' is chosen already"),
         ({"ids": ("plain",), "worst": True}, "--worst: chooses records, and 'plain' is chosen already"),
-        ({"skip": 99}, "--skip 99: only 5 records"),
+        ({"skip": 99}, "--skip 99: the filter leaves 5 records"),
     ],
 )
 def test_nothing_to_show_is_one_line(labels, choice, message):

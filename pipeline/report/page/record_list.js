@@ -43,7 +43,7 @@ function filterRecords() {
     (words === "" || searchText(record).includes(words));
   state.shown = records.map((_, index) => index).filter((index) => matches(records[index]));
   state.shown.sort((a, b) => order(records[a], records[b]) || a - b);
-  $("count").textContent = `${state.shown.length} of ${records.length} records`;
+  $("count").textContent = `${state.shown.length} of ${records.length} ${records.length === 1 ? "record" : "records"}`;
   $("none").hidden = state.shown.length > 0 || records.length === 0;
   drawList();
   const kept = state.shown.findIndex((index) => records[index] === before);
