@@ -83,13 +83,21 @@ def _print(notes: dict[str, Any], out: Path) -> None:
             f"held-out claims {measured['claims']}, none of them {kind}: what it is worth is not known; label more"
         )
     elif measured:
-        typer.echo(
-            f"held-out claims {measured['claims']}, of them unsupported {measured['unsupported']}: "
-            f"F1 {measured['f1']:.2f}, precision {measured['precision']:.2f}, recall {measured['recall']:.2f}, "
-            f"balanced accuracy {measured['balanced_accuracy']:.2f}, "
-            f"calibration error {measured['calibration_error']:.3f}"
-        )
+        typer.echo(f"held-out claims {measured['claims']}, of them unsupported {measured['unsupported']}:")
+        typer.echo(f"  this verifier          {_figures(measured)}")
+        alone = notes["held_out_lexical"]
+        if alone:
+            typer.echo(f"  `lexical` alone        {_figures(alone)}  (needs no model; calibrated on the same claims)")
+        if alone and measured["f1"] <= alone["f1"]:
+            typer.echo("it finds no more than `lexical` alone here: label more responses before you use it")
     typer.echo(f"use it: balto label CORPUS --verifier nli:{out}")
+
+
+def _figures(measured: dict[str, Any]) -> str:
+    return (
+        f"F1 {measured['f1']:.2f}, precision {measured['precision']:.2f}, recall {measured['recall']:.2f}, "
+        f"balanced accuracy {measured['balanced_accuracy']:.2f}, calibration error {measured['calibration_error']:.3f}"
+    )
 
 
 def mount(app: typer.Typer) -> None:
