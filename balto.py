@@ -67,12 +67,8 @@ def balto(version: Version = False) -> None:
     """Stop language models from inventing, token by token: label responses claim by claim, look, retrain."""
 
 
-pipeline_cli.mount(app)
-verifier_cli.mount(app)
-look_cli.mount(app)
-read_cli.mount(app)
-trainer_cli.mount(app)
-rounds_cli.mount(app)
+for room in (pipeline_cli, read_cli, look_cli, verifier_cli, trainer_cli, rounds_cli):  # in the order of the help
+    room.mount(app)
 
 
 def main() -> None:

@@ -79,5 +79,5 @@ def report(
 
 def mount(app: typer.Typer) -> None:
     """Add these commands to the `balto` command."""
-    app.command()(show)
-    app.command()(report)
+    app.command(epilog='Example: balto show labels --where "unsupported > 1 AND characters < 500" --worst')(show)
+    app.command(epilog="Example: balto report labels --out page.html")(report)
