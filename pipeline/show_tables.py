@@ -120,7 +120,8 @@ def print_summary(result: Mapping[str, Any], out: str | Path) -> None:
 def print_job(result: Mapping[str, Any]) -> None:
     """What a runner would get."""
     console = Console(highlight=False, soft_wrap=True)
-    processes = f", asked by {counted(result['processes'], 'process', 'processes')}" if result["processes"] else ""
+    asking = counted(result["processes"], "process that asks", "processes that ask")
+    processes = f", {asking}" if result["processes"] else ""
     console.print(Text(f"runner: {result['runner']}, {counted(result['functions'], 'function')} of ours{processes}"))
     console.print(Text(f"steps: {' -> '.join(result['steps'])}"))
     console.print(Text(f"image: {result['image'] or 'none named'}; its Python must be {result['python']}"))

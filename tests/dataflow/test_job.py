@@ -148,7 +148,7 @@ def test_the_command_describes_a_job_without_account_or_network():
     assert done.returncode == 0, done.stderr
     assert "nothing was read, asked or sent" in done.stdout
     assert f"image: {IMAGE}" in done.stdout
-    assert "asked by 40 processes" in done.stdout  # 10 workers of 4 vCPUs
+    assert "40 processes that ask" in done.stdout  # 10 workers of 4 vCPUs
     assert SECRET not in done.stdout + done.stderr
 
 
