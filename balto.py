@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from typing import Annotated, Any
@@ -45,6 +46,7 @@ ClickError: Any = typer.BadParameter.__mro__[2]
 # These begin from the start when they are called again; all others go on where they stopped.
 BEGIN_ANEW = frozenset(("stats", "score", "show", "report", "train-verifier"))
 INTERRUPTED = 128 + signal.SIGINT  # as shells expect; typer returns it too
+READER_GONE = 128 + signal.SIGPIPE  # `balto show | head`: as of any program that writes into a pipe
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -65,19 +67,15 @@ def balto(version: Version = False) -> None:
     """Stop language models from inventing, token by token: label responses claim by claim, look, retrain."""
 
 
-pipeline_cli.mount(app)
-verifier_cli.mount(app)
-look_cli.mount(app)
-read_cli.mount(app)
-trainer_cli.mount(app)
-rounds_cli.mount(app)
+for room in (pipeline_cli, read_cli, look_cli, verifier_cli, trainer_cli, rounds_cli):  # in the order of the help
+    room.mount(app)
 
 
 def main() -> None:
     """Run the command. Exit status: 0 done, 1 failed, 2 usage; errors are one line on standard error."""
     configure_logging()
     with listening() as heard:
-        code = _run()
+        code = _run_for_a_reader()
         code = _say_interrupted(heard) if code == INTERRUPTED else code
         end_with(code)
     trainer_cli.end_process(code)
@@ -92,6 +90,21 @@ def _say_interrupted(heard: Heard) -> int:
         f"{'terminated' if terminated else 'interrupted'}; {then}",
         128 + (signal.SIGTERM if terminated else signal.SIGINT),
     )
+
+
+def _run_for_a_reader() -> int:
+    """The command, which nothing complains of when nobody reads its output any more."""
+    code = READER_GONE
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except SystemExit as err:
+        if not isinstance(err.__context__, BrokenPipeError):  # so typer and rich end at a broken pipe
+            raise
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's end would say so
+        return code or READER_GONE
+    return code
 
 
 def _run() -> int:

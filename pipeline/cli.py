@@ -164,7 +164,10 @@ def project(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Project a label set's spans onto another tokenizer. No engine is asked again."""
+    """Project a label set's spans onto another tokenizer. No engine is asked again.
+
+    An interrupted run is resumed by the same command.
+    """
     from pipeline.runs.project import run_project
     from pipeline.runs.summary import summary
 
@@ -184,11 +187,18 @@ def _cores() -> int:
 
 
 def copy(
-    labels: Annotated[str, typer.Argument(help="Label set, here or in a bucket.", show_default=False)],
-    out: Annotated[str, typer.Argument(help="Folder to copy it to, here or in a bucket.", show_default=False)],
+    labels: Annotated[
+        str, typer.Argument(metavar="LABELS", help="Label set, here or in a bucket.", show_default=False)
+    ],
+    out: Annotated[
+        str, typer.Argument(metavar="OUT", help="Folder to copy it to, here or in a bucket.", show_default=False)
+    ],
     overwrite: Overwrite = False,
 ) -> None:
-    """Copy a label set from or to a bucket; every file is compared with the manifest on the way."""
+    """Copy a label set from or to a bucket; every file is compared with the manifest on the way.
+
+    An interrupted copy goes on with the same command. A folder here is held against a second writer; a bucket is not.
+    """
     from pipeline.runs.copy_labels import copy_labels
     from pipeline.runs.show_progress import show_progress
 
@@ -200,6 +210,6 @@ def copy(
 
 def mount(app: typer.Typer) -> None:
     """Add this package's commands to the `balto` command."""
-    app.command()(copy)
-    app.command(context_settings=PASS_THROUGH)(label)
-    app.command()(project)
+    app.command(context_settings=PASS_THROUGH, epilog="Example: balto label corpus.jsonl --out labels")(label)
+    app.command(epilog="Example: balto project labels --tokenizer data/sample/tokenizer.json --out labels-bpe")(project)
+    app.command(epilog="Example: balto copy gs://bucket/labels labels")(copy)

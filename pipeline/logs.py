@@ -16,7 +16,7 @@ def configure_logging() -> None:
     if level != "DEBUG":  # it sets its own level when it is imported, and tells every one of its retries twice
         os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     # Beam logs a failing record's traceback and raises it too; the command says it in one line.
-    for name in ("apache_beam.runners.common", "huggingface_hub"):
+    for name in ("apache_beam.runners.common", "google.auth", "huggingface_hub"):
         logging.getLogger(name).setLevel(level if level == "DEBUG" else logging.CRITICAL)
     logging.getLogger("apache_beam.utils.retry").addFilter(_without_traceback)
     logging.getLogger().addFilter(lambda record: "apitools not found" not in str(record.msg))

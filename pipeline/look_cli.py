@@ -93,5 +93,5 @@ def split_titles(text: str, by: Sequence[str]) -> list[str]:
 
 def mount(app: typer.Typer) -> None:
     """Add these commands to the `balto` command."""
-    app.command()(stats)
-    app.command()(score)
+    app.command(epilog='Example: balto stats labels --by policy --only "by policy, verdicts by policy"')(stats)
+    app.command(epilog="Example: balto score after --against before --by policy")(score)

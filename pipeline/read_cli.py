@@ -35,18 +35,22 @@ def show(
 ) -> None:
     """Show responses with their labels, and under each its claims with verdict, evidence and reason."""
     from pipeline.record_values import record_values
-    from pipeline.show import Choice, chosen_rows, read_chosen, reading_console, show_records
-    from pipeline.show_tables import print_json
+    from pipeline.show import Choice, chosen_rows, read_chosen, show_records
+    from pipeline.show_record import READING_WIDTH
+    from pipeline.show_tables import console_of_output, print_json
+    from pipeline.weigh_scores import band_of
+    from schemas.manifest import read_manifest
 
     choice = Choice(tuple(ids or ()), condition, policy, verdict, worst, skip, limit)
     rows, total = chosen_rows(labels, choice)
     records = read_chosen(labels, rows)
+    band = band_of(read_manifest(labels))
     if as_json:
-        print_json([record_values(record) for record in records])
+        print_json([record_values(record, band) for record in records])
         return
     shown = skip + len(rows)
     closing = f"{shown:,} of {total:,} records; the next ones: --skip {shown}" if not ids and shown < total else ""
-    show_records(records, reading_console(), with_context, closing)
+    show_records(records, console_of_output(READING_WIDTH), band, with_context, closing)
 
 
 def report(
@@ -62,7 +66,7 @@ def report(
     """Write one self-contained HTML page: figures with their tables, and a reader of records. It needs no network."""
     from pipeline.report.build import build_report
     from pipeline.runs.show_progress import show_progress
-    from pipeline.show_tables import print_json
+    from pipeline.show_tables import counted, print_json
 
     with show_progress("counting", None):
         result = build_report(labels, out, records, int(megabytes * 1_000_000), seed)
@@ -70,10 +74,10 @@ def report(
         print_json({"out": str(out), **result})
         return
     left_out = f" ({result['left_out']:,} more did not fit)" if result["left_out"] else ""
-    typer.echo(f"report: {out} ({result['bytes'] / 1e6:.1f} MB, {result['records']:,} records{left_out})")
+    typer.echo(f"report: {out} ({result['bytes'] / 1e6:.1f} MB, {counted(result['records'], 'record')}{left_out})")
 
 
 def mount(app: typer.Typer) -> None:
     """Add these commands to the `balto` command."""
-    app.command()(show)
-    app.command()(report)
+    app.command(epilog='Example: balto show labels --where "unsupported > 1 AND characters < 500" --worst')(show)
+    app.command(epilog="Example: balto report labels --out page.html")(report)

@@ -7,11 +7,14 @@ from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
 
+from pipeline.weigh_scores import NeutralBand, labels_nothing
 from schemas.records import NEGATIVE, POSITIVE, Claim, LabelledResponse
 
 
-def record_values(record: LabelledResponse) -> dict[str, Any]:
+def record_values(record: LabelledResponse, band: NeutralBand | None) -> dict[str, Any]:
     """The sample, its claims and label spans as JSON values; tokens as counts, the corpus file without its folder.
+
+    band: of its label set; a claim is `doubtful` when it labels no token because of it.
 
     Offsets are Unicode code points, half-open, as stored. `prompt` is a list of {role, content}; a plain prompt has
     the role "". Not in it: token ids, log-probabilities and meta.
@@ -29,7 +32,7 @@ def record_values(record: LabelledResponse) -> dict[str, Any]:
         "prompt": messages,
         "context": [asdict(passage) for passage in sample.context],
         "response": sample.response or "",
-        "claims": [_claim_values(claim) for claim in record.claims],
+        "claims": [_claim_values(claim, band) for claim in record.claims],
         "label_spans": [asdict(span) for span in record.label_spans],
         "gold_spans": None if sample.gold_spans is None else [asdict(span) for span in sample.gold_spans],
         "n_tokens": len(tokens),
@@ -40,7 +43,8 @@ def record_values(record: LabelledResponse) -> dict[str, Any]:
     }
 
 
-def _claim_values(claim: Claim) -> dict[str, Any]:
+def _claim_values(claim: Claim, band: NeutralBand | None) -> dict[str, Any]:
     """A shard can hold a score that is no number, and JSON cannot: it is as none."""
     has_score = claim.score is not None and math.isfinite(claim.score)
-    return {**asdict(claim), "score": claim.score if has_score else None}
+    score = claim.score if has_score else None
+    return {**asdict(claim), "score": score, "doubtful": labels_nothing(claim, band)}

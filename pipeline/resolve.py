@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from pipeline.weigh_scores import NeutralBand
+from pipeline.weigh_scores import NeutralBand, labels_nothing
 from schemas.errors import ConfigError
 from schemas.records import NEGATIVE, NEUTRAL, POSITIVE, SUPPORTED, Claim, LabelSpan, Span
 
@@ -45,7 +45,7 @@ def resolve(claims: Sequence[Claim], policy: str, band: NeutralBand | None = Non
     """Label spans of one response from its verified claims, under one of POLICIES, doubtful claims left neutral."""
     if policy not in POLICIES:
         raise ConfigError(f"conflict policy {policy!r}: choose one of {', '.join(POLICIES)}")
-    doubtful = sum(band.is_doubtful(claim) and bool(claim.spans) for claim in claims) if band else 0
+    doubtful = sum(labels_nothing(claim, band) for claim in claims)
     if band and doubtful:
         claims = [claim for claim in claims if not band.is_doubtful(claim)]
     signed = [(sign, spans) for claim in claims for sign, spans in [_sign_of(claim)] if spans]

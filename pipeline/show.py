@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from polars.exceptions import PolarsError
 from rich.console import Console
 
 from pipeline.find_records import near_values, read_rows, rows_of_ids
 from pipeline.show_record import has_colour, record_view
+from pipeline.show_tables import counted, print_whole
 from pipeline.stats import scan_labels
 from pipeline.stats.scan import readable
-from pipeline.where import record_columns, where
+from pipeline.weigh_scores import NeutralBand
+from pipeline.where import condition_fails, record_columns, where
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import read_manifest
 from schemas.records import VERDICTS, LabelledResponse
 
 UNVERIFIED_CLAIM: Final = "unverified"
-READING_WIDTH: Final = 110  # characters per line
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,13 @@ class Choice:
 def chosen_rows(folder: Path, choice: Choice) -> tuple[list[int], int]:
     """(rows to show, how many records the filter leaves). Raises BaltoError when there is nothing to show."""
     with readable([str(folder)]):
-        return _choose(record_columns(scan_labels([str(folder)], verify=False)), choice, folder)
+        try:
+            return _choose(record_columns(scan_labels([str(folder)], verify=False)), choice, folder)
+        except PolarsError as err:
+            if choice.where is None:
+                raise
+            scan_labels([str(folder)])  # raises when a shard is damaged; else the condition is at fault
+            raise condition_fails(choice.where, err) from err
 
 
 def _choose(records: pl.LazyFrame, choice: Choice, folder: Path) -> tuple[list[int], int]:
@@ -58,7 +66,7 @@ def _choose(records: pl.LazyFrame, choice: Choice, folder: Path) -> tuple[list[i
     if not total:
         raise BaltoError(f"{folder}: {_nothing(records, choice)}")
     if choice.skip >= total:
-        raise ConfigError(f"--skip {choice.skip}: only {total:,} records are left by the filter")
+        raise ConfigError(f"--skip {choice.skip}: the filter leaves {counted(total, 'record')}")
     if choice.worst:
         order = [pl.col("wrong"), -pl.col("faithfulness").fill_null(1.0), -pl.col("row").cast(pl.Int64)]
         rows = kept.top_k(choice.skip + choice.limit, by=order).sort(by=order, descending=True).select("row")
@@ -107,20 +115,18 @@ def read_chosen(folder: Path, rows: Sequence[int]) -> Iterator[LabelledResponse]
 
 
 def show_records(
-    records: Iterable[LabelledResponse], console: Console, with_context: bool = False, closing: str = ""
+    records: Iterable[LabelledResponse],
+    console: Console,
+    band: NeutralBand | None,
+    with_context: bool = False,
+    closing: str = "",
 ) -> None:
-    """Print records for people, through the pager where people sit at a terminal."""
+    """Print records for people, through the pager where people sit at a terminal.   band: of their label set."""
     with _paged(console):
         for record in records:
-            console.print(record_view(record, console, with_context))
+            print_whole(console, record_view(record, console, band, with_context))
         if closing:
             console.print(closing, style="dim", markup=False)
-
-
-def reading_console() -> Console:
-    """A console no wider than is pleasant to read."""
-    console = Console(highlight=False)
-    return Console(highlight=False, width=min(console.width, READING_WIDTH) if console.is_terminal else READING_WIDTH)
 
 
 @contextlib.contextmanager

@@ -11,12 +11,14 @@ from pathlib import PurePath
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.show_tables import counted, printable
+from pipeline.weigh_scores import NeutralBand, labels_nothing
 from schemas.records import (
     CONTRADICTED,
     NEGATIVE,
@@ -37,6 +39,7 @@ VERDICT_LOOK: Final = {
     None: ("?", "dim"),
 }
 _LABEL_LOOK: Final = {POSITIVE: ("[+", "+]", "green"), NEGATIVE: ("[-", "-]", "bold red underline")}
+READING_WIDTH: Final = 110  # characters of a line that are pleasant to read
 _KEPT: Final = "\n\u200c\u200d"  # line ends, and the joiners that emoji and several scripts are written with
 
 
@@ -61,18 +64,21 @@ def marked_response(response: str, spans: Sequence[tuple[int, int, int]], colour
     return marked
 
 
-def record_view(record: LabelledResponse, console: Console, with_context: bool) -> RenderableType:
-    """Everything that `balto show` prints of one record."""
+def record_view(
+    record: LabelledResponse, console: Console, band: NeutralBand | None, with_context: bool
+) -> RenderableType:
+    """Everything that `balto show` prints of one record.   band: of its label set; claims in it are marked doubtful."""
     colour = has_colour(console)
     response = record.sample.response or ""
     spans = [(span.start, span.end, span.label) for span in record.label_spans]
+    title = Text(terminal_text(record.sample.id), style="bold")
     parts: list[RenderableType] = [
-        Rule(Text(terminal_text(record.sample.id), style="bold"), align="left", characters="-" if not colour else "─"),
+        Constrain(Rule(title, align="left", characters="-" if not colour else "─"), READING_WIDTH),
         Text(_facts(record), style="dim"),
         *_section("prompt", Text(_prompt(record))),
         *_section("response", marked_response(response, spans, colour) if response else Text("(empty)")),
     ]
-    claims = _claims_table(record) if record.claims else Text("none: nothing checkable was said")
+    claims = _claims_table(record, band) if record.claims else Text("none: nothing checkable was said")
     parts += _section("claims", claims)
     if with_context:
         parts += _section("context", _context(record.sample.context))
@@ -86,7 +92,7 @@ def has_colour(console: Console) -> bool:
 
 def _section(title: str, body: RenderableType) -> Iterator[RenderableType]:
     yield Text(f"\n{title}", style="bold")
-    yield Padding(body, (0, 0, 0, 2))
+    yield Padding(body, (0, 0, 0, 2), expand=False)
 
 
 def _facts(record: LabelledResponse) -> str:
@@ -97,8 +103,8 @@ def _facts(record: LabelledResponse) -> str:
         f"policy {sample.policy}" if sample.policy else "no policy",
         f"group {sample.group_id}",
         record.status,
-        f"{verdicts.count(SUPPORTED)} of {judged} claims supported" if judged else "no claim with a verdict",
-        f"{len(tokens):,} tokens: {_count(record, POSITIVE):,} of +1, {_count(record, NEGATIVE):,} of -1",
+        f"{verdicts.count(SUPPORTED)} of {counted(judged, 'claim')} supported" if judged else "no claim with a verdict",
+        f"{counted(len(tokens), 'token')}: {_count(record, POSITIVE):,} of +1, {_count(record, NEGATIVE):,} of -1",
         *([f"{counted(record.doubtful, 'claim')} too doubtful to label"] if record.doubtful else []),
         f"{PurePath(sample.source).name}:{sample.source_row}",
     ]
@@ -124,7 +130,7 @@ def _context(passages: Sequence[Passage]) -> Text:
     )
 
 
-def _claims_table(record: LabelledResponse) -> Table:
+def _claims_table(record: LabelledResponse, band: NeutralBand | None) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -132,7 +138,8 @@ def _claims_table(record: LabelledResponse) -> Table:
     texts = {passage.passage_id: passage.text for passage in record.sample.context}
     for number, claim in enumerate(record.claims, 1):
         sign, style = VERDICT_LOOK.get(claim.verdict, VERDICT_LOOK[None])
-        verdict = Text(f"{sign} {claim.verdict or 'unverified'}", style=style)
+        doubt = ", doubtful" if labels_nothing(claim, band) else ""
+        verdict = Text(f"{sign} {claim.verdict or 'unverified'}{doubt}", style=style)
         table.add_row(Text(str(number)), verdict, _claim_lines(claim, record.sample.response or "", texts))
     return table
 

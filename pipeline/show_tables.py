@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -35,7 +35,7 @@ NOTES = {
     "credit mass": "what training would move: by default (mass unit) 1 per active block; "
     "mass sqrt: sqrt(P N) / (P + N), harmonic: 2 P N / (P + N)^2 of a block with P tokens of +1 and N of -1",
 }
-PIPE_WIDTH = 160  # wide enough that no name is broken where programs read
+WHOLE_LINES = 1_000_000  # characters of a line where there is no terminal: nothing is broken or folded
 _HEADINGS = {"share_supported": "share +1", "share_unsupported": "share -1", "share_neutral": "share 0"}  # of tokens
 
 
@@ -120,8 +120,9 @@ def print_summary(result: Mapping[str, Any], out: str | Path) -> None:
 def print_job(result: Mapping[str, Any]) -> None:
     """What a runner would get."""
     console = Console(highlight=False, soft_wrap=True)
-    processes = f", {result['processes']} processes that ask" if result["processes"] else ""
-    console.print(Text(f"runner: {result['runner']}, {result['functions']} functions of ours{processes}"))
+    asking = counted(result["processes"], "process that asks", "processes that ask")
+    processes = f", {asking}" if result["processes"] else ""
+    console.print(Text(f"runner: {result['runner']}, {counted(result['functions'], 'function')} of ours{processes}"))
     console.print(Text(f"steps: {' -> '.join(result['steps'])}"))
     console.print(Text(f"image: {result['image'] or 'none named'}; its Python must be {result['python']}"))
     console.print(Text(f"staged: {', '.join(result['staged']) or 'nothing'}"))
@@ -151,7 +152,7 @@ def _usage_line(counts: Mapping[str, float]) -> str:
 
 def print_estimate(result: Mapping[str, Any]) -> None:
     """What labelling with a language model will take, by stage; costs only where the model's price is known."""
-    console = Console(highlight=False, width=_width())
+    console = console_of_output()
     stages = {**result["stages"], **({"all": result["total"]} if len(result["stages"]) > 1 else {})}
     known = all(stage["cost_usd"] is not None for stage in stages.values())
     hidden = () if known else ("cost_usd", "cost_usd_with_prefix_cache")
@@ -159,8 +160,9 @@ def print_estimate(result: Mapping[str, Any]) -> None:
         {"stage": name, **{key: value for key, value in stage.items() if key not in hidden}}
         for name, stage in stages.items()
     ]
-    title = f"{result['records']:,} records, about {result['claims']:,} claims, model {printable(result['model'])}"
-    console.print(_table(title, rows))
+    size = f"{counted(result['records'], 'record')}, about {counted(result['claims'], 'claim')}"
+    title = f"{size}, model {printable(result['model'])}"
+    print_whole(console, _table(title, rows))
     console.print("tokens are estimated from characters; repeated and cached requests are not counted")
     if not known:
         console.print(Text(f"no price is known for {printable(result['model'])}: name a file with --prices"))
@@ -168,19 +170,33 @@ def print_estimate(result: Mapping[str, Any]) -> None:
 
 def print_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Named tables; a table of one wide row is shown upright, as name and value."""
-    console = Console(highlight=False, width=_width())
+    console = console_of_output()
     for name, rows in tables.items():
         if not rows:
             console.print(Text(f"{name}: nothing to show\n"))
             continue
-        console.print(_upright(name, rows[0]) if len(rows) == 1 and len(rows[0]) > 4 else _table(name, rows))
+        upright = len(rows) == 1 and len(rows[0]) > 4
+        print_whole(console, _upright(name, rows[0]) if upright else _table(name, rows))
         if name in NOTES:
             console.print(Text(f"  {NOTES[name]}\n", style="dim"))
 
 
-def _width() -> int | None:
-    """None: what the terminal has, or the variable COLUMNS."""
-    return None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else PIPE_WIDTH
+def console_of_output(widest: int | None = None) -> Console:
+    """A console as wide as the terminal, or as COLUMNS says, but at most `widest`; a pipe has no width."""
+    console = Console(highlight=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+        return Console(highlight=False, width=WHOLE_LINES)
+    return console if widest is None else Console(highlight=False, width=min(console.width, widest))
+
+
+def print_whole(console: Console, what: RenderableType) -> None:
+    """Print; where no terminal is, without the blanks that fill every line up to the longest."""
+    if console.is_terminal:
+        console.print(what)
+        return
+    with console.capture() as captured:
+        console.print(what)
+    console.file.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
 
 
 def _upright(title: str, row: Mapping[str, Any]) -> Table:
@@ -218,9 +234,9 @@ def _cell(name: str, value: Any) -> Text:
     return Text(f"{value:,}" if isinstance(value, int) else printable(str(value)))
 
 
-def counted(number: float, noun: str) -> str:
-    """`1 shard`, `2 shards`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+def counted(number: float, noun: str, plural: str = "") -> str:
+    """`1 shard`, `2 shards`; with a plural that is not made by an s: `2 processes`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def printable(text: str) -> str:

@@ -26,7 +26,8 @@ from schemas.manifest import write_atomically
 
 EXTRA_OF: Final = {"gs": "gcp", "s3": "s3"}  # scheme -> extra with the client that Beam needs for it
 BUFFER_BYTES: Final = 1 << 20
-_options_given = ""  # "some", or "s3 key" when credentials are among them
+# "some"; "s3 key" when credentials are among them, "no_auth" when none are wanted
+_options_given = ""
 _WILDCARD: Final = re.compile(r"[*?\[]")
 
 
@@ -120,11 +121,12 @@ def use_beam_options(beam_args: Sequence[str]) -> None:
     global _options_given
     if beam_args:
         from apache_beam.io.filesystems import FileSystems
-        from apache_beam.options.pipeline_options import PipelineOptions, S3Options
+        from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, S3Options
 
         options = PipelineOptions(list(beam_args))
         FileSystems.set_options(options)
-        _options_given = "s3 key" if options.view_as(S3Options).s3_access_key_id else "some"
+        anonymous = "no_auth" if options.view_as(GoogleCloudOptions).no_auth else "some"
+        _options_given = "s3 key" if options.view_as(S3Options).s3_access_key_id else anonymous
 
 
 def read_file(path: str, max_bytes: int) -> bytes:
@@ -249,6 +251,8 @@ def _beam(path: str) -> Iterator[tuple[Any, Any]]:
         raise ConfigError(f"{path}: nothing here reads {scheme}://; {remedy}") from err
     if scheme == "s3":
         _check_s3_credentials(path, RuntimeValueProvider.runtime_options or {})
+    if scheme == "gs":
+        _check_google_credentials(path, RuntimeValueProvider.runtime_options or {})
     with _as_os_error(path):
         yield FileSystems, filesystem
 
@@ -268,6 +272,31 @@ def _s3_credentials_found() -> bool:
     import boto3
 
     return boto3.Session().get_credentials() is not None
+
+
+def _check_google_credentials(path: str, worker_options: Mapping[str, Any]) -> None:
+    """Raises ConfigError when there are none and nobody said so; Beam would try again and again, then go without."""
+    anonymous = _options_given == "no_auth" or worker_options.get("no_auth") or "STORAGE_EMULATOR_HOST" in os.environ
+    missing = "" if anonymous else _no_google_credentials()
+    if missing:
+        raise ConfigError(
+            f"{path}: {missing}; run `gcloud auth application-default login`, "
+            "or set GOOGLE_APPLICATION_CREDENTIALS to a key file"
+        )
+
+
+@lru_cache(maxsize=1)
+def _no_google_credentials() -> str:
+    """Why there are no Application Default Credentials (a key file, gcloud's own, a cloud machine's); "": there are."""
+    import google.auth
+    from google.auth.exceptions import DefaultCredentialsError
+
+    try:
+        google.auth.default()
+    except DefaultCredentialsError as err:
+        named = "GOOGLE_APPLICATION_CREDENTIALS" in os.environ  # else the reason is a page to read
+        return "no Google credentials were found" + (f" ({reason_of(err)})" if named else "")
+    return ""
 
 
 @contextlib.contextmanager

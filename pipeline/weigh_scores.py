@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, ShardError
+from schemas.manifest import Manifest
 from schemas.records import SUPPORTED, UNSUPPORTED, Claim
 
 AUTO: Final = "auto"
@@ -55,6 +56,19 @@ def read_band(text: str, of_verifier: tuple[float, float] | None) -> NeutralBand
             f"--neutral-band {text}: must be auto, none, or LOW:HIGH with two probabilities of support, such as 0.5:0.7"
         )
     return NeutralBand(low, high)
+
+
+def band_of(manifest: Manifest) -> NeutralBand | None:
+    """The neutral band under which a label set was labelled; None where there was none. Raises ShardError for junk."""
+    try:
+        return read_band(str(manifest.config.get("neutral_band", NONE)), None)
+    except ConfigError as err:
+        raise ShardError(f"the manifest's neutral band cannot be read ({err})") from err
+
+
+def labels_nothing(claim: Claim, band: NeutralBand | None) -> bool:
+    """Whether the claim stands in the response with a verdict, and labels no token because its score is doubtful."""
+    return band is not None and bool(claim.spans) and band.is_doubtful(claim)
 
 
 def apply_threshold(claims: Sequence[Claim], threshold: float | None) -> tuple[Claim, ...]:

@@ -19,6 +19,7 @@ from schemas.errors import ConfigError, first_line
 from schemas.shards import CLAIM_COUNTS, TOKEN_COUNTS
 
 MAX_CONDITION_CHARS: Final = 2_000
+MAX_REASON: Final = 150  # characters of Polars' own
 _QUERY: Final = re.compile(r"\b(select|from|values|table|with|into)\b|;", re.IGNORECASE)
 # A text in single quotes or a name in double ones; a letter in front (E'...') makes it something else.
 _QUOTED: Final = re.compile(r"""(?<!\w)'(?:[^']|'')*'|(?<!\w)"[^"]*\"""")
@@ -106,6 +107,12 @@ def _outside_quotes(condition: str) -> str:
 
 def _no_condition(condition: str, err: PolarsError) -> ConfigError:
     return ConfigError(f"--where {condition!r}: {first_line(err)}; an example: \"unsupported > 3 AND policy = 'a'\"")
+
+
+def condition_fails(condition: str, err: PolarsError) -> ConfigError:
+    """What to say when a condition that is well formed fails on the values of some record."""
+    hint = "TRY_CAST instead of CAST gives null where a text is no number"
+    return ConfigError(f"--where {condition!r}: cannot be worked out for every record ({first_line(err)}); {hint}")
 
 
 def _check_names(names: Sequence[str], known: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.show_tables import print_json, print_tables
+from pipeline.show_tables import counted, print_json, print_tables
 
 SHOWN = ("faithfulness", "informativeness", "q_score", "q_score_all", "characters", "no_claims")
 
@@ -21,10 +21,12 @@ def print_generated(summary: Mapping[str, int], out: Path, as_json: bool) -> Non
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print(
-        f"{summary['prompts']:,} prompts = {summary['generated']:,} answered + {summary['rejected']:,} rejected"
+        f"{counted(summary['prompts'], 'prompt')} = {summary['generated']:,} answered + "
+        f"{summary['rejected']:,} rejected"
     )
-    tokens = f", {summary['tokens']:,} tokens" if summary["tokens"] else ""  # an endpoint may not say which they were
-    console.print(f"{summary['responses']:,} responses{tokens}, {summary['cut']:,} cut at the token limit")
+    # an endpoint may not say which tokens they were
+    tokens = f", {counted(summary['tokens'], 'token')}" if summary["tokens"] else ""
+    console.print(f"{counted(summary['responses'], 'response')}{tokens}, {summary['cut']:,} cut at the token limit")
     if summary["rejected"]:
         console.print(Text(f"rejected: all of them with their reasons in {out}.rejected.jsonl"))
     console.print(Text(f"corpus: {out}"))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -61,6 +62,16 @@ def test_stats_prints_tables_and_the_same_as_json(labels):
     text = balto("stats", labels)
     assert "by policy" in text
     assert "…" not in text  # nothing is cut at the width of a plain terminal
+
+
+@pytest.mark.parametrize("form", [("show",), ("stats",), ("stats", "--json"), ("score", "--csv"), ("show", "--help")])
+def test_a_reader_that_has_gone_ends_the_command_without_a_word(labels, form):
+    mine, its = os.pipe()
+    os.close(mine)
+    command = [sys.executable, "-m", "balto", form[0], str(labels), *form[1:]]
+    done = subprocess.run(command, cwd=ROOT, stdout=its, stderr=subprocess.PIPE, timeout=200)
+    os.close(its)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_project_gives_a_label_set_that_stats_reads(labels, tmp_path):

@@ -186,6 +186,7 @@ BAD = [
     (("score", "{labels}", "--by", "polisy"), "--by polisy: no such column; near: policy"),
     (("stats", "{labels}", "--only", "verdict"), "--only verdict: no such table; near: verdicts"),
     (("stats", "{labels}", "--only", "xyz"), "--only xyz: no such table; --markdown without --only shows every table"),
+    (("stats", "{labels}", "--by", "meta.xyz", "--only", "overview"), "--by meta.xyz: no such column; near: meta."),
     (("stats", "{labels}", "--by", "xyz"), "--by xyz: no such column; there are id, group_id, "),
     (("stats", "{labels}", "--by", "zzz"), "n_tokens_unsupported, label_set, meta.covers"),
     (("stats", "{unfinished}", "--csv", "--json"), "--json and --csv: choose one"),

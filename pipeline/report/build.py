@@ -19,7 +19,9 @@ from pipeline.report.write_page import check_target, json_in_html, render_page, 
 from pipeline.show_tables import counted, printable
 from pipeline.stats import scan_labels
 from pipeline.stats.scan import readable
+from pipeline.weigh_scores import NeutralBand, band_of
 from schemas.manifest import Manifest, read_manifest
+from schemas.records import LabelledResponse
 
 MAX_TITLE: Final = 80  # characters
 MAX_SHARE: Final = 0.25  # of the page's room for one record
@@ -56,8 +58,8 @@ def _sample(folders: Sequence[str], labels: pl.LazyFrame, records: int, max_byte
     chosen = {row: turn for turn, row in enumerate(choose_rows(labels, records, seed))}
     kept: list[tuple[int, str, list[str]]] = []  # a heap, the one chosen last on top
     size = 0
-    for row, name, record in _read(folders, list(chosen)):
-        values = record_values(record)
+    for row, name, band, record in _read(folders, list(chosen)):
+        values = record_values(record, band)
         values |= {"kinds": kinds_of(values), "label_set": name if len(folders) > 1 else ""}
         text = json_in_html(values)
         own = len(text.encode())
@@ -72,15 +74,18 @@ def _sample(folders: Sequence[str], labels: pl.LazyFrame, records: int, max_byte
     return Sample(tuple(text for _, text, _ in kept), kinds, len(chosen) - len(kept))
 
 
-def _read(folders: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[int, str, Any]]:
-    """(row over all label sets, name of its label set, record), label set by label set."""
+def _read(
+    folders: Sequence[str], rows: Sequence[int]
+) -> Iterator[tuple[int, str, NeutralBand | None, LabelledResponse]]:
+    """(row over all label sets, name and neutral band of its label set, record), label set by label set."""
     first = 0
     for folder in map(Path, folders):
         manifest = read_manifest(folder)
+        band = band_of(manifest)
         count = sum(shard.rows for shard in manifest.shards)
         own = [row - first for row in rows if first <= row < first + count]
         for row, record in read_rows(folder, manifest, own):
-            yield row + first, folder.resolve().name, record
+            yield row + first, folder.resolve().name, band, record
         first += count
 
 
@@ -123,9 +128,9 @@ def _tiles(whole: Mapping[str, Any], groups: pl.DataFrame) -> list[dict[str, str
             _share(wrong, judged),
             f"{whole['n_unsupported']:,} unsupported, {whole['n_contradicted']:,} contradicted",
         ),
-        ("without a verdict", f"{whole['n_unverified']:,}", f"of {whole['n_claims']:,} claims"),
+        ("without a verdict", f"{whole['n_unverified']:,}", f"of {counted(whole['n_claims'], 'claim')}"),
         ("tokens −1", _share(whole["n_tokens_unsupported"], whole["n_tokens"]), f"of {whole['n_tokens']:,} tokens"),
-        ("groups that teach", f"{both:,}", f"of {whole['groups']:,} prompt groups: both labels"),
+        ("groups that teach", f"{both:,}", f"of {counted(whole['groups'], 'prompt group')}: both labels"),
         ("responses", f"{whole['records']:,}", f"{_ratio(whole['n_claims'], whole['records'])} claims each"),
     )
     return [{"name": name, "value": value, "note": note} for name, value, note in tiles]
@@ -157,7 +162,7 @@ def _sample_note(sample: Sample, total: int) -> str:
     if not shown:
         return "No record is on this page: `balto report --records N` puts some there, `balto show` prints any."
     if shown == total:
-        return f"All {total:,} labelled responses."
+        return f"Every labelled response ({total:,})."
     note = f"{shown:,} of {total:,} labelled responses: every outcome of every policy in turn, the rest by lot."
     if sample.left_out:
         note += f" {sample.left_out:,} more were chosen but did not fit the page's size; `balto show` prints them."

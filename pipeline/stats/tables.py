@@ -9,6 +9,7 @@ from enum import Enum
 import polars as pl
 
 from pipeline.score.kappa import pairwise_agreement
+from pipeline.stats.columns import by_columns
 from pipeline.stats.figure import Figure, tables_of
 from pipeline.stats.figures import FIGURES, WITHOUT_BY
 from pipeline.stats.manifests import check_sums, label_sets, rejected, usage
@@ -44,6 +45,7 @@ def stats_tables(
     if not count_rows(folders) and not only:
         return {title: table for title, table in told.items() if len(table)}
     labels = scan_labels(folders)
+    by_columns(labels, by)  # raises for an unknown one, also where no table by it is shown
     wanted = _wanted(by)
     titles = [*told, *wanted, AGREEMENT]
     _check_titles(only, titles)

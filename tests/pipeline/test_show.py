@@ -19,6 +19,7 @@ from rich.console import Console
 from pipeline.show import Choice, chosen_rows, read_chosen
 from pipeline.show_record import marked_response, record_view
 from pipeline.stats import scan_labels
+from pipeline.weigh_scores import NeutralBand
 from pipeline.where import record_columns, where
 from schemas.errors import BaltoError, ConfigError, ShardError
 from tests.pipeline.report.label_set_made_here import ROWS, hostile_row, make_row, plain_row, write_labels
@@ -41,7 +42,7 @@ def printed(record, colour: bool = False, with_context: bool = False) -> str:
     console = Console(
         file=sink, width=100, highlight=False, force_terminal=colour, color_system="truecolor" if colour else None
     )
-    console.print(record_view(record, console, with_context))
+    console.print(record_view(record, console, NeutralBand(0.1, 0.95), with_context))
     return sink.getvalue()
 
 
@@ -139,7 +140,7 @@ def test_bad_condition_is_one_line(labels, condition, message):
         ({"where": "unsupported > 99"}, "no record satisfies all of the filters"),
         ({"ids": ("plain",), "where": "unsupported > 0"}, "--where: chooses records, and 'plain' is chosen already"),
         ({"ids": ("plain",), "worst": True}, "--worst: chooses records, and 'plain' is chosen already"),
-        ({"skip": 99}, "--skip 99: only 5 records"),
+        ({"skip": 99}, "--skip 99: the filter leaves 5 records"),
     ],
 )
 def test_nothing_to_show_is_one_line(labels, choice, message):
@@ -158,6 +159,18 @@ def test_condition_on_the_response_and_on_a_key_of_meta(tmp_path):
     assert ids_of(folder, where="response LIKE 'It''s meta.none' OR id = 'a'") == ["a"]
 
 
+def test_a_condition_that_fails_on_values_blames_itself_and_not_the_label_set(tmp_path):
+    rows = [make_row(name, "It is so.", meta={"degree": degree}) for name, degree in (("a", "0.7"), ("b", "warm"))]
+    folder = write_labels(tmp_path / "labels", rows)
+    assert ids_of(folder, where="TRY_CAST(meta.degree AS FLOAT) > 0.5") == ["a"]
+    with pytest.raises(ConfigError, match="--where 'CAST.*cannot be worked out for every record .*'meta.degree'.*TRY_"):
+        ids_of(folder, where="CAST(meta.degree AS FLOAT) > 0.5")
+    shard = next((folder / "shards").iterdir())
+    shard.write_bytes(b"\0" * shard.stat().st_size)
+    with pytest.raises(ShardError, match=f"{shard.name}: altered"):
+        ids_of(folder, where="CAST(meta.degree AS FLOAT) > 0.5")
+
+
 @pytest.mark.parametrize(
     "text", ["from Oslo; with love", "select", "it's and/or INTO", 'a "table" of values -- all', ""]
 )
@@ -171,7 +184,19 @@ def test_a_text_in_quotes_is_taken_as_it_is(tmp_path, text):
 def test_claims_too_doubtful_to_label_are_counted_beside_the_tokens():
     text = printed(dataclasses.replace(plain_row(), doubtful=2))
     assert "2 claims too doubtful to label" in " ".join(text.split())
-    assert "doubtful" not in printed(plain_row())
+    assert "too doubtful" not in printed(plain_row())
+
+
+def test_a_claim_in_the_neutral_band_is_marked_as_the_labels_know_it(tmp_path):
+    # of the plain row's claims 0.90 is below the band's 0.95, one has no score, and 0.05 is sure to be wrong
+    assert re.findall(r"[+x] \w+(?:, doubtful)?", printed(plain_row())) == [
+        "+ supported, doubtful", "+ supported", "x contradicted",
+    ]  # fmt: skip
+    folder = write_labels(tmp_path / "labels", [plain_row(), make_row("b", "It is red.")], neutral_band="0.1:0.95")
+    _, out, _ = balto("show", folder, "plain")
+    assert "+ supported, doubtful" in out
+    _, out, _ = balto("show", folder, "plain", "--json")
+    assert [claim["doubtful"] for claim in json.loads(out)[0]["claims"]] == [True, False, False]
 
 
 def test_claim_that_is_its_own_quote_is_not_printed_twice():
@@ -231,6 +256,19 @@ def test_command_prints_json_markers_and_where_the_next_page_is(labels):
     code, out, _ = balto("show", labels, "--worst", "--limit", 2, "--verdict", "supported")
     assert code == 0
     assert "2 of 3 records; the next ones: --skip 2" in out
+
+
+def test_a_pipe_gets_whole_lines_and_none_that_ends_in_blanks(labels, tmp_path):
+    long = "It is " + "very " * 500 + "red"
+    folder = write_labels(tmp_path / "long", [make_row("a", long, policy="p" * 300), make_row("b", "It is red.")])
+    code, out, _ = balto("show", folder, "a", "b", COLUMNS="")
+    assert code == 0
+    assert f"  {long}" in out.splitlines()
+    _, tables, _ = balto("stats", folder, COLUMNS="")
+    assert "p" * 300 in tables
+    assert not [line for line in (out + tables).splitlines() if line.endswith(" ")]
+    _, narrow, _ = balto("show", folder, "a", COLUMNS="60")
+    assert max(map(len, narrow.splitlines())) <= 60
 
 
 def test_terminal_gets_colour_through_the_pager_and_no_color_is_heeded(labels):

@@ -113,6 +113,18 @@ def test_an_unknown_scheme_says_what_may_be_used():
         file_facts("ftp://host/file")
 
 
+def test_a_bucket_of_google_without_credentials_is_refused_at_once(monkeypatch, tmp_path):
+    pytest.importorskip("google.cloud.storage")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    storage._no_google_credentials.cache_clear()
+    with pytest.raises(ConfigError, match="no Google credentials were found .*none.json.*; run `gcloud auth"):
+        find_files("gs://bucket/folder/*")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")  # which needs none
+    storage._check_google_credentials("gs://bucket/x", {})
+    storage._no_google_credentials.cache_clear()
+
+
 def test_a_bucket_of_s3_without_credentials_is_refused_at_once(monkeypatch, tmp_path):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)

@@ -74,7 +74,7 @@ function goldSpans(record) {
 function responsePart(record) {
   const names = Object.keys(VIEWS).filter((view) => view !== "gold" || record.gold_spans !== null);
   if (!names.includes(state.view)) state.view = "claims";
-  const choice = element("fieldset", { className: "views" }, element("legend", { text: "Mark in the response" }));
+  const choice = element("fieldset", { className: "views" }, element("legend", { text: "Mark" }));
   for (const view of names) {
     const input = element("input", { attributes: { type: "radio", name: "view", value: view, id: `view-${view}` } });
     input.checked = view === state.view;
@@ -138,6 +138,7 @@ function claimItem(record, claim, number) {
     "button",
     { attributes: { type: "button", "aria-pressed": "false", "data-claim": number } },
     element("span", { className: `badge ${verdict}`, text: `${VERDICTS[verdict].sign} ${VERDICTS[verdict].name}` }),
+    ...(claim.doubtful ? [element("span", { className: "doubt", text: "too doubtful to label" })] : []),
     element("bdi", { className: "claim-text" }, ...textNodes(claim.text)),
   );
   button.addEventListener("click", () => pin(state.pinned === number ? -1 : number));

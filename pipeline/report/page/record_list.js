@@ -43,42 +43,50 @@ function filterRecords() {
     (words === "" || searchText(record).includes(words));
   state.shown = records.map((_, index) => index).filter((index) => matches(records[index]));
   state.shown.sort((a, b) => order(records[a], records[b]) || a - b);
-  $("count").textContent = `${state.shown.length} of ${records.length} records`;
+  $("count").textContent = `${state.shown.length} of ${records.length} ${records.length === 1 ? "record" : "records"}`;
   $("none").hidden = state.shown.length > 0 || records.length === 0;
   drawList();
   const kept = state.shown.findIndex((index) => records[index] === before);
   select(kept >= 0 ? kept : 0, false);
 }
 
+const LIST_STEP = 100; // items drawn at a time: thousands in one go would hold up every letter of a search
+
 function drawList() {
-  $("list").replaceChildren(
-    ...state.shown.map((index, place) => {
-      const record = records[index];
-      const counts = Object.keys(VERDICTS).map((verdict) => [
-        verdict,
-        record.claims.filter((claim) => verdictOf(claim) === verdict).length,
-      ]);
-      const tallies = counts
-        .filter(([, count]) => count)
-        .map(([verdict, count]) =>
-          element("span", {
-            className: `tally ${verdict}`,
-            text: `${VERDICTS[verdict].sign} ${count}`,
-            attributes: { title: `${count} ${verdict}`, role: "img", "aria-label": `${count} ${verdict}` },
-          }),
-        );
-      if (!record.claims.length) tallies.push(element("span", { className: "tally", text: "no claims" }));
-      const button = element(
-        "button",
-        { attributes: { type: "button", "data-place": place } },
-        element("bdi", { className: "id" }, ...textNodes(record.id)),
-        element("span", { className: "tallies" }, ...tallies),
-      );
-      if (severalPolicies) button.append(element("bdi", { className: "of-policy" }, ...textNodes(record.policy ?? "no policy")));
-      button.addEventListener("click", () => select(place, false));
-      return element("li", {}, button);
-    }),
+  $("list").replaceChildren();
+  growList(LIST_STEP);
+}
+
+/** Draw the list up to `count` items, if there are so many. */
+function growList(count) {
+  const from = $("list").childElementCount;
+  $("list").append(...state.shown.slice(from, count).map((index, nth) => listItem(records[index], from + nth)));
+}
+
+function listItem(record, place) {
+  const counts = Object.keys(VERDICTS).map((verdict) => [
+    verdict,
+    record.claims.filter((claim) => verdictOf(claim) === verdict).length,
+  ]);
+  const tallies = counts
+    .filter(([, count]) => count)
+    .map(([verdict, count]) =>
+      element("span", {
+        className: `tally ${verdict}`,
+        text: `${VERDICTS[verdict].sign} ${count}`,
+        attributes: { title: `${count} ${verdict}`, role: "img", "aria-label": `${count} ${verdict}` },
+      }),
+    );
+  if (!record.claims.length) tallies.push(element("span", { className: "tally", text: "no claims" }));
+  const button = element(
+    "button",
+    { attributes: { type: "button", tabindex: -1, "data-place": place } },
+    element("bdi", { className: "id" }, ...textNodes(record.id)),
+    element("span", { className: "tallies" }, ...tallies),
   );
+  if (severalPolicies) button.append(element("bdi", { className: "of-policy" }, ...textNodes(record.policy ?? "no policy")));
+  button.addEventListener("click", () => select(place, false));
+  return element("li", { attributes: { "aria-setsize": state.shown.length, "aria-posinset": place + 1 } }, button);
 }
 
 function select(place, focus) {
@@ -89,20 +97,25 @@ function select(place, focus) {
   }
   state.at = Math.max(0, Math.min(place, state.shown.length - 1));
   state.pinned = state.active = -1;
-  for (const button of $("list").querySelectorAll("button")) {
-    const current = Number(button.dataset.place) === state.at;
-    button.tabIndex = current ? 0 : -1;
-    if (current) button.setAttribute("aria-current", "true");
-    else button.removeAttribute("aria-current");
-    if (!current) continue;
-    if (focus) button.focus({ preventScroll: true });
-    const list = $("list");
-    if (button.offsetTop < list.scrollTop) list.scrollTop = button.offsetTop;
-    const below = button.offsetTop + button.offsetHeight - list.clientHeight;
-    if (below > list.scrollTop) list.scrollTop = below;
-  }
+  const list = $("list");
+  const before = list.querySelector("[aria-current]");
+  before?.removeAttribute("aria-current");
+  if (before) before.tabIndex = -1;
+  if (state.at >= list.childElementCount) growList(state.at + LIST_STEP);
+  const button = list.children[state.at].firstElementChild;
+  button.tabIndex = 0;
+  button.setAttribute("aria-current", "true");
+  if (focus) button.focus({ preventScroll: true });
+  if (button.offsetTop < list.scrollTop) list.scrollTop = button.offsetTop;
+  const below = button.offsetTop + button.offsetHeight - list.clientHeight;
+  if (below > list.scrollTop) list.scrollTop = below;
   drawRecord(records[state.shown[state.at]]);
 }
+
+$("list").addEventListener("scroll", () => {
+  const left = $("list").scrollHeight - $("list").scrollTop - $("list").clientHeight;
+  if (left < $("list").clientHeight) growList($("list").childElementCount + LIST_STEP);
+});
 
 $("list").addEventListener("keydown", (event) => {
   const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
@@ -154,7 +167,11 @@ $("search").addEventListener("input", () => {
   clearTimeout(waiting);
   waiting = setTimeout(filterRecords, 120);
 });
-for (const id of ["policy", "kind", "sort"]) $(id).addEventListener("change", filterRecords);
+for (const id of ["policy", "kind"]) $(id).addEventListener("change", filterRecords);
+$("sort").addEventListener("change", () => {
+  state.at = -1; // who asks for the worst wants to see the worst, not where the present record stands
+  filterRecords();
+});
 $("filters").addEventListener("submit", (event) => {
   event.preventDefault();
   filterRecords();

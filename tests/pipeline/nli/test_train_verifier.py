@@ -90,6 +90,22 @@ def test_verifier_labels_a_corpus(verifier, tmp_path):
     assert all(claim["reason"].endswith("by claim, token_max, token_mean, lexical") for claim in claims)
 
 
+def test_what_it_is_worth_is_printed_beside_what_the_embedded_engine_is_worth(labels, base, tmp_path, caplog):
+    caplog.set_level("INFO")
+    done = train(labels, base, tmp_path / "V", "--kind", "tokens")
+    first, held_out, own, lexical, *rest, last = done.stdout.splitlines()  # of the trainers' own there is nothing
+    assert first.startswith(f"{tmp_path / 'V'}: trained on ")
+    assert re.fullmatch(r"held-out claims \d+, of them unsupported \d+:", held_out)
+    assert own.startswith("  this verifier          F1 ")
+    assert lexical.startswith("  `lexical` alone        F1 ")
+    f1 = [float(re.search(r"F1 (\d\.\d\d)", line)[1]) for line in (own, lexical)]
+    assert bool(rest) is (f1[0] <= f1[1])
+    assert last.startswith("use it: ")
+    assert re.search(r"token classifier \| step \d+ of \d+ \| loss \d\.\d{3}", caplog.text)
+    notes = json.loads((tmp_path / "V" / "verifier.json").read_text())["notes"]
+    assert notes["held_out"]["claims"] == notes["held_out_lexical"]["claims"]
+
+
 @pytest.mark.parametrize(("kind", "names"), [("claims", "a"), ("tokens", "ab")])
 def test_one_kind_alone_can_be_trained_and_gives_the_same_again(labels, base, tmp_path, kind, names):
     runs = []

@@ -148,7 +148,9 @@ def silent_rows() -> list[LabelledResponse]:
     ]
 
 
-def write_labels(folder: Path, rows: Sequence[LabelledResponse], rejected: Sequence[Rejected] = ()) -> Path:
+def write_labels(
+    folder: Path, rows: Sequence[LabelledResponse], rejected: Sequence[Rejected] = (), neutral_band: str = "none"
+) -> Path:
     """A finished label set of the rows in two shards."""
     parts = rows[::2], rows[1::2]
     reports = [
@@ -157,7 +159,7 @@ def write_labels(folder: Path, rows: Sequence[LabelledResponse], rejected: Seque
     ]
     shutil.rmtree(folder / ".work")
     described = {
-        "config": {"conflicts": "neutral"},
+        "config": {"conflicts": "neutral", "neutral_band": neutral_band},
         "engines": {"extractor": "rules/1", "verifier": "lexical/1", "prompt_version": ""},
         "tokenizer": {"name": "bytes", "fingerprint": "f"},
         "balto_version": "",

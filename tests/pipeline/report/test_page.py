@@ -202,6 +202,33 @@ def test_policy_outcome_and_order(opened):
     assert shown_ids(opened) == sorted(BY_ID)
 
 
+def test_a_new_order_begins_at_its_first_record(opened):
+    show(opened, "refusal")
+    Select(find(opened, "#sort")).select_by_value("long")
+    assert record_title(opened) == "long"
+    show(opened, "plain")
+    Select(find(opened, "#policy")).select_by_value("=model-a")  # a filter keeps the record that it leaves
+    wait_for_count(opened, "2 of 5 records")
+    assert record_title(opened) == "plain"
+
+
+def test_a_long_list_is_drawn_as_far_as_it_is_looked_at(browser, tmp_path):
+    rows = [make_row(f"r{number:03}", "It is red.") for number in range(450)]
+    build_report([str(write_labels(tmp_path / "labels", rows))], tmp_path / "page.html", 450, 10**6)
+    browser.get((tmp_path / "page.html").as_uri())
+    Select(find(browser, "#sort")).select_by_value("id")
+    ids = [f"r{number:03}" for number in range(450)]
+    assert shown_ids(browser) == ids[:100]
+    assert find(browser, "#list li").get_attribute("aria-setsize") == "450"
+    browser.execute_script("$('list').scrollTop = $('list').scrollHeight")
+    WebDriverWait(browser, 10).until(lambda b: shown_ids(b) == ids[:200])
+    browser.execute_script("document.querySelector('#list button').focus()")
+    ActionChains(browser).send_keys(Keys.END).perform()
+    assert record_title(browser) == ids[-1]
+    assert shown_ids(browser) == ids
+    assert browser.execute_script("return document.activeElement.dataset.place") == "449"
+
+
 def test_theme_follows_the_system_until_it_is_chosen(opened):
     def paper() -> str:
         return opened.execute_script("return getComputedStyle(document.body).backgroundColor")
@@ -270,11 +297,13 @@ def test_records_on_which_people_and_labels_disagree_are_found(browser, tmp_path
 
 def test_claims_too_doubtful_to_label_are_told_and_found(browser, tmp_path):
     rows = [dataclasses.replace(plain_row(), doubtful=2), make_row("sure", "It is red.")]
-    build_report([str(write_labels(tmp_path / "labels", rows))], tmp_path / "page.html", 9, 100_000)
+    folder = write_labels(tmp_path / "labels", rows, neutral_band="0.1:0.95")
+    build_report([str(folder)], tmp_path / "page.html", 9, 100_000)
     browser.get((tmp_path / "page.html").as_uri())
     Select(find(browser, "#kind")).select_by_value("doubtful")
     wait_for_count(browser, "1 of 2 records")
     assert "claims too doubtful to label2" in texts(browser, "#record .facts div")
+    assert texts(browser, ".claims li:has(.doubt) .claim-text") == ["It opened in 1937"]
 
 
 def test_page_without_records_offers_no_reader(browser, labels, tmp_path):

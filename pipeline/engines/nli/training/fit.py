@@ -6,8 +6,8 @@ cross-entropy over the response's tokens with a weight on unsupported ones, unkn
 
 from __future__ import annotations
 
+import logging
 import random
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,9 @@ from pipeline.engines.nli.training.options import TrainOptions
 from schemas.errors import ConfigError
 
 IGNORED: Final = -100  # label of a token that does not count in the loss
+PROGRESS: Final = 0.1  # of the steps between two lines that say how far training is
 HEAD_RATE: Final = 5.0  # learning rate of a new head against that of the encoder, which is trained already
+log = logging.getLogger(__name__)
 
 
 def fit_claims(examples: Sequence[Example], base: Path, out: Path, options: TrainOptions) -> int:
@@ -64,6 +66,7 @@ def fit_claims(examples: Sequence[Example], base: Path, out: Path, options: Trai
             train_dataset=Dataset.from_dict(columns),
             loss=BinaryCrossEntropyLoss(model, pos_weight=weight),
         )
+        report_steps(trainer, "claim classifier")
         trainer.train()
     model.save_pretrained(str(out), create_model_card=False)
     return len(pairs)
@@ -137,6 +140,7 @@ def fit_tokens(examples: Sequence[Example], base: Path, out: Path, options: Trai
             compute_loss_func=loss_of,
             optimizers=(_optimizer(model, options), None),
         )
+        report_steps(trainer, "token classifier")
         trainer.train()
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -196,6 +200,20 @@ def freeze_layers(model: Any, count: int) -> None:
         module.requires_grad_(False)
 
 
+def report_steps(trainer: Any, what: str) -> None:
+    """Let a trainer of transformers say in our log how far it is, and nothing of its own on standard output."""
+    from transformers import PrinterCallback, TrainerCallback
+
+    class Report(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+            if "loss" in (logs or {}):
+                loss = float(logs["loss"])
+                log.info("%s | step %d of %d | loss %.3f", what, state.global_step, state.max_steps, loss)
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Report())
+
+
 def _optimizer(model: Any, options: TrainOptions) -> Any:
     """AdamW with a faster rate for what is new."""
     import torch
@@ -223,8 +241,9 @@ def _arguments(options: TrainOptions, scratch: str) -> dict[str, Any]:
         "dataloader_pin_memory": device.startswith("cuda"),
         "save_strategy": "no",
         "report_to": "none",
-        "logging_strategy": "no",
-        "disable_tqdm": not sys.stderr.isatty(),
+        "logging_strategy": "steps",
+        "logging_steps": PROGRESS,
+        "disable_tqdm": True,  # of its bars and its dictionaries on standard output
         "seed": options.seed,
         "data_seed": options.seed,
     }

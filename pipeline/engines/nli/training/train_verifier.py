@@ -15,7 +15,7 @@ from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.nli.loading import OpenModel, check_encoder, quiet_transformers
 from pipeline.engines.nli.model_files import VERIFIER_FILE, find_folder, fingerprint
 from pipeline.engines.nli.settings import Compute, NliSettings
-from pipeline.engines.nli.trained import CLAIMS, TOKENS, Calibration, TrainedVerifier, write_trained
+from pipeline.engines.nli.trained import CLAIMS, TOKENS, WORDS, Calibration, TrainedVerifier, write_trained
 from pipeline.engines.nli.training.calibrate import best_threshold, calibrate, measured_out_of_fold
 from pipeline.engines.nli.training.examples import UNKNOWN, WRONG, Example, held_out, read_examples
 from pipeline.engines.nli.training.fit import fit_claims, fit_tokens
@@ -130,6 +130,8 @@ def fit_and_calibrate(
     if not calibrations:
         raise ConfigError("the held-out claims could not be scored; hold more out with --held-out")
     notes["held_out"] = measured_out_of_fold(values, wrong, sizes, groups, options.seed)
+    alone = [{name: known[name] for name in known if name == WORDS} for known in values]
+    notes["held_out_lexical"] = measured_out_of_fold(alone, wrong, sizes, groups, options.seed)
     threshold = token_threshold(kept_back, characters, calls(calibrations, values)) if options.tokens else 1.0
     verifier = TrainedVerifier(tuple(parts), options.window, calibrations, threshold, LexicalVerifier.name, notes)
     write_trained(out, verifier)
