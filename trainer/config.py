@@ -128,6 +128,11 @@ class TrainConfig:
         """Peak learning rate: LoRA's small matrices take larger steps than whole weights."""
         return self.lr if self.lr is not None else (1e-4 if self.lora_rank else 1e-5)
 
+    @property
+    def adapter_alpha(self) -> float:
+        """LoRA's alpha; the adapters' product is multiplied by alpha over rank."""
+        return self.lora_alpha if self.lora_alpha is not None else 2.0 * self.lora_rank
+
 
 _LEAST: Final[Mapping[str, float]] = {
     **dict.fromkeys(("epochs", "groups_per_step", "micro_tokens", "head_chunk_mib", "keep", "max_skipped"), 1),

@@ -41,7 +41,7 @@ def open_inputs(config: TrainConfig, ranks: Ranks) -> Inputs:
     policy = load_policy(
         config.model,
         lora_rank=config.lora_rank,
-        lora_alpha=config.lora_alpha,
+        lora_alpha=config.adapter_alpha,
         frozen_dtype=torch.bfloat16 if uses_bfloat16(config, ranks) else torch.float32,
         checkpoint_activations=config.checkpoint_activations,
         head_chunk_mib=config.head_chunk_mib,

@@ -12,15 +12,17 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from schemas.errors import ModelError
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_models import CONFIGS
 from tests.trainer.tiny_runs import byte_tokenizer, curve, model_folder, tiny_config
-from trainer import prepare
+from trainer import policy, prepare
 from trainer.checkpoint import latest_checkpoint
 from trainer.data.index import load_index
 from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks
 from trainer.inputs import open_inputs
+from trainer.policy import load_causal_lm
 from trainer.train import train
 
 
@@ -106,6 +108,34 @@ def test_adapters_load_with_peft(model, labels, tmp_path):
     assert not torch.allclose(adapted(ids).logits, before)
     checkpoint = load_file(latest_checkpoint(tmp_path / "run") / "model.safetensors")
     assert all("lora_" in name for name in checkpoint)  # the frozen base is not written again and again
+
+
+def test_adapters_on_adapters_are_a_whole_model(model, labels, tmp_path):
+    """Named as adapters on the first base, they would lose the first run's adapters wherever they are loaded."""
+    first = train(tiny_config(model, labels, tmp_path / "first", lora_rank=4, max_steps=2, lr=0.05))["model"]
+    second = train(tiny_config(Path(first), labels, tmp_path / "second", lora_rank=4, max_steps=2, lr=1e-9))["model"]
+    ids = torch.tensor([[5, 6, 7]])
+    start, once, twice = (load_causal_lm(str(folder))(ids).logits for folder in (model, first, second))
+    assert not torch.allclose(start, once, atol=1e-2)
+    torch.testing.assert_close(twice, once, atol=1e-4, rtol=1e-4)  # its own adapters have hardly moved
+    torch.testing.assert_close(AutoModelForCausalLM.from_pretrained(second)(ids).logits, twice)
+    assert "library_name: transformers" in (Path(second) / "README.md").read_text()
+
+
+def test_adapters_name_their_base_wherever_the_command_was_typed(model, labels, tmp_path, monkeypatch):
+    monkeypatch.chdir(model.parent)
+    summary = train(tiny_config(Path(model.name), labels, tmp_path / "run", lora_rank=4, max_steps=1))
+    monkeypatch.chdir(tmp_path)
+    load_causal_lm(summary["model"])
+
+
+def test_adapters_that_transformers_loads_by_itself_are_not_trained_on(model, labels, tmp_path, monkeypatch):
+    """As from a hub, where nothing says beforehand that a name is of adapters."""
+    folder = train(tiny_config(model, labels, tmp_path / "run", lora_rank=4, max_steps=1))["model"]
+    monkeypatch.setattr(policy, "holds_adapters", lambda _: False)
+    monkeypatch.setattr(policy, "check_folder", lambda _: None)
+    with pytest.raises(ModelError, match="adapters on a hub; download them"):
+        policy.load_policy(folder, lora_rank=4)
 
 
 def test_micro_batches_packing_and_activation_checkpoints_do_not_change_the_run(unbroken, model, labels, tmp_path):
