@@ -78,7 +78,7 @@ def model_card(config: TrainConfig, label_sets: Sequence[LabelSet], metrics: Map
     front = ["---", f"base_model: {json.dumps(config.model)}", "tags: [balto, faithfulness]"]
     front += ["library_name: peft"] if is_adapters else ["library_name: transformers"]
     rows = [f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items())]
-    title = "## Last step" if "lr" in metrics else "## Last evaluation, on groups held out"
+    title = "## Last step, before its update" if "lr" in metrics else "## Last evaluation, on groups held out"
     table = ["", title, "", "| metric | value |", "|---|---|", *rows] if rows else []
     return "\n".join(
         [

@@ -191,7 +191,7 @@ def test_a_run_killed_before_its_export_has_the_card_of_one_that_was_not(model, 
     monkeypatch.undo()
     summary = train(tiny_config(model, labels, out, max_steps=2))
     assert summary["metrics"]["loss"] == curve(out)[-1]["loss"]
-    assert "## Last step\n\n| metric | value |" in (out / "model" / "README.md").read_text()
+    assert "## Last step, before its update\n\n| metric | value |" in (out / "model" / "README.md").read_text()
 
 
 def test_metrics_of_steps_after_the_checkpoint_are_dropped_on_resume(model, labels, tmp_path):

@@ -65,6 +65,21 @@ def test_a_run_says_what_makes_it_learn_little_before_it_starts(model, labels, t
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        ({"eval_every": 3}, "--eval-every without --held-out: there is nothing to evaluate"),
+        ({"eval_groups": 9}, "--eval-groups without --held-out: there is nothing to evaluate"),
+        ({"held_out": 0.001}, "no group is held out: nothing will be evaluated but the steps themselves"),
+        ({"held_out": 0.2, "eval_groups": 1}, "evaluation: one group is too few to judge by"),
+        ({"max_positions": 9999}, "--max-positions 9999 is more than the model's window of 512"),
+    ],
+)
+def test_an_option_that_does_nothing_or_too_little_is_said(options, warning, model, labels, tmp_path, caplog):
+    train(tiny_config(model, labels, tmp_path / "run", max_steps=1, **options))
+    assert any(record.getMessage().startswith(warning) for record in caplog.records)
+
+
 @pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
 def test_bfloat16_starts_at_ratio_one_and_moves_the_same_way(options, unbroken, model, labels, tmp_path):
     summary = train(tiny_config(model, labels, tmp_path / "run", held_out=0.2, precision="bfloat16", **options))
