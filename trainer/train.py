@@ -110,7 +110,7 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         if config.reference == "cached":
             gradient.reference = cached_reference(config, policy, data, stream, gradient)
         if checkpoint is not None:
-            load_checkpoint(checkpoint, policy.model, optimizer, ranks)
+            load_checkpoint(checkpoint, policy.model, optimizer)
             log.info("resuming at step %d from %s", state.step, checkpoint)
         if ranks.is_first:
             prune(run, config.keep)

@@ -15,9 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from schemas.errors import ModelError
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_models import CONFIGS
-from tests.trainer.tiny_runs import byte_tokenizer, curve, model_folder, tiny_config
+from tests.trainer.tiny_runs import byte_tokenizer, curve, latest_checkpoint, model_folder, tiny_config
 from trainer import policy, prepare
-from trainer.checkpoint import latest_checkpoint
 from trainer.data.index import load_index
 from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks
