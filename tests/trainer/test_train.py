@@ -5,6 +5,7 @@ import logging
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ from trainer.distributed import Ranks
 from trainer.inputs import open_inputs
 from trainer.policy import load_causal_lm
 from trainer.train import train
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))
@@ -122,6 +125,22 @@ def test_adapters_load_with_peft(model, labels, tmp_path):
     assert not torch.allclose(adapted(ids).logits, before)
     checkpoint = load_file(latest_checkpoint(tmp_path / "run") / "model.safetensors")
     assert all("lora_" in name for name in checkpoint)  # the frozen base is not written again and again
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
+def test_lines_of_the_training_page_load_what_a_run_wrote(options, model, labels, tmp_path, monkeypatch):
+    written = train(tiny_config(model, labels, tmp_path / "run", max_steps=2, lr=0.05, **options))["model"]
+    (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), re.DOTALL)
+    whole, adapters = lines.replace("RUN/model", written).split("\n# LoRA alone")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(whole, found)
+    ids, expected = torch.tensor([[5, 6, 7]]), load_causal_lm(written)
+    torch.testing.assert_close(found["model"](ids).logits, expected(ids).logits, atol=1e-5, rtol=1e-5)
+    if options:
+        exec(f"# {adapters}", found)
+        merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+        torch.testing.assert_close(merged(ids).logits, expected(ids).logits, atol=1e-5, rtol=1e-5)
 
 
 def test_adapters_on_adapters_are_a_whole_model(model, labels, tmp_path):
