@@ -21,10 +21,10 @@ from trainer.data.index import GroupIndex, GroupSplit, index_from_bytes, index_t
 from trainer.data.plan import Plan
 from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, place_policy
-from trainer.gradient import Objective, StepGradient
+from trainer.gradient import StepGradient
 from trainer.inputs import Inputs, uses_bfloat16
 from trainer.logprobs import TokenLogprobs, TokenScores
-from trainer.loss import Anchor, Pull
+from trainer.loss import Anchor, Objective, Pull
 from trainer.policy import Policy
 from trainer.reference import AdapterOff, FrozenCopy, Reference
 from trainer.run_folder import INDEX

@@ -27,9 +27,9 @@ from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, join_ranks, leave_ranks
 from trainer.evaluate import evaluate
 from trainer.export import export_model
-from trainer.gradient import Divisors, RankMemoryError, StepGradient
+from trainer.gradient import RankMemoryError, StepGradient
 from trainer.inputs import open_inputs
-from trainer.loss import step_metrics
+from trainer.loss import Divisors, step_metrics
 from trainer.metrics import (
     MetricsLog,
     ProgressLine,
