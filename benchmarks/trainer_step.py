@@ -37,8 +37,9 @@ from trainer.attention import use_shared_prefix_attention
 from trainer.batches import CreditOptions, deal_credit, needed_piece
 from trainer.data.groups import PromptGroup, ResponseRow
 from trainer.distributed import Ranks
-from trainer.gradient import Divisors, Objective, StepGradient
+from trainer.gradient import StepGradient
 from trainer.logprobs import TokenLogprobs
+from trainer.loss import Divisors, Objective
 from trainer.reference import FrozenCopy
 
 SYSTEMS = ("ours", "flex", "padded", "trl")

@@ -99,3 +99,17 @@ def test_commands_of_the_readme_have_the_options_it_names():
     for name, words in lines:
         known = {option for param in command.commands[name].params for option in param.opts}
         assert set(re.findall(r"--[\w-]+", words)) <= known, name
+
+
+def test_commands_of_the_training_page_have_the_options_it_names():
+    command: Any = typer.main.get_command(balto.app)
+    text = (ROOT / "docs" / "training.md").read_text()
+    lines = re.findall(r"^    balto ([\w-]+) ([^#\n]*)", text, re.MULTILINE)
+    assert [name for name, _ in lines[:2]] == ["generate", "label"]
+    for name, words in lines:
+        words = words.replace("$JUDGE", re.findall(r"^    JUDGE='(.*)'$", text, re.MULTILINE)[0])
+        command.commands[name].make_context(name, words.split())
+    table = text.partition("## The options that matter")[2].partition("\n## ")[0]
+    known = {option for param in command.commands["train"].params for option in param.opts}
+    named = set(re.findall(r"--[a-z][a-z-]*", table)) - {"--help"}
+    assert {"--lora-rank", "--held-out"} <= named <= known

@@ -3,10 +3,10 @@
     RUN/checkpoints/step-00000040/
       model.safetensors   trained weights (adapters only with LoRA), float32, whatever the number of ranks
       optimizer.pt        AdamW's state by weight name; read with weights_only
-      random.pt           states of torch's generators on rank 0
       state.json          where reading goes on, counters, what the run is of
 
-A folder appears under its final name only when everything in it is on disk; other names are leftovers and are removed.
+A folder appears under its final name only when everything in it is on disk; `.step-*.partial` are leftovers and are
+removed. One that was damaged later, which files of the wrong length tell, is set aside as damaged-step-00000040.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
@@ -73,7 +74,6 @@ def save_checkpoint(
         with named(partial):
             save_file(_untied(weights), partial / "model.safetensors")
         torch.save(moments, partial / "optimizer.pt")
-        torch.save(_random_states(), partial / "random.pt")
         described = {"version": VERSION, **dataclasses.asdict(state)}
         write_atomically(partial / "state.json", json.dumps(described, indent=2).encode())
         sync_files(partial)
@@ -83,32 +83,65 @@ def save_checkpoint(
     ranks.barrier()
 
 
-def latest_checkpoint(run: Path) -> Path | None:
-    """The newest whole checkpoint of a run; None when there is none."""
-    found = sorted(path for path in (run / FOLDER).glob("step-*") if _NAME.fullmatch(path.name))
-    return found[-1] if found else None
+def checkpoints(run: Path) -> list[Path]:
+    """Of a run, by step, the damaged ones too."""
+    return sorted(path for path in (run / FOLDER).glob("step-*") if _NAME.fullmatch(path.name))
+
+
+def latest_whole(run: Path) -> tuple[Path | None, TrainState, dict[Path, str]]:
+    """The newest checkpoint that can be read, or None; its state; newer ones with why they cannot be read.
+
+    Raises BaltoError when all of them are damaged, when one is of another version, or on a disk that fails.
+    """
+    damaged: dict[Path, str] = {}
+    for checkpoint in reversed(checkpoints(run)):
+        try:
+            return checkpoint, read_state(checkpoint), damaged
+        except _DamagedError as err:
+            damaged[checkpoint] = str(err)
+    if damaged:
+        reason = next(iter(damaged.values()))
+        raise BaltoError(f"{reason}; there is no other checkpoint: name another --out, or remove {run} to start anew")
+    return None, TrainState(), {}
+
+
+def set_aside(checkpoint: Path) -> Path:
+    """Give a damaged checkpoint a name that no run takes for one; the new path."""
+    aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    os.replace(checkpoint, aside)
+    return aside
+
+
+class _DamagedError(BaltoError):
+    """A checkpoint whose files are not what was written."""
 
 
 def read_state(checkpoint: Path) -> TrainState:
-    """state.json of a checkpoint. Raises BaltoError when it is not one of this version."""
+    """state.json of a checkpoint whose other files have the length that they say.
+
+    Raises BaltoError when it is damaged, not of this version, or cannot be read.
+    """
     try:
         values = json.loads((checkpoint / "state.json").read_bytes())
         version = values.pop("version")
         if version != VERSION:
             raise BaltoError(f"{checkpoint}: checkpoint version {version}; this balto reads version {VERSION}")
-        return TrainState(**values)
+        with safe_open(checkpoint / "model.safetensors", "pt"), zipfile.ZipFile(checkpoint / "optimizer.pt"):
+            return TrainState(**values)
     except BaltoError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise _damaged(checkpoint, err) from err
+    except (FileNotFoundError, ValueError, KeyError, TypeError, SafetensorError, zipfile.BadZipFile) as err:
+        raise _DamagedError(f"{checkpoint}: cannot be resumed ({first_line(err)})") from err
+    except OSError as err:
+        raise BaltoError(f"{checkpoint}: cannot be read ({first_line(err)}); the same command tries again") from err
 
 
-def load_checkpoint(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks) -> None:
-    """Put a checkpoint's weights, optimizer and random states in place. Every rank calls it and reads the files."""
+def load_checkpoint(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put a checkpoint's weights and optimizer in place. Every rank calls it and reads the files."""
     try:
         weights: Any = load_file(checkpoint / "model.safetensors")
         moments = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
-        states = torch.load(checkpoint / "random.pt", map_location="cpu", weights_only=True)
         options = StateDictOptions(full_state_dict=True, strict=False)
         unknown = set_model_state_dict(model, weights, options=options).unexpected_keys
         missing = {name for name, weight in model.named_parameters() if weight.requires_grad} - weights.keys()
@@ -116,10 +149,9 @@ def load_checkpoint(checkpoint: Path, model: nn.Module, optimizer: torch.optim.O
             raise ValueError(f"its weights are not this model's, such as {sorted({*unknown, *missing})[0]}")
         set_optimizer_state_dict(model, optimizer, moments, options=StateDictOptions(full_state_dict=True))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, EOFError) as err:
-        raise _damaged(checkpoint, err) from err
-    torch.set_rng_state(states["cpu"])
-    if ranks.device.type == "cuda" and ranks.is_first and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"])
+        raise BaltoError(
+            f"{checkpoint}: cannot be resumed ({first_line(err)}); remove it to resume from the one before it"
+        ) from err
 
 
 def _untied(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -143,18 +175,10 @@ def _tied_names(model: nn.Module) -> set[str]:
     return {name for some in names.values() if len(some) > 1 for name in some}
 
 
-def _random_states() -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
 def prune(run: Path, keep: int) -> None:
     """Remove the oldest checkpoints beyond `keep`, and what a run left that was killed while it wrote or pruned."""
     folder = run / FOLDER
-    whole = sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
-    for path in whole[:-keep]:
+    for path in checkpoints(run)[:-keep]:
         _remove(path)
     for path in folder.glob(".step-*.partial"):
         shutil.rmtree(path)
@@ -177,8 +201,3 @@ def sync_files(folder: Path) -> None:
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
     sync_folder(folder)
-
-
-def _damaged(checkpoint: Path, err: Exception) -> BaltoError:
-    reason = first_line(err)
-    return BaltoError(f"{checkpoint}: cannot be resumed ({reason}); remove it to resume from the one before it")

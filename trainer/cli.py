@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+import signal
 import sys
 import types
 import typing
@@ -18,8 +19,6 @@ import typer
 
 from schemas.errors import ConfigError
 from trainer.config import TrainConfig, flag, make_config
-
-STOPPED: Final = 128 + 15  # as shells report a process that SIGTERM ended; also after a Ctrl-C, which it heeded
 
 
 def train(config: Path | None, dry_run: bool, as_json: bool, **options: Any) -> None:
@@ -46,7 +45,8 @@ def train(config: Path | None, dry_run: bool, as_json: bool, **options: Any) -> 
     if int(os.environ.get("RANK", "0")) == 0:
         print_summary(summary, as_json)
     if summary["stopped"]:
-        raise typer.Exit(STOPPED)
+        number = signal.SIGINT if summary["stopped"] == signal.SIGINT.name else signal.SIGTERM
+        raise typer.Exit(128 + number)  # as shells report a process that the signal ended
 
 
 def mount(app: typer.Typer) -> None:

@@ -51,7 +51,7 @@ class TrainConfig:
     mass: str = option("unit", "Mass of a balance block: unit, sqrt, harmonic.")
     block: str = option("group", "What credit is balanced over: group, response.")
     cap: float | None = option(None, "Largest credit of a token, in units of 1/n (balanced only).")
-    clip_low: float = option(0.95, "Ratios below 1 minus this get no further push down.")
+    clip_low: float = option(0.95, "Ratios below 1 minus this get no further push down; 1: no limit.")
     clip_high: float = option(0.4, "Ratios above 1 plus this get no further push up.")
     pull: str = option("log", "How supported tokens that have sunk are raised: log (undiminished), ratio (fading).")
     beta: float = option(0.2, "Strength of the squared anchor to the reference.")
@@ -96,6 +96,12 @@ class TrainConfig:
         self._check_values()
         if self.cap is not None and self.credit != "balanced":
             raise ConfigError(f"--cap with --credit {self.credit}: only balanced credit has a cap")
+        if self.mass != "unit" and self.credit != "balanced":
+            raise ConfigError(f"--mass {self.mass} with --credit {self.credit}: only balanced credit has a mass")
+        if self.clip_low > 1:
+            raise ConfigError(f"--clip-low {self.clip_low}: must be at most 1, which is no limit")
+        if self.lora_alpha is not None and not self.lora_rank:
+            raise ConfigError("--lora-alpha needs --lora-rank: without adapters there is nothing to scale")
         if self.credit == "response" and self.block == "response":
             raise ConfigError("--credit response compares the responses of a group: it needs --block group")
         if self.attention == "flex" and self.layout == "padded":
@@ -128,14 +134,19 @@ class TrainConfig:
         """Peak learning rate: LoRA's small matrices take larger steps than whole weights."""
         return self.lr if self.lr is not None else (1e-4 if self.lora_rank else 1e-5)
 
+    @property
+    def adapter_alpha(self) -> float:
+        """LoRA's alpha; the adapters' product is multiplied by alpha over rank."""
+        return self.lora_alpha if self.lora_alpha is not None else 2.0 * self.lora_rank
+
 
 _LEAST: Final[Mapping[str, float]] = {
     **dict.fromkeys(("epochs", "groups_per_step", "micro_tokens", "head_chunk_mib", "keep", "max_skipped"), 1),
-    **dict.fromkeys(("max_steps", "max_positions"), 1),
+    **dict.fromkeys(("max_steps", "max_positions", "eval_groups"), 1),
     **dict.fromkeys(
         ("clip_low", "clip_high", "beta", "stop_beta", "weight_decay", "warmup_steps", "seed", "lora_rank"), 0
     ),
-    **dict.fromkeys(("eval_every", "eval_groups", "workers", "save_every"), 0),
+    **dict.fromkeys(("eval_every", "workers", "save_every"), 0),
 }
 
 # What may differ when a run is resumed: it says how the work is done, not what is learnt.

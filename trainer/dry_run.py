@@ -18,8 +18,9 @@ from trainer.config import TrainConfig
 from trainer.data.groups import PromptGroup, StepBatch
 from trainer.data.stream import GroupStream
 from trainer.distributed import join_ranks
-from trainer.gradient import Divisors, StepGradient
+from trainer.gradient import StepGradient
 from trainer.inputs import open_inputs
+from trainer.loss import Divisors
 from trainer.metrics import duration, peak_memory_bytes
 from trainer.prepare import Data, credit_options, prepare_data, prepare_gradient
 from trainer.run_warnings import warnings_about

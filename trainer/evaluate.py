@@ -10,9 +10,9 @@ from torch import Tensor
 
 from trainer.batches import CreditOptions, Piece, collate, deal_credit
 from trainer.data.groups import StepBatch
-from trainer.gradient import Divisors, StepGradient
+from trainer.gradient import StepGradient
 from trainer.logprobs import TokenLogprobs
-from trainer.loss import add_sums, step_metrics
+from trainer.loss import Divisors, add_sums, step_metrics
 from trainer.reference import AdapterOff, FrozenCopy
 
 

@@ -21,6 +21,7 @@ from trainer.config import TrainConfig, to_yaml
 from trainer.data.label_sets import LabelSet
 from trainer.distributed import Ranks
 from trainer.inputs import Inputs
+from trainer.policy import add_adapters, holds_adapters, load_causal_lm
 
 MODEL: Final = "model"
 
@@ -30,7 +31,8 @@ def export_model(
 ) -> Path:
     """Write RUN/model, replacing an older one; every rank calls it, rank 0 writes. Returns the folder.
 
-    With LoRA it holds the adapters and the name of their base, else the whole model; weights are float32 as trained.
+    With LoRA it holds the adapters and the name of their base; without, or when the base is adapters itself, which no
+    name can stand for, the whole model. Weights are float32 as trained.
     """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     weights = get_model_state_dict(inputs.policy.model, options=options)
@@ -38,10 +40,9 @@ def export_model(
     if ranks.is_first:
         partial, old = run / f".{MODEL}.partial", run / f".{MODEL}.old.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        model: Any = inputs.policy.model
         inputs.policy.scorer.causal_lm.config._attn_implementation = None  # ours is for training; the loader chooses
         with named(partial):
-            model.save_pretrained(partial, state_dict=weights)
+            _save(inputs.policy.model, weights, config, partial)
         inputs.tokenizer.save_pretrained(partial)
         (partial / "README.md").write_text(model_card(config, inputs.label_sets, metrics, steps), encoding="utf-8")
         sync_files(partial)
@@ -57,13 +58,27 @@ def export_model(
     return final
 
 
+def _save(trained: Any, weights: dict[str, Any], config: TrainConfig, folder: Path) -> None:
+    """Write the model or its adapters. weights: whole ones by name; `trained` itself may hold shards of them."""
+    if config.lora_rank and holds_adapters(config.model):
+        adapted: Any = add_adapters(load_causal_lm(config.model), config.lora_rank, config.adapter_alpha)
+        adapted.load_state_dict({name: weight for name, weight in weights.items() if "lora_" in name}, strict=False)
+        adapted.merge_and_unload().save_pretrained(folder)
+        return
+    if config.lora_rank and Path(config.model).is_dir():
+        for described in trained.peft_config.values():  # peft would keep the path as it was typed
+            described.base_model_name_or_path = str(Path(config.model).resolve())
+    trained.save_pretrained(folder, state_dict=weights)
+
+
 def model_card(config: TrainConfig, label_sets: Sequence[LabelSet], metrics: Mapping[str, float], steps: int) -> str:
     """Markdown with the front matter that model hubs read. metrics: of the held-out groups, or of the last step."""
-    kind = "LoRA adapters for" if config.lora_rank else "Weights trained from"
+    is_adapters = config.lora_rank and not holds_adapters(config.model)
+    kind = "LoRA adapters for" if is_adapters else "Weights trained from"
     front = ["---", f"base_model: {json.dumps(config.model)}", "tags: [balto, faithfulness]"]
-    front += ["library_name: peft"] if config.lora_rank else ["library_name: transformers"]
+    front += ["library_name: peft"] if is_adapters else ["library_name: transformers"]
     rows = [f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items())]
-    title = "## Last step" if "lr" in metrics else "## Last evaluation, on groups held out"
+    title = "## Last step, before its update" if "lr" in metrics else "## Last evaluation, on groups held out"
     table = ["", title, "", "| metric | value |", "|---|---|", *rows] if rows else []
     return "\n".join(
         [

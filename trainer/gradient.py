@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,27 +21,11 @@ from trainer.batches import CreditedGroup, CreditedResponse, Piece, collate, hal
 from trainer.data.groups import ResponseRow
 from trainer.distributed import Ranks
 from trainer.logprobs import TokenLogprobs, TokenScores
-from trainer.loss import Anchor, Pull, add_sums, behaviour_or_reference, policy_loss
+from trainer.loss import Divisors, LossTokens, Objective, add_sums, behaviour_or_reference, policy_loss
 from trainer.packing import Layout
 from trainer.reference import CachedReference, Reference
 
 log = logging.getLogger("trainer")
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The loss's constants; see trainer.loss. use_behaviour: stored log-probabilities are the denominator.
-
-    stop_beta: strength of the stop anchor; above 0 only where the scorer knows the stop tokens.
-    """
-
-    clip_low: float
-    clip_high: float
-    beta: float
-    anchor: Anchor
-    use_behaviour: bool
-    pull: Pull = "ratio"
-    stop_beta: float = 0.0
 
 
 class RankMemoryError(BaltoError):
@@ -54,15 +37,6 @@ class RankMemoryError(BaltoError):
 
     def __str__(self) -> str:
         return str(self.args[0])
-
-
-@dataclass(frozen=True)
-class Divisors:
-    """What the terms of a step's loss are divided by: counts over all micro-batches and ranks."""
-
-    active_blocks: float = 1.0
-    anchor_tokens: float = 1.0
-    stop_places: float = 1.0
 
 
 class StepGradient:
@@ -184,25 +158,17 @@ class StepGradient:
             policy = self.scorer(batch.rows, batch.needed)
         behaviour = batch.behaviour_logprobs if self.objective.use_behaviour else None
         zero = 0.0 if is_empty else 1.0
-        loss, sums = policy_loss(
-            policy.logprobs,
-            behaviour_or_reference(behaviour, reference.logprobs),
-            reference.logprobs,
-            batch.advantages,
-            clip_low=self.objective.clip_low,
-            clip_high=self.objective.clip_high,
-            beta=self.objective.beta,
-            num_active_blocks=divisors.active_blocks,
-            num_anchor_tokens=divisors.anchor_tokens,
+        tokens = LossTokens(
+            old_logprobs=behaviour_or_reference(behaviour, reference.logprobs),
+            ref_logprobs=reference.logprobs,
+            advantages=batch.advantages,
             labels=batch.labels,
-            pull=self.objective.pull,
             anchored=batch.anchored,
             is_stop=batch.is_stop,
-            stop_odds=policy.stop_odds if holds_stop else None,
             ref_stop_odds=reference.stop_odds,
-            stop_beta=self.objective.stop_beta,
-            num_stop_places=divisors.stop_places,
         )
+        stop_odds = policy.stop_odds if holds_stop else None
+        loss, sums = policy_loss(policy.logprobs, tokens, self.objective, divisors, stop_odds)
         return loss * zero, {name: value * zero for name, value in sums.items()}
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:

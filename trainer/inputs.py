@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
+from schemas.errors import ShardError
 from schemas.hub import refuse_unreachable
 from trainer.config import TrainConfig
-from trainer.data.label_sets import LabelSet, check_tokenizer, open_label_sets, parse_source
+from trainer.data.label_sets import LabelSet, check_tokenizer, may_hold_logprobs, open_label_sets, parse_source
 from trainer.distributed import Ranks
 from trainer.policy import Policy, check_folder, load_policy, load_tokenizer
 from trainer.prompts import PromptRenderer
@@ -35,13 +36,18 @@ def open_inputs(config: TrainConfig, ranks: Ranks) -> Inputs:
     """
     check_folder(config.model)
     label_sets = open_label_sets([parse_source(one) for one in config.labels], config.verify and ranks.local == 0)
+    if config.ratio == "behaviour" and not may_hold_logprobs(label_sets):
+        raise ShardError(
+            f"--ratio behaviour: no response of {', '.join(str(one.folder) for one in label_sets)} was stored with the "
+            "log-probabilities of its sampling, which `balto generate` writes; leave the option out"
+        )
     refuse_unreachable(config.model, f"--model {config.model}")  # by its own name, before its tokenizer is asked for
     tokenizer = load_tokenizer(config.tokenizer or config.model)
     check_tokenizer(label_sets, tokenizer, config.tokenizer or config.model)
     policy = load_policy(
         config.model,
         lora_rank=config.lora_rank,
-        lora_alpha=config.lora_alpha,
+        lora_alpha=config.adapter_alpha,
         frozen_dtype=torch.bfloat16 if uses_bfloat16(config, ranks) else torch.float32,
         checkpoint_activations=config.checkpoint_activations,
         head_chunk_mib=config.head_chunk_mib,

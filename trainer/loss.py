@@ -21,6 +21,7 @@ any number of responses, in any order.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 import torch
@@ -61,62 +62,87 @@ def stop_choice_kl(stop_odds: Tensor, ref_stop_odds: Tensor) -> Tensor:
     return stop + go_on
 
 
+@dataclass(frozen=True)
+class Objective:
+    """The loss's constants. clip_low, clip_high: widths of the ratio's interval; math.inf turns a side off.
+
+    beta: of the squared anchor.   stop_beta: of the stop anchor; above 0 only where the scorer knows the stop tokens.
+    pull: how a token with A > 0 is raised while its ratio is below 1: `ratio`, in proportion to what is left of it (as
+        everywhere), or `log`, undiminished.
+    anchor, use_behaviour: which tokens the anchor holds, and whether stored log-probabilities are the denominator; read
+        by who fills `LossTokens`.
+    """
+
+    clip_low: float
+    clip_high: float
+    beta: float
+    anchor: Anchor = "all"
+    use_behaviour: bool = False
+    pull: Pull = "ratio"
+    stop_beta: float = 0.0
+
+
+@dataclass(frozen=True)
+class Divisors:
+    """What the terms of a step's loss are divided by: counts over all micro-batches and ranks; 0 is taken as 1."""
+
+    active_blocks: float = 1.0
+    anchor_tokens: float = 1.0
+    stop_places: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class LossTokens:
+    """What is known of T tokens beside the policy's scores; no gradient.
+
+    old_logprobs, ref_logprobs: (T,) natural log, finite: denominator of the ratio; reference.
+    advantages: (T,), 0 = no credit.   labels: (T,) +1, -1, 0; read for the metrics only.
+    anchored: (T,) bool, True = held by the anchor; None: all.   is_stop: (T,) bool, True = the stop token; None: none.
+    ref_stop_odds: (T,) the reference's log P(stop) - log P(go on) at every response place; None: no stop anchor.
+    """
+
+    old_logprobs: Tensor
+    ref_logprobs: Tensor
+    advantages: Tensor
+    labels: Tensor
+    anchored: Tensor | None = None
+    is_stop: Tensor | None = None
+    ref_stop_odds: Tensor | None = None
+
+
 def policy_loss(
-    logprobs: Tensor,
-    old_logprobs: Tensor,
-    ref_logprobs: Tensor,
-    advantages: Tensor,
-    *,
-    clip_low: float,
-    clip_high: float,
-    beta: float,
-    num_active_blocks: float,
-    num_anchor_tokens: float,
-    labels: Tensor,
-    pull: Pull = "ratio",
-    anchored: Tensor | None = None,
-    is_stop: Tensor | None = None,
-    stop_odds: Tensor | None = None,
-    ref_stop_odds: Tensor | None = None,
-    stop_beta: float = 0.0,
-    num_stop_places: float = 0.0,
+    logprobs: Tensor, tokens: LossTokens, objective: Objective, divisors: Divisors, stop_odds: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss (a scalar) and sums of metrics (scalars, detached) of one micro-batch.
 
-    logprobs, old_logprobs, ref_logprobs: (T,) natural log, finite; only `logprobs` carries a gradient.
-    advantages: (T,), 0 = no credit.   labels: (T,) +1, -1, 0; read for the metrics only.
-    anchored: (T,) bool, True = held by the anchor; None: all.   is_stop: (T,) bool, True = the stop token.
-    clip_low, clip_high: widths of the ratio's interval; math.inf turns a side off.
-    pull: how a token with A > 0 is raised while its ratio is below 1: `ratio`, in proportion to what is left of it (as
-        everywhere), or `log`, undiminished.
-    stop_odds, ref_stop_odds: (T,) log P(stop) - log P(go on) at every response place, of the policy (with gradient) and
-        of the reference; None: no stop anchor.
-    num_active_blocks, num_anchor_tokens, num_stop_places: of the global step, over all micro-batches and ranks; 0 is
-        taken as 1.
+    logprobs: (T,) of the policy, natural log, finite, with gradient.   stop_odds: (T,) of the policy, as
+    `tokens.ref_stop_odds`, with gradient; None: no stop anchor.   divisors: of the global step.
     Raises ValueError when shapes differ and for an unknown pull.
     """
-    if pull not in PULLS:
-        raise ValueError(f"pull {pull!r}: must be one of {PULLS}")
-    tokens = [logprobs, old_logprobs, ref_logprobs, advantages, labels]
+    advantages, ref_stop_odds = tokens.advantages, tokens.ref_stop_odds
+    clip_low, clip_high = objective.clip_low, objective.clip_high
+    if objective.pull not in PULLS:
+        raise ValueError(f"pull {objective.pull!r}: must be one of {PULLS}")
+    several = [logprobs, tokens.old_logprobs, tokens.ref_logprobs, advantages, tokens.labels]
     if stop_odds is not None and ref_stop_odds is not None:
-        tokens += [stop_odds, ref_stop_odds]
-    if len({tensor.shape for tensor in tokens}) != 1:
-        raise ValueError(f"policy_loss: shapes differ: {[tuple(tensor.shape) for tensor in tokens]}")
+        several += [stop_odds, ref_stop_odds]
+    if len({tensor.shape for tensor in several}) != 1:
+        raise ValueError(f"policy_loss: shapes differ: {[tuple(tensor.shape) for tensor in several]}")
     logprobs = logprobs.float()
-    log_ratio = logprobs - old_logprobs.float()
+    log_ratio = logprobs - tokens.old_logprobs.float()
     ratio = log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
     gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages)
-    if pull == "log":
+    if objective.pull == "log":
         gain = torch.where((advantages > 0) & (ratio < 1), advantages * (1 + log_ratio), gain)
-    drift = logprobs - ref_logprobs.float()
+    drift = logprobs - tokens.ref_logprobs.float()
     squared = drift.square() / 2
-    held = squared if anchored is None else torch.where(anchored, squared, torch.zeros_like(squared))
-    policy_part = -gain.sum() / max(num_active_blocks, 1)
-    anchor_part = held.sum() / max(num_anchor_tokens, 1)
+    held = squared if tokens.anchored is None else torch.where(tokens.anchored, squared, torch.zeros_like(squared))
+    policy_part = -gain.sum() / max(divisors.active_blocks, 1)
+    anchor_part = held.sum() / max(divisors.anchor_tokens, 1)
     stop_part = torch.zeros_like(policy_part)
     if stop_odds is not None and ref_stop_odds is not None:
-        stop_part = stop_choice_kl(stop_odds, ref_stop_odds).sum() / max(num_stop_places, 1)
-    loss = policy_part + beta * anchor_part + stop_beta * stop_part
+        stop_part = stop_choice_kl(stop_odds, ref_stop_odds).sum() / max(divisors.stop_places, 1)
+    loss = policy_part + objective.beta * anchor_part + objective.stop_beta * stop_part
 
     with torch.no_grad():
         cut = ((advantages > 0) & (ratio > 1 + clip_high)) | ((advantages < 0) & (ratio < 1 - clip_low))
@@ -125,12 +151,12 @@ def policy_loss(
             "policy_loss": policy_part.detach(),
             "anchor": anchor_part.detach(),
             "stop_anchor": stop_part.detach(),
-            "mass_moved": (advantages * drift).sum() / max(num_active_blocks, 1),
+            "mass_moved": (advantages * drift).sum() / max(divisors.active_blocks, 1),
             "clipped_tokens": cut.sum(),
             "credit_tokens": (advantages != 0).sum(),
             "ratio_sum": ratio[advantages != 0].double().sum(),
             "ratio_square_sum": ratio[advantages != 0].double().square().sum(),
-            **_drift_sums(drift, labels, is_stop),
+            **_drift_sums(drift, tokens.labels, tokens.is_stop),
         }
     return loss, metrics
 

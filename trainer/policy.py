@@ -46,17 +46,12 @@ class Policy:
         table: Any = self.scorer.causal_lm.get_input_embeddings()
         return int(table.weight.shape[0])
 
-    @property
-    def adapters(self) -> PeftModel | None:
-        """peft's model, None when all weights are trained."""
-        return self.scorer.model if isinstance(self.scorer.model, PeftModel) else None
-
 
 def load_policy(
     model: str,
     *,
     lora_rank: int = 0,
-    lora_alpha: float | None = None,
+    lora_alpha: float = 1.0,
     frozen_dtype: torch.dtype = torch.float32,
     checkpoint_activations: bool = False,
     head_chunk_mib: int = 64,
@@ -67,6 +62,8 @@ def load_policy(
     Raises ConfigError when it cannot be loaded without running code of the model's or unpickling.
     """
     loaded = load_causal_lm(model, dtype=frozen_dtype if lora_rank else torch.float32)
+    if getattr(loaded, "_hf_peft_config_loaded", False):  # from a hub, transformers puts them in without merging
+        raise ModelError(f"--model {model}: adapters on a hub; download them (`hf download`) and name the folder")
     fingerprint = weights_fingerprint(loaded)
     turn_off_dropout(loaded)
     if checkpoint_activations:
@@ -75,7 +72,7 @@ def load_policy(
     trained: nn.Module = loaded
     if lora_rank:
         torch.manual_seed(seed)
-        trained = add_adapters(loaded, lora_rank, lora_alpha or 2.0 * lora_rank)
+        trained = add_adapters(loaded, lora_rank, lora_alpha)
     trained.train()
     return Policy(TokenLogprobs(trained, head_chunk_mib), fingerprint, window(loaded), end_ids(loaded))
 

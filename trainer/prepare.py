@@ -21,10 +21,10 @@ from trainer.data.index import GroupIndex, GroupSplit, index_from_bytes, index_t
 from trainer.data.plan import Plan
 from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, place_policy
-from trainer.gradient import Objective, StepGradient
+from trainer.gradient import StepGradient
 from trainer.inputs import Inputs, uses_bfloat16
 from trainer.logprobs import TokenLogprobs, TokenScores
-from trainer.loss import Anchor, Pull
+from trainer.loss import Anchor, Objective, Pull
 from trainer.policy import Policy
 from trainer.reference import AdapterOff, FrozenCopy, Reference
 from trainer.run_folder import INDEX
@@ -36,12 +36,16 @@ _SAID_EVERY_S: Final = 5.0
 
 @dataclass(frozen=True)
 class Data:
-    """What is read, and in which order. total_steps: over all epochs, bounded by --max-steps."""
+    """What is read, and in which order. total_steps: over all epochs, bounded by --max-steps.
+
+    window: positions that the model has.
+    """
 
     index: GroupIndex
     split: GroupSplit
     plan: Plan
     total_steps: int
+    window: int
 
 
 def prepare_data(config: TrainConfig, inputs: Inputs, stream: GroupStream, ranks: Ranks) -> Data:
@@ -51,11 +55,9 @@ def prepare_data(config: TrainConfig, inputs: Inputs, stream: GroupStream, ranks
     longest = min(config.max_positions or window, window)
     split = split_groups(index, longest, config.too_long, config.held_out)
     refuse_without_signal(index, split.train, config)
-    if config.held_out and not len(split.held_out):
-        log.warning("--held-out %s: too few prompt groups, none falls into that share", config.held_out)
     plan = Plan(index, split.train, inputs.label_sets, config.seed, config.groups_per_step)
     steps = sum(plan.steps(epoch) for epoch in range(config.epochs))
-    return Data(index, split, plan, min(steps, config.max_steps or steps))
+    return Data(index, split, plan, min(steps, config.max_steps or steps), window)
 
 
 def _index(stored: Path, stream: GroupStream, ranks: Ranks) -> GroupIndex:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any, Final
 from schemas.errors import BaltoError, ConfigError
 from schemas.lock import only_run
 from schemas.manifest import remove_partials, write_atomically
-from trainer.checkpoint import FOLDER, TrainState, latest_checkpoint, read_state
+from trainer.checkpoint import FOLDER, TrainState, latest_whole, set_aside
 from trainer.config import MAY_CHANGE, TrainConfig, flag, to_yaml
 from trainer.data.index import GroupIndex, save_index
 from trainer.data.label_sets import LabelSet
 from trainer.distributed import Ranks
 
+log = logging.getLogger("trainer")
 CONFIG: Final = "config.yaml"
 INDEX: Final = "index.npz"
 MEMORY: Final = "memory.json"  # {"fitting_tokens": of a micro-batch; one of twice as many did not fit into a rank}
@@ -62,10 +64,10 @@ def _said(value: Any) -> str:
 def start_or_resume(run: Path, identity: Mapping[str, Any], ranks: Ranks) -> tuple[Path | None, TrainState]:
     """(checkpoint to load or None, state to go on from); every rank calls it.
 
-    Raises BaltoError when the folder is of another run, or not the same one on all ranks.
+    Damaged checkpoints that are newer are set aside. Raises BaltoError when the folder is of another run, not the same
+    one on all ranks, or has no checkpoint that is not damaged.
     """
-    checkpoint = latest_checkpoint(run)
-    state = TrainState(identity=identity) if checkpoint is None else read_state(checkpoint)
+    checkpoint, state, damaged = latest_whole(run)
     least, most = ranks.least(state.step), ranks.most(state.step)
     if least != most:
         raise BaltoError(
@@ -73,7 +75,7 @@ def start_or_resume(run: Path, identity: Mapping[str, Any], ranks: Ranks) -> tup
             "must see the same folder: put --out on a disk that they share, or copy it to each of them"
         )
     if checkpoint is None:
-        return None, state
+        return None, TrainState(identity=identity)
     for name, value in identity.items():
         if state.identity.get(name) != value:
             was = state.identity.get(name)
@@ -81,6 +83,8 @@ def start_or_resume(run: Path, identity: Mapping[str, Any], ranks: Ranks) -> tup
             raise BaltoError(
                 f"{run / FOLDER}: checkpoints of another run, {name} differs{detail}; choose another --out"
             )
+    for path, reason in damaged.items() if ranks.is_first else ():
+        log.warning("%s; set aside as %s, going on from %s", reason, set_aside(path).name, checkpoint.name)
     return checkpoint, state
 
 

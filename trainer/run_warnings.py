@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final
 
 import numpy as np
 
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, flag
 from trainer.data.index import GroupIndex
 from trainer.prepare import Data
 
@@ -14,6 +15,8 @@ MAX_SINGLE_CLASS: Final = 0.5
 MAX_IMBALANCE: Final = 20.0
 MAX_LEFT_OUT: Final = 0.1
 SHORT_RUN: Final = 20
+FEW_HELD_OUT: Final = 10
+_DEFAULTS: Final = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
 
 def warnings_about(data: Data, config: TrainConfig) -> list[str]:
@@ -29,7 +32,8 @@ def warnings_about(data: Data, config: TrainConfig) -> list[str]:
         found.append(f"{100 * unlabelled:.0f} % of the groups have no labelled token")
     ratio = _imbalance(data.index, data.split.train)
     if ratio > MAX_IMBALANCE:
-        found.append(f"{ratio:.0f} tokens of one label for each of the other: few tokens carry all credit (see --cap)")
+        remedy = " (see --cap)" if config.credit == "balanced" else ""
+        found.append(f"{ratio:.0f} tokens of one label for each of the other: few tokens carry all credit{remedy}")
     if (entries["rows"] < 2).mean() > MAX_SINGLE_CLASS:
         found.append("most groups have one response: nothing is gained by packing, and groups are often of one label")
     left_out = sum(data.split.left_out.values())
@@ -39,14 +43,28 @@ def warnings_about(data: Data, config: TrainConfig) -> list[str]:
             longest = data.index.entries["longest_row"].max()
             counts += f" (prompt and response up to {longest} tokens: more than the model's window, or --max-positions)"
         found.append(f"{left_out} of {len(data.index.entries)} groups are left out: {counts}")
-    if config.held_out and not len(data.split.held_out):
-        found.append("no group is held out: nothing will be evaluated but the steps themselves")
+    if config.max_positions and config.max_positions > data.window:
+        found.append(f"--max-positions {config.max_positions} is more than the model's window of {data.window}")
+    found += _about_evaluation(data, config)
     if config.warmup_steps >= data.total_steps:
         found.append(f"the learning rate never reaches its peak: lower --warmup-steps below {data.total_steps}")
     if data.total_steps < SHORT_RUN:
         few = "1 step is" if data.total_steps == 1 else f"{data.total_steps} steps are"
         found.append(f"{few} few: lower --groups-per-step or raise --epochs")
     return found
+
+
+def _about_evaluation(data: Data, config: TrainConfig) -> list[str]:
+    if not config.held_out:
+        unused = [name for name in ("eval_every", "eval_groups") if getattr(config, name) not in (0, _DEFAULTS[name])]
+        return [f"{flag(name)} without --held-out: there is nothing to evaluate" for name in unused]
+    held_out = min(len(data.split.held_out), config.eval_groups)
+    if not held_out:
+        return ["no group is held out: nothing will be evaluated but the steps themselves; raise --held-out"]
+    if held_out < FEW_HELD_OUT:
+        groups = "one group is" if held_out == 1 else f"{held_out} groups are"
+        return [f"evaluation: {groups} too few to judge by; raise --held-out or --eval-groups, or label more prompts"]
+    return []
 
 
 def _imbalance(index: GroupIndex, groups: np.ndarray) -> float:

@@ -21,7 +21,9 @@ def _shifts(summary: Mapping[str, Any]) -> tuple[str, dict[str, tuple[float, flo
     metrics = summary["metrics"]
     if "lr" in metrics or not metrics:  # of a training step: a handful of groups
         found = summary["last_epoch"]
-        return "last epoch", {kind: (one["log_ratio"], one["tokens"]) for kind, one in found.items()}
+        return "last epoch, each step before its own update", {
+            kind: (one["log_ratio"], one["tokens"]) for kind, one in found.items()
+        }
     kinds = [name.removeprefix("log_ratio_") for name in metrics if name.startswith("log_ratio_")]
     return "held-out groups", {kind: (metrics[f"log_ratio_{kind}"], metrics[f"{kind}_tokens"]) for kind in kinds}
 

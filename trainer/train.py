@@ -27,9 +27,9 @@ from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks, join_ranks, leave_ranks
 from trainer.evaluate import evaluate
 from trainer.export import export_model
-from trainer.gradient import Divisors, RankMemoryError, StepGradient
+from trainer.gradient import RankMemoryError, StepGradient
 from trainer.inputs import open_inputs
-from trainer.loss import step_metrics
+from trainer.loss import Divisors, step_metrics
 from trainer.metrics import (
     MetricsLog,
     ProgressLine,
@@ -110,7 +110,7 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         if config.reference == "cached":
             gradient.reference = cached_reference(config, policy, data, stream, gradient)
         if checkpoint is not None:
-            load_checkpoint(checkpoint, policy.model, optimizer, ranks)
+            load_checkpoint(checkpoint, policy.model, optimizer)
             log.info("resuming at step %d from %s", state.step, checkpoint)
         if ranks.is_first:
             prune(run, config.keep)

@@ -166,15 +166,13 @@ def _credit_loss(
     credited, active = token_credit(batch, setting)
     labels, ours, old = batch.labels[mask], logprobs[mask], batch.old_logprobs[mask]
     anchored = loss.anchor_mask(labels, setting.anchor)
-    value, sums = loss.policy_loss(
-        ours, old, old, credited,
-        clip_low=setting.clip_low, clip_high=setting.clip_high, beta=setting.beta,
-        num_active_blocks=float(active), num_anchor_tokens=float(anchored.sum()),
-        labels=labels, pull=setting.pull, anchored=anchored, is_stop=batch.tokens[mask] == STOP,
-        stop_odds=None if odds is None else odds[mask],
-        ref_stop_odds=None if batch.base_stop_odds is None else batch.base_stop_odds[mask],
-        stop_beta=setting.stop_beta, num_stop_places=float(mask.sum()),
-    )  # fmt: skip
+    objective = loss.Objective(
+        setting.clip_low, setting.clip_high, setting.beta, pull=setting.pull, stop_beta=setting.stop_beta
+    )
+    divisors = loss.Divisors(float(active), float(anchored.sum()), float(mask.sum()))
+    base_odds = None if batch.base_stop_odds is None else batch.base_stop_odds[mask]
+    tokens = loss.LossTokens(old, old, credited, labels, anchored, batch.tokens[mask] == STOP, base_odds)
+    value, sums = loss.policy_loss(ours, tokens, objective, divisors, None if odds is None else odds[mask])
     return value, loss.step_metrics({name: total.double() for name, total in sums.items()})
 
 

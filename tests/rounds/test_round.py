@@ -19,7 +19,7 @@ SAMPLE = str(Path(__file__).parents[2] / "data" / "sample" / "corpus.jsonl")
 SMALL = {
     "generate": "--samples 2 --max-new-tokens 12",
     # an untrained policy says nothing that is supported: balanced credit would find no group of both labels
-    "train": "--credit token --groups-per-step 8 --workers 0 --eval-every 0",
+    "train": "--credit token --lora-rank 4 --groups-per-step 8 --workers 0 --eval-every 0",
 }
 
 
@@ -50,7 +50,7 @@ def test_a_round_trains_on_one_part_and_scores_the_other(finished):
     assert groups(out / "round-1" / "corpus.jsonl") == train
     assert groups(out / "start" / "answers.jsonl") == groups(out / "round-1" / "answers.jsonl") == held_out
     assert read_manifest(out / "round-1" / "labels").counts["labelled"] == 22
-    assert (out / "round-1" / "run" / "model" / "model.safetensors").is_file()
+    assert (out / "round-1" / "run" / "model" / "adapter_model.safetensors").is_file()
     assert {row["score"] for row in scores["difference"]} >= {"faithfulness", "q_score", "characters"}
     assert scores == json.loads((out / "round-1" / "scores.json").read_text())
 

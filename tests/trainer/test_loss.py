@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from tests.trainer.losses import loss_of
 from trainer.credit import FORMS, advantages, count_blocks
 from trainer.loss import (
     ANCHORS,
@@ -13,7 +14,6 @@ from trainer.loss import (
     add_sums,
     anchor_mask,
     behaviour_or_reference,
-    policy_loss,
     step_metrics,
 )
 
@@ -28,7 +28,7 @@ def test_loss_by_hand():
     # neutral    0     1     1           0              0      0
     ref = torch.tensor([-2.0, -1.0, -3.0])
     logprobs = ref + torch.tensor([LOG2, -LOG2, 0.0])
-    loss, sums = policy_loss(
+    loss, sums = loss_of(
         logprobs,
         ref,
         ref,
@@ -60,7 +60,7 @@ def test_loss_by_hand():
 def test_asymmetric_clip_by_hand():
     # r = 1.5 and .5; clip to [.6, 1.4]: A = +1 gains 1.4, A = -1 gives min(-.5, -.6) = -.6; K = 2
     logprobs = torch.tensor([math.log(1.5), math.log(0.5)])
-    loss, _ = policy_loss(
+    loss, _ = loss_of(
         logprobs,
         torch.zeros(2),
         torch.zeros(2),
@@ -86,7 +86,7 @@ def test_log_pull_does_not_fade_for_a_supported_token_that_has_sunk(pull, gain, 
     # supported at r = 1/4 and at 2 (beyond the clip, 1.4), unsupported at r = 1/4 (inside the clip): A = 1/2, 1/2, -1
     logprobs = torch.tensor([-2 * LOG2, LOG2, -2 * LOG2]).requires_grad_()
     zero = torch.zeros(3)
-    loss, _ = policy_loss(
+    loss, _ = loss_of(
         logprobs,
         zero,
         zero,
@@ -111,7 +111,7 @@ def test_log_pull_does_not_fade_however_far_a_token_has_sunk():
     zero = torch.zeros(3)
     credit = torch.full((3,), 0.5)
     options = {"beta": 0.0, "num_active_blocks": 1, "num_anchor_tokens": 0, "labels": torch.ones(3)}
-    loss, _ = policy_loss(logprobs, zero, zero, credit, clip_low=0.9, clip_high=0.4, pull="log", **options)
+    loss, _ = loss_of(logprobs, zero, zero, credit, clip_low=0.9, clip_high=0.4, pull="log", **options)
     loss.backward()
     assert loss.item() == pytest.approx((18 + 24 + 89) / 2)
     assert logprobs.grad is not None
@@ -132,7 +132,7 @@ def test_every_form_by_hand(form, expected):
     labels, block_of = torch.tensor([1, -1, 1, 0]), torch.zeros(4, dtype=torch.long)
     responses = {"response_of": torch.tensor([0, 0, 1, 1]), "faithfulness": torch.tensor([0.5, 1.0])}
     credit = advantages(labels, block_of, form=form, **responses)
-    loss, _ = policy_loss(
+    loss, _ = loss_of(
         torch.full((4,), LOG2),
         torch.zeros(4),
         torch.zeros(4),
@@ -214,7 +214,7 @@ def test_value_and_gradient_equal_a_slow_float64_reference(form, anchor, pull):
     credit = advantages(labels, block_of, form=form)
     odds, ref_odds = some_odds(seed=4)
     fast_input, fast_odds = logprobs.clone().requires_grad_(), odds.clone().requires_grad_()
-    fast, _ = policy_loss(
+    fast, _ = loss_of(
         fast_input,
         old,
         ref,
@@ -268,7 +268,7 @@ def test_micro_batches_add_up_to_the_step(pieces):
         values, stops = logprobs.clone().requires_grad_(), odds.clone().requires_grad_()
         sums: dict[str, torch.Tensor] = {}
         for chosen in indices:
-            loss, metrics = policy_loss(
+            loss, metrics = loss_of(
                 values[chosen],
                 old[chosen],
                 ref[chosen],
@@ -294,7 +294,7 @@ def test_step_zero_has_ratio_one_and_no_drift():
     labels, block_of, ref, _, _ = a_step(seed=7)
     logprobs = ref.clone().requires_grad_()
     credit = advantages(labels, block_of)
-    loss, sums = policy_loss(
+    loss, sums = loss_of(
         logprobs,
         ref,
         ref,
@@ -317,7 +317,7 @@ def test_step_zero_has_ratio_one_and_no_drift():
 
 def test_utter_disagreement_with_the_behaviour_stays_finite():
     logprobs = torch.tensor([-0.1, -300.0], requires_grad=True)
-    loss, _ = policy_loss(
+    loss, _ = loss_of(
         logprobs,
         torch.tensor([-300.0, -0.1]),
         torch.tensor([-0.1, -300.0]),
@@ -335,7 +335,7 @@ def test_utter_disagreement_with_the_behaviour_stays_finite():
 
 def test_no_tokens_no_blocks_is_zero_not_nan():
     empty = torch.zeros(0, requires_grad=True)
-    loss, sums = policy_loss(
+    loss, sums = loss_of(
         empty,
         empty,
         empty,
@@ -354,14 +354,12 @@ def test_no_tokens_no_blocks_is_zero_not_nan():
 def test_unknown_pull_is_refused():
     zero = torch.zeros(1)
     with pytest.raises(ValueError, match="pull 'linear': must be one of"):
-        policy_loss(
-            *(zero,) * 4, **WIDE, pull="linear", beta=0.0, num_active_blocks=1, num_anchor_tokens=1, labels=zero
-        )
+        loss_of(*(zero,) * 4, **WIDE, pull="linear", beta=0.0, num_active_blocks=1, num_anchor_tokens=1, labels=zero)
 
 
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match="shapes differ"):
-        policy_loss(
+        loss_of(
             torch.zeros(2),
             torch.zeros(3),
             torch.zeros(2),

@@ -15,8 +15,15 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
-from tests.trainer.tiny_runs import byte_tokenizer, curve, label_folder, model_folder, tiny_config, weights
-from trainer.checkpoint import latest_checkpoint
+from tests.trainer.tiny_runs import (
+    byte_tokenizer,
+    curve,
+    label_folder,
+    latest_checkpoint,
+    model_folder,
+    tiny_config,
+    weights,
+)
 from trainer.config import to_yaml
 from trainer.reference_pass import read_cache
 from trainer.train import train

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from schemas.errors import BaltoError
-from tests.trainer.tiny_runs import assert_same, curve, tiny_config, weights
+from tests.trainer.tiny_runs import assert_same, curve, latest_checkpoint, tiny_config, weights
 from trainer import checkpoint as checkpoint_module
 from trainer import optimizer, prepare
 from trainer import train as train_module
-from trainer.checkpoint import latest_checkpoint, read_state
+from trainer.checkpoint import read_state
 from trainer.config import to_yaml
 from trainer.distributed import Ranks
 from trainer.run_folder import start_or_resume
@@ -191,7 +191,7 @@ def test_a_run_killed_before_its_export_has_the_card_of_one_that_was_not(model, 
     monkeypatch.undo()
     summary = train(tiny_config(model, labels, out, max_steps=2))
     assert summary["metrics"]["loss"] == curve(out)[-1]["loss"]
-    assert "## Last step\n\n| metric | value |" in (out / "model" / "README.md").read_text()
+    assert "## Last step, before its update\n\n| metric | value |" in (out / "model" / "README.md").read_text()
 
 
 def test_metrics_of_steps_after_the_checkpoint_are_dropped_on_resume(model, labels, tmp_path):
@@ -204,11 +204,35 @@ def test_metrics_of_steps_after_the_checkpoint_are_dropped_on_resume(model, labe
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "state.json"])
-def test_damaged_checkpoint_is_one_line(file, model, labels, tmp_path):
-    out = tmp_path / "run"
-    train(tiny_config(model, labels, out, max_steps=1))
+def test_damaged_checkpoint_gives_way_to_the_one_before_it(file, model, labels, tmp_path, caplog):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    options = {"save_every": 1, "schedule": "constant"}
+    train(tiny_config(model, labels, whole, **options))
+    train(tiny_config(model, labels, out, max_steps=4, **options))
     path = latest_checkpoint(out) / file
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(BaltoError, match=r"cannot be resumed \(.*remove it") as caught:
+    train(tiny_config(model, labels, out, **options))
+    (said,) = [record.getMessage() for record in caplog.records if "cannot be resumed" in record.getMessage()]
+    assert said.endswith("set aside as damaged-step-00000004, going on from step-00000003")
+    assert curve(out) == curve(whole)
+    assert_same(weights(out), weights(whole))
+    assert (out / "checkpoints" / "damaged-step-00000004").is_dir()
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "state.json"])
+def test_the_only_checkpoint_damaged_is_one_line(file, model, labels, tmp_path):
+    out = tmp_path / "run"
+    train(tiny_config(model, labels, out, max_steps=1))
+    (latest_checkpoint(out) / file).unlink()
+    with pytest.raises(BaltoError, match=r"cannot be resumed \(.*\); there is no other checkpoint: name") as caught:
         train(tiny_config(model, labels, out))
     assert "\n" not in str(caught.value)
+    assert latest_checkpoint(out).name == "step-00000001"
+
+
+def test_damage_that_only_loading_finds_is_one_line(model, labels, tmp_path):
+    out = tmp_path / "run"
+    train(tiny_config(model, labels, out, max_steps=1))
+    save_file({"other": torch.zeros(1)}, latest_checkpoint(out) / "model.safetensors")
+    with pytest.raises(BaltoError, match=r"cannot be resumed \(.*\); remove it to resume from the one before it"):
+        train(tiny_config(model, labels, out))

@@ -5,13 +5,14 @@ import math
 import pytest
 import torch
 
-from trainer.loss import policy_loss, step_metrics, stop_choice_kl
+from tests.trainer.losses import loss_of
+from trainer.loss import step_metrics, stop_choice_kl
 
 
 def test_stop_anchor_by_hand():
     # P(stop) of the policy 1/2, 1/4; of the reference 1/2, 3/4: KL 0 and 3/4 ln 3 + 1/4 ln(1/3) = ln(3)/2; T = 4
     odds = torch.tensor([0.0, -math.log(3.0)], requires_grad=True)
-    loss, sums = policy_loss(
+    loss, sums = loss_of(
         torch.zeros(2),
         torch.zeros(2),
         torch.zeros(2),

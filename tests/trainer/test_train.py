@@ -5,6 +5,7 @@ import logging
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,16 +13,19 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from schemas.errors import ModelError
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_models import CONFIGS
-from tests.trainer.tiny_runs import byte_tokenizer, curve, model_folder, tiny_config
-from trainer import prepare
-from trainer.checkpoint import latest_checkpoint
+from tests.trainer.tiny_runs import byte_tokenizer, curve, latest_checkpoint, model_folder, tiny_config
+from trainer import policy, prepare
 from trainer.data.index import load_index
 from trainer.data.stream import GroupStream
 from trainer.distributed import Ranks
 from trainer.inputs import open_inputs
+from trainer.policy import load_causal_lm
 from trainer.train import train
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))
@@ -61,6 +65,21 @@ def test_a_run_says_what_makes_it_learn_little_before_it_starts(model, labels, t
     caplog.clear()
     train(config)  # finished: nothing is going to be learnt
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        ({"eval_every": 3}, "--eval-every without --held-out: there is nothing to evaluate"),
+        ({"eval_groups": 9}, "--eval-groups without --held-out: there is nothing to evaluate"),
+        ({"held_out": 0.001}, "no group is held out: nothing will be evaluated but the steps themselves"),
+        ({"held_out": 0.2, "eval_groups": 1}, "evaluation: one group is too few to judge by"),
+        ({"max_positions": 9999}, "--max-positions 9999 is more than the model's window of 512"),
+    ],
+)
+def test_an_option_that_does_nothing_or_too_little_is_said(options, warning, model, labels, tmp_path, caplog):
+    train(tiny_config(model, labels, tmp_path / "run", max_steps=1, **options))
+    assert any(record.getMessage().startswith(warning) for record in caplog.records)
 
 
 @pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
@@ -106,6 +125,50 @@ def test_adapters_load_with_peft(model, labels, tmp_path):
     assert not torch.allclose(adapted(ids).logits, before)
     checkpoint = load_file(latest_checkpoint(tmp_path / "run") / "model.safetensors")
     assert all("lora_" in name for name in checkpoint)  # the frozen base is not written again and again
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
+def test_lines_of_the_training_page_load_what_a_run_wrote(options, model, labels, tmp_path, monkeypatch):
+    written = train(tiny_config(model, labels, tmp_path / "run", max_steps=2, lr=0.05, **options))["model"]
+    (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), re.DOTALL)
+    whole, adapters = lines.replace("RUN/model", written).split("\n# LoRA alone")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(whole, found)
+    ids, expected = torch.tensor([[5, 6, 7]]), load_causal_lm(written)
+    torch.testing.assert_close(found["model"](ids).logits, expected(ids).logits, atol=1e-5, rtol=1e-5)
+    if options:
+        exec(f"# {adapters}", found)
+        merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+        torch.testing.assert_close(merged(ids).logits, expected(ids).logits, atol=1e-5, rtol=1e-5)
+
+
+def test_adapters_on_adapters_are_a_whole_model(model, labels, tmp_path):
+    """Named as adapters on the first base, they would lose the first run's adapters wherever they are loaded."""
+    first = train(tiny_config(model, labels, tmp_path / "first", lora_rank=4, max_steps=2, lr=0.05))["model"]
+    second = train(tiny_config(Path(first), labels, tmp_path / "second", lora_rank=4, max_steps=2, lr=1e-9))["model"]
+    ids = torch.tensor([[5, 6, 7]])
+    start, once, twice = (load_causal_lm(str(folder))(ids).logits for folder in (model, first, second))
+    assert not torch.allclose(start, once, atol=1e-2)
+    torch.testing.assert_close(twice, once, atol=1e-4, rtol=1e-4)  # its own adapters have hardly moved
+    torch.testing.assert_close(AutoModelForCausalLM.from_pretrained(second)(ids).logits, twice)
+    assert "library_name: transformers" in (Path(second) / "README.md").read_text()
+
+
+def test_adapters_name_their_base_wherever_the_command_was_typed(model, labels, tmp_path, monkeypatch):
+    monkeypatch.chdir(model.parent)
+    summary = train(tiny_config(Path(model.name), labels, tmp_path / "run", lora_rank=4, max_steps=1))
+    monkeypatch.chdir(tmp_path)
+    load_causal_lm(summary["model"])
+
+
+def test_adapters_that_transformers_loads_by_itself_are_not_trained_on(model, labels, tmp_path, monkeypatch):
+    """As from a hub, where nothing says beforehand that a name is of adapters."""
+    folder = train(tiny_config(model, labels, tmp_path / "run", lora_rank=4, max_steps=1))["model"]
+    monkeypatch.setattr(policy, "holds_adapters", lambda _: False)
+    monkeypatch.setattr(policy, "check_folder", lambda _: None)
+    with pytest.raises(ModelError, match="adapters on a hub; download them"):
+        policy.load_policy(folder, lora_rank=4)
 
 
 def test_micro_batches_packing_and_activation_checkpoints_do_not_change_the_run(unbroken, model, labels, tmp_path):

@@ -64,6 +64,10 @@ def test_config_from_a_file_and_options_that_win(tmp_path):
         ({"attention": "flex", "layout": "padded"}, "--attention flex is for packed rows"),
         ({"cap": 2.0, "credit": "token"}, "only balanced credit has a cap"),
         ({"reference": "adapter_off"}, "needs --lora-rank"),
+        ({"mass": "sqrt", "credit": "token"}, "only balanced credit has a mass"),
+        ({"clip_low": 2.0}, "--clip-low 2.0: must be at most 1"),
+        ({"lora_alpha": 8.0}, "--lora-alpha needs --lora-rank"),
+        ({"eval_groups": 0}, "--eval-groups 0: must be at least 1"),
         ({"credit": "response", "block": "response"}, "needs --block group"),
         ({"seed": "x"}, "--seed 'x': must be of type int"),
         ({"seed": 1.5}, "--seed 1.5: must be of type int"),
@@ -201,8 +205,8 @@ def command(*args: object) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_writes_a_checkpoint_and_the_same_command_finishes(sent, parts, tmp_path):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_writes_a_checkpoint_and_the_same_command_finishes(sent, code, parts, tmp_path):
     model, labels = parts
     out = tmp_path / "run"
     typed = command(labels, "--model", model, "--out", out, "--groups-per-step", 1, "--workers", 0, "--save-every", 0)
@@ -213,7 +217,7 @@ def test_a_signal_writes_a_checkpoint_and_the_same_command_finishes(sent, parts,
         time.sleep(0.01)
     process.send_signal(sent)
     output, errors = process.communicate(timeout=100)
-    assert process.returncode == 143, errors
+    assert process.returncode == code, errors
     assert re.match(rf"stopped by {sent.name} after \d+ steps; the same command resumes", output)
     done = subprocess.run(typed, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr

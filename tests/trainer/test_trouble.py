@@ -151,6 +151,17 @@ def test_bad_input_is_refused_before_the_first_step(unbroken, model, labels, tmp
     assert not out.exists()
 
 
+def test_ratio_to_the_sampling_policy_needs_its_log_probabilities(model, labels, tmp_path):
+    config = tiny_config(model, labels, tmp_path / "run", ratio="behaviour", max_steps=1)
+    with pytest.raises(ShardError, match=r"--ratio behaviour: no response of .*/labels was stored with"):
+        train(config)
+    rows = make_rows(byte_tokenizer(), 8)
+    rows[5] = dataclasses.replace(rows[5], behaviour_logprobs=(-1.0,) * len(rows[5].tokens.labels))
+    some = write_label_set(tmp_path / "some", rows, byte_tokenizer())
+    train(dataclasses.replace(config, labels=(str(labels), str(some))))
+    assert curve(tmp_path / "run")[0]["mean_ratio"] > 0
+
+
 def test_weights_that_would_need_unpickling_are_refused(model, labels, tmp_path):
     folder = tmp_path / "pickled"
     folder.mkdir()

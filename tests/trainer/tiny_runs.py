@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_models import tiny_model
+from trainer.checkpoint import checkpoints
 from trainer.config import TrainConfig
 from trainer.metrics import read_metrics
 
@@ -53,6 +54,10 @@ def tiny_config(model: Path, labels: Path, out: Path, **options: Any) -> TrainCo
         "save_every": 2,
     }
     return TrainConfig(labels=(str(labels),), model=str(model), out=str(out), **{**defaults, **options})
+
+
+def latest_checkpoint(run: Path) -> Path | None:
+    return next(reversed(checkpoints(run)), None)
 
 
 def curve(run: Path, kind: str = "train") -> list[dict[str, float]]:

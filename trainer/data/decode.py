@@ -50,7 +50,7 @@ class _Lists:
 
 
 def decode_row_group(
-    row_group: RowGroup, renderer: PromptRenderer, weight: float = 1.0, first_rows: Sequence[int] | None = None
+    row_group: RowGroup, renderer: PromptRenderer, first_rows: Sequence[int] | None = None
 ) -> list[PromptGroup | RefusedGroup]:
     """The prompt groups of a row group, in file order.
 
@@ -69,7 +69,7 @@ def decode_row_group(
     return [
         RefusedGroup(group_id, str(found))
         if isinstance(found, PromptError)
-        else PromptGroup(group_id, found.prompt_ids, tuple(responses[start:end]), row_group.source, weight)
+        else PromptGroup(group_id, found.prompt_ids, tuple(responses[start:end]))
         for group_id, found, start, end in zip(
             firsts["group_id"].to_pylist(), rendered, starts.tolist(), ends.tolist(), strict=True
         )

@@ -50,25 +50,16 @@ class PromptGroup:
     """A prompt with its context, and all responses to it.
 
     prompt_ids: (P,) int32, up to and including whatever opens the response.
-    source: index of the label set it came from.   weight: of that label set (passes per epoch).
     """
 
     group_id: str
     prompt_ids: np.ndarray
     responses: tuple[ResponseRow, ...]
-    source: int = 0
-    weight: float = 1.0
 
     @property
     def packed_tokens(self) -> int:
         """Tokens of the group when its responses share the prompt: P + sum of R."""
         return len(self.prompt_ids) + sum(len(response) for response in self.responses)
-
-    @property
-    def padded_tokens(self) -> int:
-        """Tokens of the group as one padded row per response: G * (P + the longest R)."""
-        longest = max((len(response) for response in self.responses), default=0)
-        return len(self.responses) * (len(self.prompt_ids) + longest)
 
     @property
     def longest_row(self) -> int:
@@ -93,17 +84,6 @@ class MicroBatch:
     def packed_tokens(self) -> int:
         return sum(group.packed_tokens for group in self.groups)
 
-    def halves(self) -> tuple[MicroBatch, MicroBatch]:
-        """Two micro-batches of about equal tokens with the same groups in the same order, for when memory ran out.
-
-        Raises ValueError when there are fewer than two groups: a group is never cut.
-        """
-        if len(self.groups) < 2:
-            raise ValueError(f"a micro-batch of {len(self.groups)} prompt groups cannot be halved")
-        running = np.cumsum([group.packed_tokens for group in self.groups])
-        cut = 1 + int(np.argmin(np.abs(2 * running[:-1] - running[-1])))
-        return MicroBatch(self.groups[:cut]), MicroBatch(self.groups[cut:])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepBatch:
@@ -111,14 +91,12 @@ class StepBatch:
 
     epoch, step: 0-based, `step` within the epoch; (epoch, step + 1) is where reading goes on after it.
     micro_batches: as many on every rank of the step, empty ones included.
-    planned_groups: prompt groups of the step over all ranks, as planned.
     skipped_groups: planned groups of this rank that could not be read (their row group is quarantined).
     """
 
     epoch: int
     step: int
     micro_batches: tuple[MicroBatch, ...]
-    planned_groups: int
     skipped_groups: int = 0
 
     @property

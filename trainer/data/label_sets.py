@@ -113,6 +113,21 @@ def _row_counts(path: Path, shard: ShardEntry) -> list[int]:
     return [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
 
 
+def may_hold_logprobs(label_sets: Sequence[LabelSet]) -> bool:
+    """Whether some row may hold log-probabilities of the policy that sampled it, as the shards' footers tell."""
+    paths = (one.folder / shard.path for one in label_sets for shard in one.manifest.shards)
+    return any(_may_hold(path, "behaviour_logprobs") for path in paths)
+
+
+def _may_hold(path: Path, column: str) -> bool:
+    """Whether some value of a column of lists is there, or not known to be null."""
+    footer = pq.read_metadata(path)
+    row_groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+    chunks = [one.column(at) for one in row_groups for at in range(one.num_columns)]
+    statistics = [chunk.statistics for chunk in chunks if chunk.path_in_schema.startswith(f"{column}.")]
+    return any(one is None or one.num_values > 0 for one in statistics)
+
+
 def check_tokenizer(label_sets: Sequence[LabelSet], tokenizer: Any, model: str) -> None:
     """Refuse label sets whose token ids are not `tokenizer`'s (a transformers tokenizer).   model: its name or folder.
 

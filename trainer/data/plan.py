@@ -85,20 +85,6 @@ class Plan:
             self._kept[epoch] = self._merge([self._share(source, epoch) for source in range(len(self._groups))], epoch)
         return self._kept[epoch]
 
-    def step(self, epoch: int, step: int) -> np.ndarray:
-        """(groups,) positions in the index of one global step."""
-        order = self.epoch(epoch)
-        positions = order.positions(step)
-        return order.groups[positions.start : positions.stop]
-
-    def at(self, global_step: int) -> tuple[int, int]:
-        """(epoch, step within it) of a 0-based count of steps over all epochs."""
-        epoch = 0
-        while global_step >= self.epoch(epoch).steps:
-            global_step -= self.epoch(epoch).steps
-            epoch += 1
-        return epoch, global_step
-
     def steps(self, epoch: int) -> int:
         """Steps of one epoch, without ordering its groups."""
         bounds = [self._bounds(source, epoch) for source in range(len(self._groups))]

@@ -30,7 +30,6 @@ class Source(Protocol):
     """Where row groups come from: a GroupStream."""
 
     row_groups: tuple[RowGroup, ...]
-    skipped_groups: int
 
     def decode(self, row_group: RowGroup, first_rows: list[int]) -> Future[list[PromptGroup | RefusedGroup]] | None: ...
 
@@ -91,8 +90,7 @@ class Reading:
                 # not this step's alone: reading ahead may have asked for one that was over
                 self._shares = {key: kept for key, kept in self._shares.items() if key > (epoch, step)}
                 skipped = len(share.mine) - sum(len(batch) for batch in batches)
-                self._stream.skipped_groups += skipped
-                yield StepBatch(epoch, step, batches, len(order.positions(step)), skipped)
+                yield StepBatch(epoch, step, batches, skipped)
 
     def _share(self, epoch: int, order: GroupOrder, step: int) -> _Share:
         if (epoch, step) not in self._shares:

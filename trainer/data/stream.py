@@ -34,14 +34,12 @@ class GroupStream:
     """Reads prompt groups of opened label sets. A context manager: leaving it ends the reader processes.
 
     workers: reader processes; 0 reads in this one.   quarantined: row group -> why it cannot be read.
-    skipped_groups: planned groups that were not read because of that, so far, on this rank.
     """
 
     def __init__(self, label_sets: Sequence[LabelSet], renderer: PromptRenderer, workers: int = 1):
         self.label_sets = tuple(label_sets)
         self.row_groups: tuple[RowGroup, ...] = tuple(one for label_set in label_sets for one in label_set.row_groups)
         self.quarantined: dict[str, str] = {}
-        self.skipped_groups = 0
         self._renderer = renderer
         self._pool = ReaderPool(renderer, workers)
 
@@ -134,7 +132,7 @@ class GroupStream:
         """The groups that begin at these rows, some time; None when the row group is quarantined."""
         if row_group.place in self.quarantined:
             return None
-        return self._pool.decode(row_group, self.label_sets[row_group.source].weight, first_rows)
+        return self._pool.decode(row_group, first_rows)
 
     def quarantine(self, row_group: RowGroup, reason: str) -> None:
         """Note that a row group cannot be read. Raises ShardError when it was the last that could."""

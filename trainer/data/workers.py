@@ -41,13 +41,11 @@ class ReaderPool:
             arguments = (renderer, _threads(workers))
             self._executor = ProcessPoolExecutor(workers, spawn, initializer=_start, initargs=arguments)
 
-    def decode(
-        self, row_group: RowGroup, weight: float, first_rows: list[int]
-    ) -> Future[list[PromptGroup | RefusedGroup]]:
+    def decode(self, row_group: RowGroup, first_rows: list[int]) -> Future[list[PromptGroup | RefusedGroup]]:
         """`decode_row_group` of the groups that begin at these rows."""
         if self._executor is None:
-            return _done(lambda: decode_row_group(row_group, self._renderer, weight, first_rows))
-        return self._submit(_decode, row_group, weight, first_rows)
+            return _done(lambda: decode_row_group(row_group, self._renderer, first_rows))
+        return self._submit(_decode, row_group, first_rows)
 
     def measure(self, row_group: RowGroup, position: int) -> Future[Measured]:
         """`measure_row_group`."""
@@ -112,9 +110,9 @@ def _start(renderer: PromptRenderer, threads: int) -> None:
     leave_with_parent()
 
 
-def _decode(row_group: RowGroup, weight: float, first_rows: list[int]) -> list[PromptGroup | RefusedGroup]:
+def _decode(row_group: RowGroup, first_rows: list[int]) -> list[PromptGroup | RefusedGroup]:
     assert _renderer is not None
-    return decode_row_group(row_group, _renderer, weight, first_rows)
+    return decode_row_group(row_group, _renderer, first_rows)
 
 
 def _measure(row_group: RowGroup, position: int) -> Measured:

@@ -23,6 +23,7 @@ from schemas.errors import ConfigError
 from schemas.records import CUT, STOPPED
 from trainer.generation.kv_cache import roomy_cache
 
+LIKELY: Final = 1024  # tokens that hold the nucleus of a trained model nearly always
 LOG_EVERY_S: Final = 10.0
 log = logging.getLogger(__name__)
 
@@ -112,15 +113,37 @@ def choose_tokens(logits: torch.Tensor, uniforms: torch.Tensor, temperature: flo
     if temperature == 0:
         return logits.argmax(-1)
     probs = torch.softmax(logits.double() / temperature, -1)  # (R, V); in float32 a sum over 150k tokens drifts
-    order = None
-    if top_p < 1:
-        probs, order = probs.sort(dim=-1, descending=True, stable=True)
-        before = probs.cumsum(-1) - probs
-        probs = probs.masked_fill(before >= top_p, 0.0)
-    cumulative = probs.cumsum(-1)
+    return _invert(probs, uniforms) if top_p == 1 else _choose_from_nucleus(probs, uniforms, top_p, LIKELY)
+
+
+def _choose_from_nucleus(probs: torch.Tensor, uniforms: torch.Tensor, top_p: float, count: int) -> torch.Tensor:
+    """One token per row from the likeliest tokens up to a mass of `top_p`, equally likely ones by their ids.
+
+    count: so many of the likeliest are sorted, and all V only in rows whose nucleus may reach beyond them: the same
+    tokens come out. Shapes as in `choose_tokens`; probs (R, V) float64.
+    """
+    if count < probs.shape[-1]:
+        ids = probs.topk(count, sorted=False).indices.sort(-1).values  # by id, for the stable sort
+        likely, order = probs.gather(1, ids).sort(dim=-1, descending=True, stable=True)
+        ids = ids.gather(1, order)
+    else:
+        likely, ids = probs.sort(dim=-1, descending=True, stable=True)
+    is_outside = likely.cumsum(-1) - likely >= top_p
+    chosen = ids.gather(1, _invert(likely.masked_fill(is_outside, 0.0), uniforms)[:, None])[:, 0]
+    if count < probs.shape[-1]:
+        # tokens that were not sorted may be as likely as the least likely one that was, but no likelier
+        is_whole = (is_outside | (likely > likely[:, -1:])).all(-1)
+        rest = (~is_whole).nonzero()[:, 0]
+        if len(rest):
+            chosen[rest] = _choose_from_nucleus(probs[rest], uniforms[rest.cpu()], top_p, probs.shape[-1])
+    return chosen
+
+
+def _invert(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """(R,) columns at which the running sums of weights (R, N) pass the share `uniforms` (R,) of the whole."""
+    cumulative = weights.cumsum(-1)
     target = uniforms.to(cumulative.device)[:, None] * cumulative[:, -1:]
-    chosen = torch.searchsorted(cumulative, target, right=True).clamp_(max=probs.shape[-1] - 1)
-    return (chosen if order is None else order.gather(1, chosen))[:, 0]
+    return torch.searchsorted(cumulative, target, right=True).clamp_(max=weights.shape[-1] - 1)[:, 0]
 
 
 class _Rows:

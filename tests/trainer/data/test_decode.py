@@ -12,7 +12,7 @@ from schemas.rows import to_table
 from tests.tokenizers_made_here import byte_level_bpe
 from tests.trainer.chat_templates import CHATML, STYLES, chatml, wrap
 from trainer.data.decode import RefusedGroup, decode_row_group
-from trainer.data.groups import MicroBatch, PromptGroup
+from trainer.data.groups import PromptGroup
 from trainer.data.index import READABLE, REFUSED, group_key, join_measured, measure_row_group, split_groups
 from trainer.data.label_sets import RowGroup
 from trainer.prompts import PromptRenderer, render_prompt
@@ -67,7 +67,7 @@ def test_rows_of_a_prompt_become_one_group_with_stop_tokens(tmp_path):
     assert np.isnan(other.old_logprobs).all()
     assert (one.claims_supported, one.claims_unsupported) == (2, 2)
     assert [array.dtype.name for array in (one.token_ids, one.labels, one.old_logprobs)] == ["int32", "int8", "float32"]
-    assert (first.packed_tokens, first.padded_tokens) == (len(expected) + 6, 2 * (len(expected) + 4))
+    assert first.packed_tokens == len(expected) + 6
 
 
 @pytest.mark.parametrize("stop", [STOP, EOS])
@@ -122,10 +122,10 @@ def test_every_style_of_template_ends_a_response_with_its_own_stop(tmp_path, sty
 
 def test_only_the_wanted_groups_are_rendered(tmp_path):
     row_group = stored(tmp_path, [row("a", "g1"), row("b", "g1"), row("c", "g2"), row("d", "g3")])
-    groups = decode_row_group(row_group, RENDERER, 0.5, [3, 0])
-    assert [(group.group_id, group.weight) for group in groups] == [("g3", 0.5), ("g1", 0.5)]  # type: ignore[union-attr]
+    groups = decode_row_group(row_group, RENDERER, [3, 0])
+    assert [group.group_id for group in groups] == ["g3", "g1"]  # type: ignore[union-attr]
     with pytest.raises(ShardError, match="no prompt group begins at row 1"):
-        decode_row_group(row_group, RENDERER, 1.0, [1])
+        decode_row_group(row_group, RENDERER, [1])
 
 
 def test_groups_of_many_rows_and_of_equal_ids_apart_are_told_apart(tmp_path):
@@ -211,15 +211,6 @@ def test_key_of_a_group_never_changes():
         7257317962378078294,
     ]
     assert [group_key(group) for group in ("a", "漢字", "")] == keys
-
-
-def test_micro_batch_is_halved_between_groups(tmp_path):
-    groups = decoded(tmp_path, *(row(f"r{n}", f"g{n}", ids=(5,) * (10 * n), labels=(0,) * (10 * n)) for n in range(4)))
-    left, right = MicroBatch(tuple(groups)).halves()
-    assert [group.group_id for group in (*left.groups, *right.groups)] == ["g0", "g1", "g2", "g3"]
-    assert len(left) in (2, 3)
-    with pytest.raises(ValueError, match="cannot be halved"):
-        MicroBatch((groups[0],)).halves()
 
 
 def test_group_equality_is_identity_so_that_arrays_are_never_compared_by_accident(tmp_path):

@@ -125,6 +125,18 @@ def test_nucleus_keeps_the_fewest_tokens_that_hold_its_mass():
     assert counts.tolist() == [625, 0, 375, 0]
 
 
+@pytest.mark.parametrize("top_p", [0.1, 0.7, 0.95])
+def test_tokens_of_a_nucleus_are_those_of_a_sort_of_the_whole_vocabulary(top_p, monkeypatch):
+    """Rows whose four likeliest tokens hold the nucleus, rows where they do not, and ties on its edge."""
+    torch.manual_seed(0)
+    logits = torch.cat([torch.randn(200, V) * spread for spread in (1, 4, 16)]).round()  # whole numbers tie
+    uniforms = torch.rand(600, dtype=torch.float64)
+    monkeypatch.setattr(sampling, "LIKELY", V)
+    expected = choose_tokens(logits, uniforms, 1.0, top_p)
+    monkeypatch.setattr(sampling, "LIKELY", 4)
+    assert torch.equal(choose_tokens(logits, uniforms, 1.0, top_p), expected)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"num_samples": 0}, {"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"top_p": math.inf}]
 )
