@@ -1,5 +1,6 @@
 """Documents that repeat what code says are held against the code."""
 
+import os
 import re
 import subprocess
 import sys
@@ -77,7 +78,12 @@ def test_outputs_in_the_readme_are_what_the_commands_print(tmp_path):
     for command, shown in blocks:
         words = [str(tmp_path / word) if word == "labels" else word for word in command.split()]
         done = subprocess.run(
-            [sys.executable, "-m", "balto", *words], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-m", "balto", *words],
+            cwd=ROOT,
+            env=dict(os.environ),  # else readline, which pytest loads, tells it COLUMNS=80
+            capture_output=True,
+            text=True,
+            check=True,
         )
         printed = [_spaced(line) for line in done.stdout.replace(f"{tmp_path}/", "").splitlines()]
         at = 0
