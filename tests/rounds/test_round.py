@@ -17,7 +17,7 @@ from trainer.generation.sampling import SamplingParams
 
 SAMPLE = str(Path(__file__).parents[2] / "data" / "sample" / "corpus.jsonl")
 SMALL = {
-    "generate": "--samples 2 --max-new-tokens 12",
+    "generate": "--samples 2 --max-new-tokens 32",
     # an untrained policy says nothing that is supported: balanced credit would find no group of both labels
     "train": "--credit token --lora-rank 4 --groups-per-step 8 --workers 0 --eval-every 0",
 }
