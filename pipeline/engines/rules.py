@@ -69,7 +69,7 @@ _COURTEOUS = word_set(
 )
 _COURTEOUS_WORDS = _COURTEOUS | set(map(stem, _COURTEOUS))
 _LACKING_WORDS = frozenset(map(stem, ("unable", "unclear", "open", "silent")))  # without a negation
-_REFERRING = re.compile(r"(?i)\W*(?:(?:passage|source|document|text)s?\W*(?:\d+|and|or|[\s,&])*)+\W*")
+_REFERRING = re.compile(r"(?i)\W*+(?:(?:passage|source|document|text)s?\W*+(?:\d+|and|or|[\s,&])*+)++\W*+")
 _BARE_ANSWERS = (["Yes"], ["yes"])  # like "No.", which has no content word
 _MAX_OPENING_CHARS = 400
 
