@@ -36,6 +36,7 @@ TEXT_FEATURES: Final = (
     "missing_number",  # a number that the context does not bear
 )  # fmt: skip
 STRETCH: Final = 16  # content words; 12 to 20 score the same
+MOST_WORDS: Final = 400  # of a claim that are held against sentences and records; whole sentences are shorter
 _MAX_TOPIC_WORDS = 60  # a longer prompt is instructions or holds the context: its words say nothing of the topic
 
 
@@ -91,7 +92,7 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
         missing_numbers(numbers, tokens, index.numbers), numbers, tokens, 0, len(tokens), index, question
     )
     familiar, paired, _ = word_means(word_sums(read_signals(tokens, index), 0, len(tokens)))
-    contrary = find_contrary(like, tokens, 0, len(tokens), numbers)
+    contrary = find_contrary(like, tokens, 0, min(len(tokens), MOST_WORDS), numbers)
     features = (
         familiar,
         paired,

@@ -35,6 +35,7 @@ from pipeline.sentences import split_sentences
 from schemas.records import Evidence, Passage, Span
 
 _first_word = attrgetter("first")
+_MAX_READ = 2000  # characters of a sentence that are read again as words
 _MAX_POSTINGS = 64  # a word in more sentences than this says nothing about which one; it also bounds the time per word
 
 
@@ -107,11 +108,18 @@ class ContextIndex:
         """The sentence of a passage that a character is in."""
         return bisect_right(self.sentences, (passage, place), key=lambda one: (one.passage, one.start)) - 1
 
-    def text_of(self, sentence: int, most: int | None = None) -> str:
-        """The words of a sentence of the context, up to `most` characters."""
+    def text_of(self, sentence: int) -> str:
+        """A sentence of the context, up to _MAX_READ characters."""
         found = self.sentences[sentence]
-        end = found.end if most is None else min(found.end, found.start + most)
-        return self.passages[found.passage].text[found.start : end]
+        return self.passages[found.passage].text[found.start : min(found.end, found.start + _MAX_READ)]
+
+    def words_of(self, sentence: int) -> tuple[str, Tokens]:
+        """(text, tokens) of a sentence, up to _MAX_READ characters; the same objects whenever it is asked for."""
+        known = self.read.get(sentence)
+        if known is None:
+            text = self.text_of(sentence)
+            known = self.read[sentence] = (text, tokenize(text))
+        return known
 
 
 @lru_cache(maxsize=32)

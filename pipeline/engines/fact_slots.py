@@ -53,10 +53,12 @@ class PlacedFact(NamedTuple):
 
 
 class FactSlots:
-    """facts: of a context.   by_value, by_kind: their places in `facts`."""
+    """facts: of a context.   by_value, by_kind: their places in `facts`.   sentences: that they are in, one for each;
+    made when asked for."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self.facts: list[PlacedFact] = []
+        self.sentences: list[int] = []
         self.by_value: dict[float | str, list[int]] = {}
         self.by_kind: dict[Kind, list[int]] = {}
         self._words = [""] * REACH  # content words, as stems; nothing reaches from one passage to the next

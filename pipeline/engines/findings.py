@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.engines.claim_features import read_claim
+from pipeline.engines.claim_features import MOST_WORDS, read_claim
 from pipeline.engines.context_index import ContextIndex, rank_sentences
 from pipeline.engines.contrary import find_contrary
 from pipeline.engines.contrary.atoms import strange_atom
@@ -47,8 +47,9 @@ class Finding:
     that the claim names; denial: what it says against a table; contrary: a sign that it turns its sentence round.
     against: fields of a data record that the claim gets wrong; agrees: it names some, or rows of a table, all rightly,
     and next to nothing new.
-    text, tokens: of the claim, or of the response; the claim is words [first, last) of them.   placed: whether the
-    words' places are places in the response.   group: the words of the responses to the prompt, where they are known.
+    text, tokens: of the claim, or of the response; the claim is words [first, last) of them, as far as it is looked at.
+    placed: whether the words' places are places in the response.   group: the words of the responses to the prompt,
+    where they are known.
     """
 
     model: ClaimModel
@@ -156,16 +157,17 @@ class Finding:
 
 def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MODEL, question: str = "") -> Finding:
     """The finding about a piece of the response, judged in its place.   question: see `question_of`."""
-    first, last = reading.words_between(span.start, span.end)
+    first, end = reading.words_between(span.start, span.end)
+    last = min(end, first + MOST_WORDS)
     tokens, index = reading.analysis.tokens, reading.index
-    stems, kinds = tokens.stems[first:last], tokens.kinds[first:last]
+    stems, kinds = tokens.stems[first:end], tokens.kinds[first:end]
     asked = dict.fromkeys([stem for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT])
     like = Likeness.of(index, asked)
     best = like.best if like else None
     covered = covered_share(index, best, asked)
     finding = Finding(
         model=model,
-        logit=model.linear.logit(clause_features(reading, span.start, first, last)),
+        logit=model.linear.logit(clause_features(reading, span.start, first, end)),
         best=best,
         covered=covered,
         negates=covered >= _WORD_FOR_WORD and says_opposite(index, best, tokens, first, last),
@@ -177,9 +179,7 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
         group=reading.group,
     )
     numbers = reading.numbers_between(first, last)
-    missing, doubtful = sort_missing(
-        reading.missing_between(first, last), numbers, tokens, first, last, index, question
-    )
+    missing, doubtful = sort_missing(reading.missing_between(first, end), numbers, tokens, first, last, index, question)
     finding.missing = [number_span(tokens, number) for number in missing]
     finding.doubtful = [number_span(tokens, number) for number in doubtful]
     finding.contrary = (
@@ -203,6 +203,7 @@ def find_in_text(
     """The finding about a claim that stands on its own.   topic: stems of the question."""
     claim = read_claim(text, index, topic, question)
     tokens = claim.tokens
+    last = min(len(tokens), MOST_WORDS)
     best = claim.like.best if claim.like else None
     covered = covered_share(index, best, claim.asked)
     finding = Finding(
@@ -210,11 +211,11 @@ def find_in_text(
         logit=model.linear.logit(claim.features),
         best=best,
         covered=covered,
-        negates=covered >= _WORD_FOR_WORD and says_opposite(index, best, tokens, 0, len(tokens)),
+        negates=covered >= _WORD_FOR_WORD and says_opposite(index, best, tokens, 0, last),
         text=text,
         tokens=tokens,
         first=0,
-        last=len(tokens),
+        last=last,
         placed=False,
         missing=[number_span(tokens, number) for number in claim.missing],
         doubtful=[number_span(tokens, number) for number in claim.doubtful],

@@ -8,11 +8,10 @@ from math import fsum, log
 from typing import Final, Self
 
 from pipeline.engines.context_index import ContextIndex, shared_mass
-from pipeline.engines.words import Tokens, tokenize
+from pipeline.engines.words import Tokens
 
 ALIKE: Final = 0.5  # share of a claim's words from which it may be made of a sentence
 _NEAR: Final = 0.7  # of the best sentence's share, from which another is about as like the claim
-_MAX_SENTENCE: Final = 2000  # characters
 
 
 @dataclass(slots=True, eq=False)  # one per claim: a frozen one takes twice as long to make
@@ -55,8 +54,4 @@ class Likeness:
 
     def words(self) -> tuple[str, Tokens]:
         """(text, tokens) of the best sentence."""
-        known = self.index.read.get(self.best)
-        if known is None:
-            text = self.index.text_of(self.best, _MAX_SENTENCE)
-            known = self.index.read[self.best] = (text, tokenize(text))
-        return known
+        return self.index.words_of(self.best)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pipeline.engines.context_index import ContextIndex
-from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens, stem, tokenize, word_set
+from pipeline.engines.words import CONTENT, NEGATION, NUMBER, Tokens, stem, word_set
 
 _ABOUT_AS_LONG: Final = 0.9  # share of the sentence's words that a claim has when the two say one thing
 _REACH: Final = 3  # words behind a negation in which the first content word is what it denies
@@ -42,8 +42,7 @@ def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, fir
     if found.negated == negated:
         return False
     asked = {word for word, kind in zip(stems, kinds, strict=True) if kind >= CONTENT}
-    text = index.text_of(sentence)
-    theirs = tokenize(text)
+    text, theirs = index.words_of(sentence)
     if not _CONDITIONS.isdisjoint(theirs.stems) or not _CONDITIONS.isdisjoint(stems):
         return False
     if bounds(theirs.stems, theirs.kinds) != bounds(stems, kinds):

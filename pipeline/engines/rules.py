@@ -70,8 +70,8 @@ _COURTEOUS = word_set(
 )
 _COURTEOUS_WORDS = _COURTEOUS | set(map(stem, _COURTEOUS))
 _LACKING_WORDS = frozenset(map(stem, ("unable", "unclear", "open", "silent")))  # without a negation
-_REFERRING = re.compile(r"(?i)\W*(?:(?:passage|source|document|text)s?\W*(?:\d+|and|or|[\s,&])*)+\W*")
-_LIST_MARKS = re.compile(r"\W*(?:\(?\d{1,2}(?:\.\d{1,2})*[.)]?\s*)+")  # "4. 4.", "(2)", "2.1"
+_REFERRING = re.compile(r"(?i)\W*+(?:(?:passage|source|document|text)s?\W*+(?:\d+|and|or|[\s,&])*+)++\W*+")
+_LIST_MARKS = re.compile(r"\W*+(?:\(?\d{1,2}+(?!\d)(?:\.\d{1,2}+(?!\d))*+[.)]?\s*+)++")  # "4. 4.", "(2)", "2.1"
 _FINISHED = ".!?\u2026\u3002\uff01\uff1f\uff0e"  # the marks that end a sentence, and what may close behind them
 _CLOSERS = "\"'\u201d\u2019)]*_`|"
 _BARE_ANSWERS = (["Yes"], ["yes"])  # like "No.", which has no content word

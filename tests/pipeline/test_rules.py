@@ -280,3 +280,8 @@ def test_the_clause_in_which_a_response_was_cut_off_is_no_claim(response, kept):
 )
 def test_numbers_of_sections_are_not_stated(response, numbers):
     assert [number.value for number in claimed_numbers(response, tokenize(response))] == numbers
+
+
+def test_a_long_row_of_digits_is_read_at_once():
+    assert len(texts("Numbers follow.\n" + "1" * 5_000 + "x y")) == 2
+    assert texts("Numbers follow below.\n" + "1 " * 5_000) == ["Numbers follow below."]

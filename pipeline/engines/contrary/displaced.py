@@ -44,6 +44,7 @@ FEATURES: Final = (
 )  # fmt: skip
 _MOST: Final = 16  # facts of one claim that are looked at, and places of each kind: bound the time per claim
 _MOST_PLACES: Final = 128
+_MOST_FACTS: Final = 4096  # of one kind or value that are counted
 _FLOOR: Final = 0.03  # of shares, before their logarithm
 
 
@@ -83,7 +84,7 @@ def fact_slots(like: Likeness, tokens: Tokens, first: int, last: int, numbers: S
     words, places = content_words(tokens, first, last)
     stated = {fact.value for fact in facts}.union(tokens.stems[first:last])
     for fact in facts:
-        if any(slots.facts[at].value != fact.value for at in slots.by_kind.get(fact.kind, ())):
+        if any(slots.facts[at].value != fact.value for at in slots.by_kind.get(fact.kind, ())[:_MOST_FACTS]):
             around = words_around(words, places[fact.first - first], places[fact.last - first])
             if around:
                 slot = _slot(like, slots, fact, _Surroundings(like, tokens, (first, last), fact, around), stated)
@@ -136,10 +137,10 @@ class _Surroundings:
 
 def _slot(like: Likeness, slots: FactSlots, fact: Fact, around: _Surroundings, stated: set[float | str]) -> Slot | None:
     facts = slots.facts
-    own = slots.by_value[fact.value]
+    own, alike = slots.by_value[fact.value][:_MOST_FACTS], slots.by_kind[fact.kind][:_MOST_FACTS]
     elsewhere = stated - {fact.value} - around.name
-    rivals = [at for at in slots.by_kind[fact.kind] if facts[at].value not in stated]
-    others = [at for at in slots.by_kind[fact.kind] if facts[at].value in elsewhere]
+    rivals = [at for at in alike if facts[at].value not in stated]
+    others = [at for at in alike if facts[at].value in elsewhere]
     near_own, sided_own, _ = around.compare(slots, own)
     near_rival, sided_rival, rival = around.compare(slots, rivals)
     near_stated, sided_stated, other = around.compare(slots, others)
@@ -149,8 +150,8 @@ def _slot(like: Likeness, slots: FactSlots, fact: Fact, around: _Surroundings, s
     shares = [near_own, near_rival, near_stated, sided_own, sided_rival, sided_stated]
     features = (
         *[log(share + _FLOOR) for share in shares],
-        _told(like, [facts[at] for at in own]),
-        _told(like, [facts[at] for at in rivals]),
+        _told(like, slots, own),
+        _told(like, slots, rivals),
         like.share(),
         float(any(facts[at].left == around.left for at in own)),
         float(any(facts[at].right == around.right for at in own)),
@@ -166,8 +167,10 @@ def _slot(like: Likeness, slots: FactSlots, fact: Fact, around: _Surroundings, s
     return Slot(fact, features, instead)
 
 
-def _told(like: Likeness, facts: Sequence[PlacedFact]) -> float:
+def _told(like: Likeness, slots: FactSlots, places: Sequence[int]) -> float:
     """The largest share of a claim in a sentence with one of these facts."""
-    shared, sentence_at = like.shared, like.index.sentence_at
-    most = max([shared.get(sentence_at(fact.passage, fact.start), 0.0) for fact in facts], default=0.0)
+    if not slots.sentences:
+        slots.sentences = [like.index.sentence_at(fact.passage, fact.start) for fact in slots.facts]
+    shared, sentences = like.shared, slots.sentences
+    most = max([shared.get(sentences[at], 0.0) for at in places], default=0.0)
     return like.share() * most / shared[like.best]

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from pipeline.engines.likeness import ALIKE, Likeness
@@ -31,12 +32,18 @@ def name_elsewhere(like: Likeness, content: set[str], tokens: Tokens, first: int
             continue
         others = content - {stems[name] for name in names if abs(name - at) < _BESIDE}
         rest = Likeness.of(index, others) if len(others) >= _MIN_OTHERS else None
-        if rest is None or rest.share() < ALIKE or any(map(rest.is_near, where)):
+        if rest is None or rest.share() < ALIKE or any(_has(where, sentence) for sentence in rest.near()):
             continue
         instead = _instead(rest, content, _beside(tokens, at, first, last))
         if instead:
             return f"the sentence with its other words has “{instead}”, not “{tokens.words[at]}”"
     return ""
+
+
+def _has(places: Sequence[int], sentence: int) -> bool:
+    """Whether a sentence is among some, which are in order and may be all of a long context."""
+    at = bisect_left(places, sentence)
+    return at < len(places) and places[at] == sentence
 
 
 def _instead(like: Likeness, claimed: Collection[str], beside: set[tuple[bool, str, bool]]) -> str:

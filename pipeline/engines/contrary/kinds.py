@@ -31,7 +31,6 @@ _PERIODS: Final = word_set("second minute hour day week fortnight month quarter 
 _ONE: Final = word_set("a an per each every one")
 _STEMS: Final = frozenset(key for word in (*_KIND, *_PERIODS) for key in (word.lower(), stem(word.lower())))
 _FROM_THEN: Final = word_set("before after later earlier ago from")
-_MOST_CHARS: Final = 2000
 _MOST_SENTENCES: Final = 12
 
 
@@ -73,4 +72,4 @@ def _is_beside(like: Likeness, word: str) -> bool:
     """Whether a sentence beside the best one, or about as like the claim, has the word."""
     index = like.index
     places = {at for at in (like.best - 1, like.best + 1, *like.near()) if 0 <= at < len(index.sentences)}
-    return any(word.lower() in index.text_of(at, _MOST_CHARS).lower() for at in sorted(places)[:_MOST_SENTENCES])
+    return any(word.lower() in index.text_of(at).lower() for at in sorted(places)[:_MOST_SENTENCES])

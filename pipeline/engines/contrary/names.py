@@ -15,6 +15,7 @@ from typing import Final
 from pipeline.engines.context_index import ContextIndex
 from pipeline.engines.numerals.dates import DAYS_AND_MONTHS
 from pipeline.engines.words import CONTENT, Tokens, stem, tokenize
+from schemas.records import Passage
 
 _NO_NAMES: Final = frozenset(map(stem, ("fahrenheit", "celsius", "kelvin", "am", "pm", "usd", "eur", "gbp")))
 _DEGREES: Final = frozenset("cfk")
@@ -40,16 +41,19 @@ def strange_name(text: str, tokens: Tokens, new: Iterable[int], index: ContextIn
 
     new: those that neither the context nor another response has, without the first of the claim.
     """
-    asked: frozenset[str] | None = None
     for at in new:
         word, key = tokens.words[at], tokens.stems[at]
         if not word[0].isupper() or key in DAYS_AND_MONTHS or _is_sign(text, tokens, at) or _opens(text, tokens, at):
             continue
-        asked = asked if asked is not None else frozenset(tokenize(question).stems)
-        known = key in asked or _is_spelled_out(tokens, at, index) or _is_state(tokens, at, index)
+        known = key in _stems_of(question) or _is_spelled_out(tokens, at, index) or _is_state(tokens, at, index)
         if not known and not _writes_nouns_large(text):
             return f"“{word}” is a name that the context lacks"
     return ""
+
+
+@lru_cache(maxsize=4)
+def _stems_of(question: str) -> frozenset[str]:
+    return frozenset(tokenize(question).stems)
 
 
 def _opens(text: str, tokens: Tokens, at: int) -> bool:
@@ -61,8 +65,8 @@ def _opens(text: str, tokens: Tokens, at: int) -> bool:
 def _is_sign(text: str, tokens: Tokens, at: int) -> bool:
     """Whether a word is a sign such as "PM", the "F" of "79 F", or a single letter that one mark joins to another
     ("B&B", "AT&T")."""
-    word, start = tokens.words[at], tokens.starts[at]
-    if tokens.stems[at] in _NO_NAMES or text[start - 1 : start] == "&" or text[tokens.ends[at] :][:1] == "&":
+    word, start, end = tokens.words[at], tokens.starts[at], tokens.ends[at]
+    if tokens.stems[at] in _NO_NAMES or text[start - 1 : start] == "&" or text[end : end + 1] == "&":
         return True
     return word.lower() in _DEGREES and at > 0 and tokens.words[at - 1][0].isdigit()
 
@@ -70,7 +74,12 @@ def _is_sign(text: str, tokens: Tokens, at: int) -> bool:
 def _is_state(tokens: Tokens, at: int, index: ContextIndex) -> bool:
     """Whether a word belongs to the name of a state that the context has as two letters: "California" of CA."""
     letters = [one for key, one in _STATES if key in tokens.stems[at : at + 2]]
-    return any(re.search(rf"\b{one}\b", passage.text) for one in letters for passage in index.passages)
+    return any(_has_word(index.passages, one) for one in letters)
+
+
+@lru_cache(maxsize=64)
+def _has_word(passages: tuple[Passage, ...], word: str) -> bool:
+    return any(re.search(rf"\b{word}\b", passage.text) for passage in passages)
 
 
 def _is_spelled_out(tokens: Tokens, at: int, index: ContextIndex) -> bool:

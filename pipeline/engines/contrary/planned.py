@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pipeline.engines.likeness import ALIKE, Likeness
-from pipeline.engines.words import CONTENT, Tokens, tokenize, word_set
+from pipeline.engines.words import CONTENT, Tokens, word_set
 
 _PLANS: Final = word_set(  # with "to" behind them
     "is are plan plans planned planning want wants wanted intend intends intended hope hopes hoped aim aims aimed due"
@@ -19,7 +19,6 @@ _STANDING: Final = word_set("is are be being get gets to")  # "are refunded" is 
 _BETWEEN: Final = word_set("be been also already now just since not")  # "was", "will" and the verb
 
 _MOST_SENTENCES: Final = 8
-_MOST_CHARS: Final = 2000
 
 
 def done_of_planned(like: Likeness, tokens: Tokens, first: int, last: int) -> str:
@@ -43,7 +42,7 @@ def done_of_planned(like: Likeness, tokens: Tokens, first: int, last: int) -> st
 def _is_done_elsewhere(like: Likeness, verb: str) -> bool:
     """Whether another sentence that is about as like the claim says that it is done."""
     for sentence in [at for at in like.near() if at != like.best][:_MOST_SENTENCES]:
-        read = tokenize(like.index.text_of(sentence, _MOST_CHARS))
+        _, read = like.index.words_of(sentence)
         if any(word == verb for word, _ in _done(read, 0, len(read))):
             return True
     return False

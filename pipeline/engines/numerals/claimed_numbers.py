@@ -38,9 +38,15 @@ _CENTURY = stem("century")
 def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:
     """The numbers a text states: not list markers, "passages 1 and 3", "20th century", or digits inside names."""
     stated: list[Number] = []
-    dates = [match.span() for match in _DIGIT_DATE.finditer(text)] if _DATED.search(text) else []
-    fractions = list(find_fractions(text))
-    fractions += [(tokens.starts[left], tokens.ends[right], share) for left, right, share in find_ratios(tokens)]
+    in_dates = (
+        {at for match in _DIGIT_DATE.finditer(text) for at in range(*match.span())} if _DATED.search(text) else ()
+    )
+    shares: dict[int, float] = {}  # by character
+    for left, right, share in find_fractions(text):
+        shares.update(dict.fromkeys(range(left, right), share))
+    for first, last, share in find_ratios(tokens):
+        for at in range(first, last + 1):
+            shares.setdefault(tokens.starts[at], share)
     referring = -9  # the last word of a reference such as "passages 1, 2 and 3"
     for number in find_numbers(text, tokens):
         start, end = tokens.starts[number.first], tokens.ends[number.last]
@@ -56,11 +62,9 @@ def claimed_numbers(text: str, tokens: Tokens) -> list[Number]:
             or _CENTURY in after
         ):
             if after[:1] and after[0] in PARTS and isinstance(number.value, float):  # "two thirds"
-                fractions.append((start, end, number.value / PARTS[after[0]]))
-            if dates or fractions:
-                in_date = any(left <= start < right for left, right in dates)
-                fraction = next((value for left, right, value in fractions if left <= start < right), None)
-                number = number._replace(in_date=in_date, fraction=fraction)  # noqa: PLW2901
+                shares.setdefault(start, number.value / PARTS[after[0]])
+            if start in in_dates or start in shares:
+                number = number._replace(in_date=start in in_dates, fraction=shares.get(start))  # noqa: PLW2901
             stated.append(number)
     return stated
 

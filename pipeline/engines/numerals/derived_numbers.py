@@ -8,7 +8,8 @@ something is compared or summed up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations, permutations, product
 from math import isclose
 from typing import Final
@@ -30,8 +31,8 @@ _SUMS: Final = key_set("total totals together combined altogether overall sum ad
 _TOTALS: Final = key_set("altogether total combined together")  # of more than we add up
 _MEANS: Final = key_set("average averages averaged mean")
 _SENTENCES: Final = 3
-_MAX_SENTENCE: Final = 2000  # characters
 _MOST_OPERANDS: Final = 24
+_MOST_MISSING: Final = 16  # of one claim that are looked at; the others are missing
 _SURE_DIGITS: Final = 3  # so many hardly come about by chance
 _TIME: Final = "time"
 _LARGEST_WORD: Final = 10
@@ -56,9 +57,11 @@ def sort_missing(
     if not missing:
         return [], []
     stems = set(tokens.stems[first:last])
-    own = [number for number in numbers if number not in missing]
+    missing, others = missing[:_MOST_MISSING], missing[_MOST_MISSING:]
+    unborne = {*missing, *others}
+    own = [number for number in numbers if number not in unborne][:_MOST_OPERANDS]
     near = _numbers_near(index, tokens.stems[first:last])
-    asked = {number.value for number in find_numbers(question, tokenize(question))}
+    asked = _values_of(question)
     kept: list[Number] = []
     doubtful: list[Number] = []
     for number in reversed(missing):  # the hours of "6 hours and 47 minutes" behind the minutes
@@ -73,13 +76,18 @@ def sort_missing(
             or not _TOTALS.isdisjoint(stems)
             or (number.percent and _follows(number, stems, own + near, own + near, roughly=True))
             or _is_product(number, own + near, own, [other for other in missing if other is not number])
-            or _is_part(number, near, _texts_near(index, tokens.stems[first:last]))
+            or _is_part(number, near, _read_near(index, tokens.stems[first:last]))
             or _is_shifted_time(number, own + near)
         ):
             doubtful.insert(0, number)
         elif not _is_larger_unit(number, missing, kept):
             kept.insert(0, number)
-    return kept, doubtful
+    return [*kept, *others], doubtful
+
+
+@lru_cache(maxsize=4)
+def _values_of(question: str) -> frozenset[float | str]:
+    return frozenset(number.value for number in find_numbers(question, tokenize(question)))
 
 
 def _is_product(number: Number, operands: Sequence[Number], own: Sequence[Number], assumed: Sequence[Number]) -> bool:
@@ -100,14 +108,14 @@ def _factors(numbers: Sequence[Number]) -> list[float]:
     return [value for value in values if value > 1][:_MOST_OPERANDS]
 
 
-def _is_part(number: Number, operands: Sequence[Number], texts: Sequence[str]) -> bool:
+def _is_part(number: Number, operands: Sequence[Number], read: Sequence[tuple[str, Tokens]]) -> bool:
     """Whether a number is a part, a multiple or a discount of an operand, of which the sentences near say some:
     "1,000" of "up to half of 2,000", "80" of "twice as many as 40", "45" of "50 euros, 10 % off"."""
     if isinstance(number.value, str) or number.percent or number.clock:
         return False
     said = ImpliedNumbers()
-    for text in texts:
-        said.add(text, tokenize(text))
+    for text, tokens in read:
+        said.add(text, tokens)
     shares = [one.value / 100 for one in operands if one.percent and isinstance(one.value, float)]
     factors = {*said.shares, *(count for count, of in said.counts if of == TIMES and count > 1)}
     factors.update(factor for share in shares for factor in (share, 1 - share, 1 + share))
@@ -149,19 +157,26 @@ def _may_count(number: Number, tokens: Tokens, index: ContextIndex) -> bool:
 def _numbers_near(index: ContextIndex, stems: Sequence[str]) -> list[Number]:
     """Those of the sentences that are most like the claim, of the ones beside the best, and of the rows it names; all
     of a context that has few."""
-    texts = [row.text for row in (index.tables.named(stems) if index.tables else ())]
-    found = list(index.numbers.few)
-    if not found:
-        texts += _texts_near(index, stems)
-    found += [number for text in texts for number in find_numbers(text, tokenize(text))]
+    rows = index.tables.named(stems) if index.tables else ()
+    found = [number for row in rows for number in find_numbers(row.text, tokenize(row.text))]
+    if index.numbers.few:
+        found = [*index.numbers.few, *found]
+    else:
+        found += [number for text, tokens in _read_near(index, stems) for number in _numbers_in(text, tokens)]
     return list({(number.value, number.unit, number.percent): number for number in found}.values())[:_MOST_OPERANDS]
 
 
-def _texts_near(index: ContextIndex, stems: Sequence[str]) -> list[str]:
-    """The sentences that are most like the claim and the ones beside the best."""
+@lru_cache(maxsize=256)
+def _numbers_in(text: str, tokens: Tokens) -> list[Number]:
+    """The numbers of a sentence of the context, which many claims of a response may be like."""
+    return find_numbers(text, tokens)
+
+
+def _read_near(index: ContextIndex, stems: Sequence[str]) -> list[tuple[str, Tokens]]:
+    """(text, tokens) of the sentences that are most like the claim and of the ones beside the best."""
     ranked = [at for at, _ in rank_sentences(index, dict.fromkeys(stems), _SENTENCES)]
     places = dict.fromkeys([*ranked, *(beside for best in ranked[:1] for beside in (best - 1, best + 1))])
-    return [index.text_of(at, _MAX_SENTENCE) for at in places if 0 <= at < len(index.sentences)]
+    return [index.words_of(at) for at in places if 0 <= at < len(index.sentences)]
 
 
 def _is_of_column(number: Number, stems: set[str], index: ContextIndex) -> bool:
@@ -186,9 +201,7 @@ def _follows(
 
 def _results(claimed: Number, stems: set[str], operands: Sequence[Number], one_of: Sequence[Number]) -> Iterator[float]:
     differs, sums, means = (not cues.isdisjoint(stems) for cues in (_DIFFERENCES, _SUMS, _MEANS))
-    for left, right in combinations(operands, 2):
-        if left not in one_of and right not in one_of:
-            continue
+    for left, right in _pairs(combinations(operands, 2), one_of) if differs or sums or means else ():
         for a, b in _alike(claimed, left, right):
             if differs:
                 yield abs(a - b)
@@ -202,11 +215,16 @@ def _results(claimed: Number, stems: set[str], operands: Sequence[Number], one_o
         yield from _percentages(differs, operands, one_of)
 
 
+def _pairs(pairs: Iterable[tuple[Number, Number]], one_of: Sequence[Number]) -> Iterator[tuple[Number, Number]]:
+    """Those with at least one of some numbers."""
+    places = {id(number) for number in one_of}
+    yield from (pair for pair in pairs if id(pair[0]) in places or id(pair[1]) in places)
+
+
 def _percentages(differs: bool, operands: Sequence[Number], one_of: Sequence[Number]) -> Iterator[float]:
     """Shares of a whole, changes, and what is left of a whole."""
-    for part, whole in permutations([one for one in operands if not one.percent and not one.clock], 2):
-        if part not in one_of and whole not in one_of:
-            continue
+    plain = [one for one in operands if not one.percent and not one.clock]
+    for part, whole in _pairs(permutations(plain, 2), one_of):
         a, b = part.value, whole.value
         if isinstance(a, str) or isinstance(b, str) or not b:
             continue

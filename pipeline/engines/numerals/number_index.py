@@ -39,6 +39,7 @@ _AGES = key_set("age aged")
 _BEFORE_AGE = key_set("was at turned")  # "when": "was 36 when"
 _MAX_YEARS = 12  # with more years in a context, some two of them lie any number apart
 _MAX_COMPARED = 500  # context numbers tried for a conversion: bounds the time per claim
+_MAX_SHARES = 4096  # the same for percentages, shares and ranges
 _JUST_ABOVE = 1 + 1e-12  # 6,650 is told as 6,600 and as 6,700
 _NO_UNIT = frozenset(("",))
 _FEW = 20
@@ -68,17 +69,13 @@ class NumberIndex:
         self._measured: dict[str, list[tuple[float, int, tuple[float, float]]]] = {}
         self._counts: dict[str, list[Number]] = {}  # by the word that they count
         self._units: dict[float | str, set[str]] = {}  # behind each number, "" where no known one is
-        self._percentages: list[float] = []
+        self._percentages: dict[float, None] = {}  # in order
+        self._ranges: dict[str, list[tuple[float, float]]] = {}  # by unit
         for number in implied.in_rows:
             self._add(number)
         self._in_rows = [number for number in implied.in_rows[:_MAX_COMPARED] if not isinstance(number.value, str)]
         numbers = list(numbers)
         self.few = numbers if len(numbers) <= _FEW else []
-        self._ranges = [
-            (number.value, number.until, number.unit)
-            for number in numbers
-            if number.until is not None and isinstance(number.value, float)
-        ]
         clock: list[Number] = []
         for number in numbers:
             if number.clock:
@@ -116,10 +113,12 @@ class NumberIndex:
         if isinstance(number.value, str):
             return
         if number.percent:
-            self._percentages.append(number.value)
+            self._percentages[number.value] = None
         if not number.unit:
             self._counts.setdefault(number.counted, []).append(number)
             return
+        if number.until is not None:
+            self._ranges.setdefault(number.unit, []).append((number.value, number.until))
         self._add_measured(number.unit, number.value, number.digits, number.bound)
         if number.whole is not None:
             self._add_measured(number.unit, number.whole, _EXACT_DIGITS, EXACTLY)
@@ -261,7 +260,7 @@ class NumberIndex:
                 or self._bears_share(claimed.fraction)
                 or any(
                     abs(claimed.fraction - known / 100) <= (_ABOUT if claimed.approximate else _SHARE_TOLERANCE)
-                    for known in self._percentages
+                    for known in islice(self._percentages, _MAX_SHARES)
                 )
             )
         if (value, claimed.counted) in implied.counts or (_may_count(claimed) and value in implied.lists):
@@ -269,7 +268,7 @@ class NumberIndex:
         return (claimed.percent or value < 1) and self._bears_share(value if value < 1 else value / 100)
 
     def _bears_share(self, share: float) -> bool:
-        return any(abs(share - known) <= _SHARE_TOLERANCE for known in self._implied.shares)
+        return any(abs(share - known) <= _SHARE_TOLERANCE for known in islice(self._implied.shares, _MAX_SHARES))
 
     def bears_time(self, claimed: Number) -> bool:
         """True when the context has the time of day, or its full hour as a plain number."""
@@ -289,10 +288,8 @@ class NumberIndex:
 
     def has_around(self, number: Number) -> bool:
         """Whether a range of the context has the claimed number, with its unit, between its ends."""
-        value = number.value
-        return isinstance(value, float) and any(
-            low <= value <= high and unit == number.unit for low, high, unit in self._ranges if unit
-        )
+        value, ranges = number.value, self._ranges.get(number.unit, ())
+        return isinstance(value, float) and any(low <= value <= high for low, high in islice(ranges, _MAX_SHARES))
 
     def bears(self, claimed: Number) -> bool:
         """True when the context has the number itself, or a more precise one that rounds to it."""
@@ -317,11 +314,12 @@ def _may_count(claimed: Number) -> bool:
 
 def missing_numbers(numbers: Sequence[Number], tokens: Tokens, index: NumberIndex) -> list[Number]:
     """The stated numbers that the context bears neither as they stand, nor in another unit, nor as time elapsed."""
-    missing = [number for number in numbers if not is_borne(number, tokens, index)]
+    unborne = [at for at, number in enumerate(numbers) if not is_borne(number, tokens, index)]
+    missing = [numbers[at] for at in unborne]
     if missing and any(number.whole is not None for number in numbers):
         borne = {at for at, number in enumerate(numbers) if index.bears_whole(number)}
         borne |= {at - 1 for at in borne}
-        missing = [number for number in missing if numbers.index(number) not in borne]
+        missing = [numbers[at] for at in unborne if at not in borne]
     return missing
 
 

@@ -77,7 +77,10 @@ def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field,
     joined = "".join(words)
     leaves_open = not _NOT_TOLD.isdisjoint(words)
     asserted = _NOT_ASSERTED.isdisjoint(words)
+    stems = set(tokens.stems[first:last])
     for field in fields:
+        if field.name not in joined and not (field.words and stems.issuperset(field.words)):
+            continue  # as nearly always
         if leaves_open and field.value == UNKNOWN:
             continue  # "it is not specified whether" is what the record says
         loosely = bool(field.group) and field.group not in joined

@@ -46,6 +46,7 @@ _VALUES = {
 }
 _SHARED_BY = 3  # so many keys that begin alike do not mean it: "Restaurants Delivery", "Restaurants Take Out", ...
 _MIN_CHARS = 2
+_MAX_FIELDS = 400  # bounds the time per claim
 _MIN_LINES = 2  # fewer may be prose that ends in ": yes"
 _MOST_WORDS = 4  # of the key of such a line
 
@@ -87,7 +88,7 @@ def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
     for field in fields:
         values.setdefault((field.name, field.group), set()).add(field.value)
     # of several objects with different values a text may mean any
-    return tuple(field for field in fields if len(values[field.name, field.group]) == 1)
+    return tuple(field for field in fields if len(values[field.name, field.group]) == 1)[:_MAX_FIELDS]
 
 
 def field_of(key: str, value: str) -> Field | None:

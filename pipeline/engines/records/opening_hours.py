@@ -124,7 +124,7 @@ def _statements(text: str) -> list[re.Match[str]]:
         theirs = {one.start("times") for one in behind_days}  # "Mon-Fri 13-18, Sat 9-15": no 13-18 of Saturday
         in_front = [one for one in _TIMES_FIRST.finditer(text) if one.start("times") not in theirs]
         found = [one for one in in_front if _has_times(one)]
-    taken = [one.end("times") for one in found]
+    taken = {one.end("times") for one in found}
     return found + [one for one in _CLOSED_FIRST.finditer(text) if one.end("times") not in taken]
 
 
@@ -135,12 +135,10 @@ def _has_times(statement: re.Match[str]) -> bool:
 
 def _clock_times(text: str, without: list[re.Match[str]]) -> set[float | str]:
     """The times of day in a text, without those of some statements; of "at 5:30" both."""
-    places = [one.span() for one in without]
+    places = {at for one in without for at in range(*one.span())}
     tokens = tokenize(text)
     found = [
-        number
-        for number in find_numbers(text, tokens)
-        if number.clock and not any(start <= tokens.starts[number.first] < end for start, end in places)
+        number for number in find_numbers(text, tokens) if number.clock and tokens.starts[number.first] not in places
     ]
     return {minutes for number in found for minutes in _halves(number.value, both=number.approximate)}
 

@@ -161,9 +161,9 @@ def test_the_evidence_is_the_line_of_the_day():
 )
 def test_time_is_linear_in_the_length_of_a_text(text):
     def seconds(part: str) -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()
         read_hours((Passage("p", "Open on Sunday. " + part),))
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
     seconds(text[:1000])
     assert seconds(text) < 30 * max(seconds(text[: len(text) // 10]), 0.002)
