@@ -3,7 +3,8 @@
     python -m benchmarks.real_round prompts --ragtruth DIR --factscore FILE --out prompts.jsonl
     balto round prompts.jsonl --model MODEL --out DIR ...
     python -m benchmarks.real_round draw DIR --claims 60 --out reading.tsv
-    python -m benchmarks.real_round tally DIR reading.tsv
+    python -m benchmarks.real_round unveil DIR reading.tsv --out read.tsv
+    python -m benchmarks.real_round tally read.tsv
 
 Prompts: the questions of RAGTruth QA with their passages as published, in one piece, and FActScore's biographies with
 the first paragraphs of the article, so that there is something left to invent. The scores of `balto round` are the
@@ -27,12 +28,16 @@ from typing import Any, Final
 import polars as pl
 
 from benchmarks.lexical_data import read_factscore
-from schemas.records import SUPPORTED
+from pipeline.engines.lexical import NEUTRAL_BAND
+from pipeline.weigh_scores import NeutralBand
+from pipeline.wording import shared_wording
+from schemas.records import SUPPORTED, Passage
 
 MOST_WORDS: Final = 350  # of a biography's context
 SIDES: Final = ("before", "after")
 JUDGEMENTS: Final = ("supported", "unsupported", "neither")
-_COLUMNS: tuple[str, ...] = ("id", "claim_id", "claim", "prompt", "judgement")
+READING: Final = Path(__file__).with_name("real_round.tsv")
+SHARES: Final = (0.1, 0.25, 0.5)  # of `--wording`
 
 
 def real_prompts(ragtruth: Path, factscore: Path) -> Iterator[dict[str, Any]]:
@@ -68,16 +73,20 @@ def read_claims(folder: Path, rounds: int = 1) -> dict[tuple[str, str, str], dic
     """(side, id of the response, id of the claim) -> claim and prompt, of the held-out answers of a round's folder."""
     found = {}
     for side, labels in zip(SIDES, (folder / "start/labels", folder / f"round-{rounds}/answer-labels"), strict=True):
-        for row in pl.read_parquet(labels / "shards/*.parquet", columns=["id", "prompt", "claims"]).iter_rows(
-            named=True
-        ):
+        for row in pl.read_parquet(
+            labels / "shards/*.parquet", columns=["id", "prompt", "context", "claims"]
+        ).iter_rows(named=True):
             for claim in row["claims"]:
-                found[side, row["id"], claim["claim_id"]] = {**claim, "prompt": row["prompt"]}
+                found[side, row["id"], claim["claim_id"]] = {
+                    **claim,
+                    "prompt": row["prompt"],
+                    "context": row["context"],
+                }
     return found
 
 
 def draw(folder: Path, count: int, seed: int) -> list[dict[str, str]]:
-    """`count` claims of each side, shuffled; which side a claim is from stands in its hidden place, see `tally`."""
+    """`count` claims of each side, shuffled, without their side."""
     rng = random.Random(seed)
     claims = read_claims(folder)
     drawn = [key for side in SIDES for key in rng.sample(sorted(key for key in claims if key[0] == side), count)]
@@ -94,19 +103,47 @@ def draw(folder: Path, count: int, seed: int) -> list[dict[str, str]]:
     ]
 
 
-def tally(folder: Path, rows: list[dict[str, str]]) -> dict[str, Counter[str]]:
-    """Judgements per side, and how they meet the engine's verdicts."""
+def unveil(folder: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The rows of a reading with side, verdict, score and the share of wording that stands in the context, without
+    texts. A claim that stands on both sides, word for word, tells nothing of either and is left out."""
     claims = read_claims(folder)
+    found = []
+    for row in rows:
+        if row["judgement"] not in JUDGEMENTS:
+            raise SystemExit(f"{row['id']} {row['claim_id']}: judged {row['judgement']!r}")
+        sides = [side for side in SIDES if _text(claims, side, row) == row["claim"]]
+        if len(sides) == 1:
+            claim = claims[sides[0], row["id"], row["claim_id"]]
+            context = tuple(Passage(one["passage_id"], one["text"]) for one in claim["context"])
+            found.append(
+                {
+                    **{name: row[name] for name in ("id", "claim_id", "judgement")},
+                    "side": sides[0],
+                    "verdict": claim["verdict"],
+                    "score": f"{claim['score']:.4f}",
+                    "wording": f"{shared_wording(claim['text'], context):.3f}",
+                }
+            )
+    return found
+
+
+def tally(rows: list[dict[str, str]], band: NeutralBand) -> dict[str, Counter[str]]:
+    """Judgements by side, by label, and of the claims labelled +1 by whether they keep to the context's wording."""
     counts: dict[str, Counter[str]] = {}
     for row in rows:
-        sides = [side for side in SIDES if _text(claims, side, row) == row["claim"]]
-        if len(sides) != 1 or row["judgement"] not in JUDGEMENTS:
-            raise SystemExit(f"{row['id']} {row['claim_id']}: found on {len(sides)} sides, judged {row['judgement']!r}")
-        counts.setdefault(sides[0], Counter())[row["judgement"]] += 1
-        verdict = claims[sides[0], row["id"], row["claim_id"]]["verdict"]
-        engine = "engine: supported" if verdict == SUPPORTED else "engine: unsupported"
-        counts.setdefault(engine, Counter())[row["judgement"]] += 1
+        names = [row["side"], f"label {_label(row, band)}"]
+        if _label(row, band) == "+1":
+            names += [f"label +1, --wording {share}" for share in SHARES if float(row["wording"]) >= share]
+        for name in names:
+            counts.setdefault(name, Counter())[row["judgement"]] += 1
     return counts
+
+
+def _label(row: dict[str, str], band: NeutralBand) -> str:
+    supported, score = row["verdict"] == SUPPORTED, float(row["score"])
+    if supported:
+        return "+1" if score >= band.high else "0"
+    return "-1" if score <= band.low else "0"
 
 
 def _text(claims: dict[tuple[str, str, str], dict[str, Any]], side: str, row: dict[str, str]) -> str | None:
@@ -128,25 +165,40 @@ def main() -> None:
     drawing.add_argument("--claims", type=int, default=60, help="of each side")
     drawing.add_argument("--seed", type=int, default=0)
     drawing.add_argument("--out", type=Path, required=True)
+    unveiling = commands.add_parser("unveil", help="add side, verdict, score and wording to a reading; drop its texts")
+    unveiling.add_argument("folder", type=Path)
+    unveiling.add_argument("reading", type=Path)
+    unveiling.add_argument("--out", type=Path, required=True)
     counting = commands.add_parser("tally", help="count judgements")
-    counting.add_argument("folder", type=Path)
-    counting.add_argument("reading", type=Path)
+    counting.add_argument("reading", type=Path, nargs="?", default=READING, help="what `unveil` wrote; default: ours")
     arguments = parser.parse_args()
     if arguments.command == "prompts":
         lines = [json.dumps(record) + "\n" for record in real_prompts(arguments.ragtruth, arguments.factscore)]
         arguments.out.write_text("".join(lines), encoding="utf-8")
     elif arguments.command == "draw":
-        with arguments.out.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(_COLUMNS), delimiter="\t")
-            writer.writeheader()
-            writer.writerows(draw(arguments.folder, arguments.claims, arguments.seed))
+        write_rows(arguments.out, draw(arguments.folder, arguments.claims, arguments.seed))
+    elif arguments.command == "unveil":
+        write_rows(arguments.out, unveil(arguments.folder, read_rows(arguments.reading)))
     else:
-        with arguments.reading.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        for name, counts in sorted(tally(arguments.folder, rows).items()):
+        for name, counts in sorted(tally(read_rows(arguments.reading), NeutralBand(*NEUTRAL_BAND)).items()):
             total = counts["supported"] + counts["unsupported"]
             share = counts["supported"] / total if total else float("nan")
-            print(f"{name:20} {dict(counts)}  supported of what states something: {share:.2f}")
+            told = ", ".join(f"{counts[judgement]} {judgement}" for judgement in JUDGEMENTS)
+            print(f"{name:26} {told}; of those that state something, supported: {share:.0%}")
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    """A table with the columns of its first row, tab-separated."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of such a table."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
 
 
 if __name__ == "__main__":

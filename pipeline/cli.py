@@ -77,6 +77,14 @@ def label(
             "--neutral-band", help="P(supported) that labels no token: LOW:HIGH, none, auto: the verifier's own."
         ),
     ] = "auto",
+    wording: Annotated[
+        float,
+        typer.Option(
+            "--wording",
+            help="A supported claim labels tokens if this share of its runs of three words stands in the context; "
+            "0: all do. For answers of small models: 0.25.",
+        ),
+    ] = 0.0,
     num_shards: Annotated[
         int,
         typer.Option("--num-shards", min=0, help="Shards; 0: by the size of the corpus.", show_default=False),
@@ -121,6 +129,7 @@ def label(
         conflicts=conflicts,
         threshold=threshold,
         neutral_band=neutral_band,
+        wording=wording,
         compute=Compute(nli.device, nli.batch_tokens),
         **shared_with(LabelConfig, given),
     )

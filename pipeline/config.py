@@ -29,7 +29,8 @@ class LabelConfig:
     tokenizer: as `schemas.tokens.load_tokenizer` takes it.   conflicts: how characters that opposite verdicts
     claim are resolved.   num_shards: at least 1; fixed before the first record is read.
     threshold: P(supported) from which a claim is supported; None: the verifier's own.   neutral_band: the scores that
-    label nothing: `auto` (the verifier's own), `none` or LOW:HIGH.
+    label nothing: `auto` (the verifier's own), `none` or LOW:HIGH.   wording: the share of a supported claim's
+    runs of three words that must stand in the context for it to label anything, in [0, 1].
     model, claims_per_call, context_window, canaries: of the engine `llm`, see `LlmSettings`.   request_options: JSON
     object of further fields of every request. Where the model is served, how fast and with which key it is asked
     changes no row, so it stands elsewhere and may change when a run is resumed.
@@ -45,6 +46,7 @@ class LabelConfig:
     conflicts: str = "neutral"
     threshold: float | None = None
     neutral_band: str = AUTO
+    wording: float = 0.0
     model: str = ""
     claims_per_call: int = 8
     context_window: int = 32_768
@@ -75,7 +77,15 @@ class LabelConfig:
     def _check_scores(self) -> None:
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"--threshold {self.threshold:g}: is a probability of support, between 0 and 1")
-        asked = {"--threshold": self.threshold is not None, "--neutral-band": self.neutral_band not in (AUTO, NONE)}
+        if not 0 <= self.wording <= 1:
+            raise ConfigError(f"--wording {self.wording:g}: is a share of a claim's words, between 0 and 1")
+        if self.wording and self.neutral_band == NONE:
+            raise ConfigError("--wording: makes claims doubtful, so it wants a --neutral-band, such as 0.45:0.7")
+        asked = {
+            "--threshold": self.threshold is not None,
+            "--neutral-band": self.neutral_band not in (AUTO, NONE),
+            "--wording": self.wording > 0,
+        }
         for option, is_asked in asked.items():
             if is_asked and (self.labels == "gold" or self.verifier == LLM):
                 who = "people (--labels gold)" if self.labels == "gold" else "--verifier llm"

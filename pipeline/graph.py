@@ -71,7 +71,9 @@ def label_steps(
         *claimed,
         (
             "label_tokens",
-            LabelTokens(config.tokenizer, config.conflicts, config.threshold, config.band, tokenizer_file),
+            LabelTokens(
+                config.tokenizer, config.conflicts, config.threshold, config.band, tokenizer_file, config.wording
+            ),
         ),
     ]
 

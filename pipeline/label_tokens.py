@@ -9,6 +9,7 @@ from pipeline.resolve import resolve
 from pipeline.stages import Draft, Step
 from pipeline.storage import read_file
 from pipeline.weigh_scores import NeutralBand, apply_threshold
+from pipeline.wording import hold_to_wording
 from schemas.records import LABELLED, NO_CLAIMS, PARTIAL, UNVERIFIED, Claim, LabelledResponse
 from schemas.tokens import ResponseTokenizer, label_text, load_tokenizer, tokenizer_from_json
 
@@ -21,15 +22,16 @@ def label_draft(
     conflict_policy: str,
     threshold: float | None = None,
     band: NeutralBand | None = None,
+    wording: float = 0.0,
 ) -> LabelledResponse:
     """The finished row. Sampled ids are kept when they are `tokenizer`'s own; else the text is tokenised.
 
-    threshold, band: what scores are made into, see `pipeline.weigh_scores`.
+    threshold, band: what scores are made into, see `pipeline.weigh_scores`.   wording: see `pipeline.wording`.
 
     Raises RecordError when sampled ids do not decode to the response.
     """
     sample = draft.sample
-    claims = apply_threshold(draft.claims, threshold)
+    claims = hold_to_wording(apply_threshold(draft.claims, threshold), sample.context, wording, band)
     resolved = resolve(claims, conflict_policy, band)
     ids = sampled_ids(sample.response_token_ids, sample.tokenizer, tokenizer)
     return LabelledResponse(
@@ -70,11 +72,13 @@ class LabelTokens(Step):
         threshold: float | None = None,
         band: NeutralBand | None = None,
         tokenizer_file: str = "",
+        wording: float = 0.0,
     ):
         self.tokenizer_name = tokenizer_name
         self.conflict_policy = conflict_policy
         self.threshold = threshold
         self.band = band
+        self.wording = wording
         self.tokenizer_file = tokenizer_file
         self._tokenizer: ResponseTokenizer | None = None
 
@@ -90,4 +94,4 @@ class LabelTokens(Step):
 
     def __call__(self, draft: Draft) -> LabelledResponse:
         assert self._tokenizer is not None, "setup was not called"
-        return label_draft(draft, self._tokenizer, self.conflict_policy, self.threshold, self.band)
+        return label_draft(draft, self._tokenizer, self.conflict_policy, self.threshold, self.band, self.wording)
