@@ -19,6 +19,8 @@ from schemas.tokens import BYTES, load_tokenizer
 MAX_REJECTED_SHOWN = 5
 MIN_CLAIMS_ALIKE = 30  # from so many judged claims on, one and the same verdict against all of them is suspicious
 MOST_CLAIMS = 0.5  # more of them without a verdict, or without a place in their response, are worth a line
+MIN_CLAIMS_WEAK = 100  # from so many judged claims on, more than MOST_WRONG of them unsupported are a weak policy's
+MOST_WRONG = 0.2
 MIN_TOKENS = 50  # from so many tokens on, one and the same token in half of the places is
 MOST_ALIKE = 0.5  # a natural tokenizer's commonest token has about a twentieth of a text
 
@@ -67,7 +69,7 @@ def warnings_about(manifest: Manifest) -> list[str]:
         line = f"not one claim was found in {labelled:,} labelled records: {_to_check(manifest, 'extractor')}"
         return [line, *_of_endpoint(manifest)]
     places = _of_places(manifest, sum(verdicts.values()))
-    return [*_of_verdicts(manifest, verdicts), *places, *_of_endpoint(manifest)]
+    return [*_of_verdicts(manifest, verdicts), *_of_weak_policy(manifest, verdicts), *places, *_of_endpoint(manifest)]
 
 
 def _of_endpoint(manifest: Manifest) -> list[str]:
@@ -98,6 +100,24 @@ def _of_verdicts(manifest: Manifest, verdicts: Mapping[str, int]) -> list[str]:
         if verdict in (UNSUPPORTED, CONTRADICTED) and count >= MIN_CLAIMS_ALIKE:
             return [f"all {count:,} judged claims are {verdict}: {_to_check(manifest, 'verifier')}"]
     return []
+
+
+def _of_weak_policy(manifest: Manifest, verdicts: Mapping[str, int]) -> list[str]:
+    """Responses that invent so much that the embedded engine's other verdicts, fitted on better ones, count for less."""
+    judged = sum(count for name, count in verdicts.items() if name != str(None))
+    wrong = sum(verdicts.get(verdict, 0) for verdict in (UNSUPPORTED, CONTRADICTED))
+    if (
+        judged < MIN_CLAIMS_WEAK
+        or not MOST_WRONG * judged < wrong < judged
+        or manifest.config.get("wording")
+        or not manifest.engines.get("verifier", "").startswith("lexical")
+    ):
+        return []
+    return [
+        f"{wrong / judged:.0%} of the claims are unsupported or contradicted: of answers that invent so much the "
+        "embedded engine believes too many; --wording 0.25 labels +1 only what keeps to the context's wording, a judge "
+        "(--verifier llm, nli:MODEL) is better"
+    ]
 
 
 def _of_places(manifest: Manifest, claims: int) -> list[str]:

@@ -122,3 +122,21 @@ def test_tokenizer_that_does_not_know_the_text_is_warned_of(tmp_path):
     assert summary(run_project(labels, again, SAMPLE, 1, False), again)["warnings"] == []
     blind = tmp_path / "blind"
     assert len(summary(run_project(again, blind, WORLD, 1, False), blind)["warnings"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("claims", "engines", "config", "warned"),
+    [
+        ("s" * 75 + "u" * 15 + "c" * 10, "lexical/10", {}, True),
+        ("s" * 80 + "u" * 20, "lexical/10", {}, False),
+        ("s" * 60 + "u" * 30, "lexical/10", {}, False),  # too few to say
+        ("s" * 75 + "u" * 25, "nli:m", {}, False),
+        ("s" * 75 + "u" * 25, "lexical/10", {"wording": 0.25}, False),
+    ],
+)
+def test_answers_of_a_weak_policy_are_warned_of_where_the_embedded_engine_judged(
+    claims, engines, config, warned, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(ENGINES, "verifier", engines)
+    warnings = summary_of(tmp_path, [row("a", "g", claims, "+-")], config)["warnings"]
+    assert [line[:56] for line in warnings] == ["25% of the claims are unsupported or contradicted: of an"] * warned
