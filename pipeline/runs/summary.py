@@ -103,7 +103,7 @@ def _of_verdicts(manifest: Manifest, verdicts: Mapping[str, int]) -> list[str]:
 
 
 def _of_weak_policy(manifest: Manifest, verdicts: Mapping[str, int]) -> list[str]:
-    """Responses that invent so much that the embedded engine's other verdicts, fitted on better ones, count for less."""
+    """Responses that invent so much that the embedded engine's other verdicts, fitted on better ones, mean less."""
     judged = sum(count for name, count in verdicts.items() if name != str(None))
     wrong = sum(verdicts.get(verdict, 0) for verdict in (UNSUPPORTED, CONTRADICTED))
     if (
