@@ -163,6 +163,10 @@ def test_unknown_field_names_are_told_with_the_closest_and_the_remedy(tmp_path: 
             "prompt=inputs.question,context=outputs.contexts,response=outputs.answer ",
         ),
         "typo": ({"question": "Who?", "contxt": "Ada.", "answer": "Ada"}, "context=contxt "),
+        "chat": (
+            {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ada"}]},
+            "context=NAME ",
+        ),
         "gold": ({"question": "Who?", "facts": "Ada.", "reference_answer": "A"}, "context=NAME,response=NAME "),
     }
     for name, (record, remedy) in records.items():
