@@ -186,6 +186,17 @@ def test_fields_that_a_user_names_are_read(tmp_path: Path):
     assert rejections([third]) == [(3, "prompt: no value under in.q (--fields)")]
 
 
+def test_fields_that_no_record_has_are_refused_before_the_work(tmp_path: Path):
+    record = {"run": None, "q": "Who?", "docs": ["Ada."], "out": {"text": "Ada"}}
+    path = write(tmp_path / "c.jsonl", b"{broken\n", {"q": "Who?"}, record)
+    for fields in ("id=run,prompt=q", "prompt=q,response=out.text"):
+        assert open_corpus([path], format_with_fields(None, fields))
+    for fields in ("prompt=question", "prompt=q,response=out.txt", "id=run_id"):
+        wrong = fields.rpartition(",")[2]
+        told = refusal(path, format=format_with_fields(None, fields))
+        assert f"--fields {wrong}: {path} has no such field in its first records (fields q); name one" in told
+
+
 def test_fields_that_cannot_be_are_refused(tmp_path: Path):
     path = write(tmp_path / "c.jsonl", BALTO)
     for fields, told in {
