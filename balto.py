@@ -124,7 +124,7 @@ def _run() -> int:
         package = (err.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        return _fail(f"this command needs {package}: pip install 'balto[{EXTRAS[package]}]'", 1)
+        return _fail(f"this command needs {package}: pip install '.[{EXTRAS[package]}]' in the checkout of balto", 1)
     except OSError as err:
         what = f"{err.filename}: {err.strerror}" if err.filename else str(err)
         again = "begins anew" if BEGIN_ANEW.intersection(sys.argv[1:2]) else "goes on where it stopped"

@@ -247,7 +247,8 @@ def _beam(path: str) -> Iterator[tuple[Any, Any]]:
         if scheme == "s3" and importlib.util.find_spec("boto3") is None:  # Beam finds that out later, and less clearly
             raise ValueError("no boto3")
     except ValueError as err:
-        remedy = f"install 'balto[{EXTRA_OF[scheme]}]'" if scheme in EXTRA_OF else "use gs://, s3:// or a local path"
+        extra = EXTRA_OF.get(scheme)
+        remedy = f"pip install '.[{extra}]' in the checkout of balto" if extra else "use gs://, s3:// or a local path"
         raise ConfigError(f"{path}: nothing here reads {scheme}://; {remedy}") from err
     if scheme == "s3":
         _check_s3_credentials(path, RuntimeValueProvider.runtime_options or {})

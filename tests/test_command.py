@@ -167,7 +167,10 @@ def test_options_of_an_engine_that_is_not_used_are_said_to_have_no_effect(tmp_pa
 def test_missing_extra_is_one_line_with_the_remedy(tmp_path):
     hide = "import sys; sys.modules['polars'] = None; import balto; balto.main()"
     done = subprocess.run([sys.executable, "-c", hide, "stats", tmp_path], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "balto: this command needs polars: pip install 'balto[pipeline]'\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "balto: this command needs polars: pip install '.[pipeline]' in the checkout of balto\n",
+    )
 
 
 @pytest.mark.parametrize(

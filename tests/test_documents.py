@@ -75,12 +75,14 @@ def test_outputs_in_the_readme_are_what_the_commands_print(tmp_path):
         r"^    \$ balto (.+)\n((?:    .*\n|\n(?=    [^$]))+)", (ROOT / "README.md").read_text(), re.MULTILINE
     )
     assert [command.split()[0] for command, _ in blocks] == ["label", "show"]
+    # readline, which pytest loads, tells processes COLUMNS=80, pytest's own workers among them
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     for command, shown in blocks:
         words = [str(tmp_path / word) if word == "labels" else word for word in command.split()]
         done = subprocess.run(
             [sys.executable, "-m", "balto", *words],
             cwd=ROOT,
-            env=dict(os.environ),  # else readline, which pytest loads, tells it COLUMNS=80
+            env=environment,
             capture_output=True,
             text=True,
             check=True,

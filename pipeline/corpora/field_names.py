@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from pipeline.corpora.shapes import ends_with_answer, messages
 from schemas.errors import ConfigError, RecordError
 from schemas.samples import FIELDS
 
@@ -95,13 +96,15 @@ def _misspelt_response(name: str) -> str | None:
 def which_is_which(objects: Sequence[Mapping[str, Any]]) -> str:
     """What to add to the command for records whose fields have other names, with the closest that they have.
 
-    Empty when prompt and context have known names.
+    Empty when prompt and context have known names. A response is not asked for where a chat log ends with it.
     """
     fields: dict[str, Any] = {}
     for obj in objects:
         fields |= {name: value for name, value in obj.items() if value is not None or name not in fields}
     known = {ours: first_name(fields, ours) for ours in NAMES}
     candidates = [path for path in _paths(fields) if path not in known.values()]
+    if known["response"] is None and ends_with_answer(messages(fields.get(known["prompt"] or ""))):
+        del known["response"]
     named = []
     for ours, found in known.items():
         if found is None:

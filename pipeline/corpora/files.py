@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
-from pipeline.corpora.field_names import NAMES, first_name, parse_fields, which_is_which
+from pipeline.corpora.field_names import NAMES, first_name, named_value, parse_fields, which_is_which
 from pipeline.storage import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
 from schemas.errors import ConfigError, CorpusError, one_line
 from schemas.manifest import MANIFEST
@@ -21,6 +21,7 @@ from schemas.samples import describe_value
 FORMATS: Final = ("balto", "ragtruth", "factscore", "confiqa", "plain")
 _RAGTRUTH_SOURCES: Final = "ragtruth sources"  # source_info.jsonl: read beside response.jsonl, no corpus of its own
 _SNIFFED_RECORDS: Final = 20
+_NAMED_WITHIN: Final = 1000  # records in which every field of --fields has to be there once
 _GZIP_OVERHEAD: Final = 1024  # header, trailer and blocks of text that does not compress
 _GZIP_RATIO: Final = 3  # of JSON text; used only where the gzip trailer cannot be right
 _CONTAINERS: Final = (
@@ -174,6 +175,8 @@ def _open_file(path: str, name: str, id_prefix: str, format: str | None) -> Corp
     if container is None or (container == containers.PARQUET and _parquet_rows(path) == 0):
         raise CorpusError(f"{path}: has no records; remove it from the corpus or write it again")
     found = format or _detect_format(path, container)
+    if found.startswith("plain:"):
+        _check_fields(path, container, parse_fields(found.removeprefix("plain:")))
     companions = (ragtruth.sources_path(path),) if found == "ragtruth" else ()
     return CorpusFile(path, found, container, _size_bytes(path), name, id_prefix, companions)
 
@@ -183,6 +186,28 @@ def _size_bytes(path: str) -> int:
     if facts is None:
         raise ConfigError(f"{path}: was there a moment ago and is gone; start again")
     return facts.size_bytes
+
+
+def _check_fields(path: str, container: str, fields: Mapping[str, str]) -> None:
+    """Raises ConfigError for a field that a user named and that the file's first records do not have."""
+    missing = dict(fields)
+    objects: list[Mapping[str, Any]] = []
+    for record in islice(containers.read_records(path, container), _NAMED_WITHIN):
+        if type(record.value) is dict:
+            objects = objects or [record.value]
+            missing = {ours: name for ours, name in missing.items() if not _has(record.value, name)}
+        if not missing:
+            return
+    if objects:
+        ours, name = next(iter(missing.items()))
+        raise ConfigError(
+            f"--fields {ours}={name}: {path} has no such field in its first records (fields {_names_of(objects)}); "
+            "name one that it has; --fields is for all files of a command, those with other names need one of their own"
+        )
+
+
+def _has(obj: Mapping[str, Any], name: str) -> bool:
+    return name in obj or named_value(obj, name) is not None
 
 
 def _detect_format(path: str, container: str) -> str:

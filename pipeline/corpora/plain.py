@@ -14,7 +14,7 @@ from pipeline.corpora.csv_rows import parse_cells
 from pipeline.corpora.extra_fields import with_extra_meta
 from pipeline.corpora.field_names import NAMES, first_name, named_value, refuse_misspelt_response
 from pipeline.corpora.place import Converter, Place, require_object, to_sample
-from pipeline.corpora.shapes import ASSISTANT, our_shapes
+from pipeline.corpora.shapes import ends_with_answer, our_shapes
 from schemas.errors import RecordError
 from schemas.records import Sample
 from schemas.samples import FIELDS
@@ -38,7 +38,7 @@ def converter(fields: Mapping[str, str], is_table: bool = False) -> Converter:
         ours |= {name: _required(obj, name, fields) for name in ("prompt", "context")}
         ours["response"] = _response(obj, fields)
         ours = our_shapes(parse_cells(ours) if is_table else ours)
-        if ours["response"] is None and _ends_with_answer(ours["prompt"]):
+        if ends_with_answer(ours["prompt"]) and ours["response"] in (None, ours["prompt"][-1]["content"]):
             ours |= {"prompt": ours["prompt"][:-1], "response": ours["prompt"][-1]["content"]}
         if ours["response"] is None and "response" not in fields:
             refuse_misspelt_response(obj)
@@ -69,7 +69,3 @@ def _required(obj: Mapping[str, Any], ours: str, fields: Mapping[str, str]) -> A
 def _response(obj: Mapping[str, Any], fields: Mapping[str, str]) -> Any:
     name = fields.get("response") or first_name(obj, "response")
     return named_value(obj, name) if name else None
-
-
-def _ends_with_answer(prompt: Any) -> bool:
-    return type(prompt) is list and len(prompt) > 1 and type(prompt[-1]) is dict and prompt[-1]["role"] == ASSISTANT

@@ -46,6 +46,11 @@ def messages(prompt: Any) -> Any:
     return [_message(item) for item in prompt] if type(prompt) is list else prompt
 
 
+def ends_with_answer(prompt: Any) -> bool:
+    """Whether chat messages in our shape hold the response as their last turn."""
+    return type(prompt) is list and len(prompt) > 1 and type(prompt[-1]) is dict and prompt[-1]["role"] == ASSISTANT
+
+
 def response_text(response: Any) -> Any:
     """The text of a response that is a message, or a list of one."""
     if type(response) is list and len(response) == 1 and type(response[0]) is dict:

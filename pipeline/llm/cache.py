@@ -232,7 +232,7 @@ class _RedisStore:
         try:
             redis = importlib.import_module("redis.asyncio")
         except ImportError as err:
-            raise ConfigError(f"--cache {url}: needs `pip install 'balto[llm]'`") from err
+            raise ConfigError(f"--cache {url}: needs `pip install '.[llm]'` in the checkout of balto") from err
         self.failures: tuple[type[Exception], ...] = (importlib.import_module("redis").RedisError, OSError)
         timeouts = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
         try:

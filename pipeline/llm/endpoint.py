@@ -140,7 +140,7 @@ def _secret(version: str) -> str:
     try:
         client = importlib.import_module("google.cloud.secretmanager").SecretManagerServiceClient()
     except ImportError as err:
-        raise ConfigError(f"{SECRET_PREFIX}{version}: needs `pip install 'balto[gcp]'`") from err
+        raise ConfigError(f"{SECRET_PREFIX}{version}: needs `pip install '.[gcp]'` in the checkout of balto") from err
     try:
         data = client.access_secret_version(name=version).payload.data
     except Exception as err:  # google-api-core and google-auth raise families of their own

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -15,6 +16,7 @@ from pipeline.score.prompt_scores import COUNTS, mean_scores, prompt_scores, ref
 from pipeline.stats.figure import check_values
 from pipeline.stats.scan import of_people, scan_labels
 from schemas.errors import ConfigError
+from schemas.manifest import read_manifest
 
 _BRIEF = ("faithfulness", "informativeness", "q_score", "q_score_all", "characters")  # what fits a terminal's width
 
@@ -51,6 +53,8 @@ def score_tables(
         tables["against the base"] = score_difference(prompts, base_prompts, drawing.resamples, drawing.seed)
     if by:
         tables |= _tables_by(labels, base, base_prompts, reference, by, drawing, brief)
+    if len({read_manifest(Path(folder)).tokenizer["fingerprint"] for folder in [*folders, *against]}) > 1:
+        tables = {title: _without_tokens(table) if "base" in table else table for title, table in tables.items()}
     of_engines = [folder for folder in folders if folder not in of_people(folders)]
     judged = scan_labels(of_engines) if of_engines else labels  # people held against people say nothing
     counts = gold_counts(judged, by)
@@ -61,6 +65,11 @@ def score_tables(
         tables[f"against people by {', '.join(by)}"] = _gold(counts, by, drawing)
     tables["agreement of label sets"] = pairwise_agreement([*folders, *against])
     return {title: table for title, table in tables.items() if len(table)}
+
+
+def _without_tokens(differences: pl.DataFrame) -> pl.DataFrame:
+    """Tokens of two tokenizers are no difference between responses."""
+    return differences.filter(pl.col("score") != "tokens")
 
 
 def _prompts(labels: pl.LazyFrame | None, reference: pl.DataFrame | float, by: Sequence[str]) -> pl.DataFrame | None:

@@ -163,6 +163,10 @@ def test_unknown_field_names_are_told_with_the_closest_and_the_remedy(tmp_path: 
             "prompt=inputs.question,context=outputs.contexts,response=outputs.answer ",
         ),
         "typo": ({"question": "Who?", "contxt": "Ada.", "answer": "Ada"}, "context=contxt "),
+        "chat": (
+            {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ada"}]},
+            "context=NAME ",
+        ),
         "gold": ({"question": "Who?", "facts": "Ada.", "reference_answer": "A"}, "context=NAME,response=NAME "),
     }
     for name, (record, remedy) in records.items():
@@ -180,6 +184,17 @@ def test_fields_that_a_user_names_are_read(tmp_path: Path):
     assert isinstance(second, Sample)
     assert (second.id, second.response) == ("c:2", None)
     assert rejections([third]) == [(3, "prompt: no value under in.q (--fields)")]
+
+
+def test_fields_that_no_record_has_are_refused_before_the_work(tmp_path: Path):
+    record = {"run": None, "q": "Who?", "docs": ["Ada."], "out": {"text": "Ada"}}
+    path = write(tmp_path / "c.jsonl", b"{broken\n", {"q": "Who?"}, record)
+    for fields in ("id=run,prompt=q", "prompt=q,response=out.text"):
+        assert open_corpus([path], format_with_fields(None, fields))
+    for fields in ("prompt=question", "prompt=q,response=out.txt", "id=run_id"):
+        wrong = fields.rpartition(",")[2]
+        told = refusal(path, format=format_with_fields(None, fields))
+        assert f"--fields {wrong}: {path} has no such field in its first records (fields q); name one" in told
 
 
 def test_fields_that_cannot_be_are_refused(tmp_path: Path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.corpora import fields_left_out, open_corpus
+from pipeline.corpora import fields_left_out, format_with_fields, open_corpus
 from schemas.records import Message, Passage, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, rejections, samples, write
 
@@ -95,6 +95,17 @@ def test_half_a_surrogate_pair_in_another_field_rejects_no_record(tmp_path: Path
 def test_chat_logs_of_other_tools_are_read(tmp_path: Path, turns: list[dict]):
     sample = samples(write(tmp_path / "c.jsonl", {"conversations": turns, "context": "Ada."}))[0]
     assert (sample.prompt, sample.response) == ((Message("user", "Who?"),), "Ada did.")
+
+
+def test_response_that_a_chat_log_ends_with_is_no_turn_of_its_prompt(tmp_path: Path):
+    turns = [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Ada did."}]
+    record = {"conversations": turns, "context": "Ada.", "reply": "Ada did."}
+    path = write(tmp_path / "c.jsonl", record, {**record, "reply": "Bob did."})
+    for fields in ("response=conversations.1.value", "response=conversations.1", "response=reply"):
+        sample = samples(path, format=format_with_fields(None, fields))[0]
+        assert (sample.prompt, sample.response) == ((Message("user", "Who?"),), "Ada did.")
+    other = samples(path, format=format_with_fields(None, "response=reply"))[1]
+    assert (len(other.prompt), other.response) == (2, "Bob did.")
 
 
 def test_text_parts_are_lines_and_an_image_is_refused(tmp_path: Path):

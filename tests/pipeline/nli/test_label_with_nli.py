@@ -101,4 +101,7 @@ def test_missing_extra_is_one_line(monkeypatch, capsys, corpus, tmp_path):
         sys, "argv", ["balto", "label", str(corpus), "--out", str(tmp_path / "o"), "--verifier", "nli:x"]
     )
     assert balto._run() == 1
-    assert capsys.readouterr().err == "balto: this command needs sentence_transformers: pip install 'balto[nli]'\n"
+    assert (
+        capsys.readouterr().err
+        == "balto: this command needs sentence_transformers: pip install '.[nli]' in the checkout of balto\n"
+    )

@@ -97,6 +97,15 @@ def test_differences_by_policy_take_the_same_policy_or_the_whole_base(base, tmp_
     assert table["difference"].to_list() == [0.0, pytest.approx((1 / 2 - 5 / 8 + 0 - 1 / 2) / 2)]
 
 
+def test_tokens_of_two_tokenizers_are_not_compared(tmp_path, base):
+    other = write_label_set(tmp_path / "other", BASE, fingerprint="other")
+    for mine, compared in ((base, True), (other, False)):
+        tables = score_tables([mine], [base], by=["policy"])
+        assert "tokens" in scored(tables["scores"])
+        for title in ("against the base", "against the base by policy"):
+            assert ("tokens" in set(tables[title]["score"])) == compared
+
+
 def test_label_set_against_itself_differs_by_nothing(base):
     table = score_tables([base], [base])["against the base"]
     assert table.select("difference", "low", "high").unique().rows() == [(0.0, 0.0, 0.0)]
