@@ -349,6 +349,16 @@ def test_cells_hold_lists_as_json(tmp_path: Path):
     assert (chat.id, chat.prompt) == ("m", (Message("user", "Who?"),))
 
 
+def test_a_table_may_say_where_its_records_were_first_read(tmp_path: Path):
+    rows = b"prompt,context,response,source,source_row\nq,c,r,a.jsonl,7\nq,c,s,a.jsonl,\nq,c,t,a.jsonl,x\n"
+    first, second, third = read_all(write(tmp_path / "c.csv", rows))
+    assert isinstance(first, Sample)
+    assert isinstance(second, Sample)
+    assert isinstance(third, Rejected)
+    assert (first.source, first.source_row) == ("a.jsonl", 7)
+    assert third.reason.startswith("source_row: expected an integer")
+
+
 def test_bad_rows_of_a_table_are_rejected_and_reading_goes_on(tmp_path: Path):
     content = b'prompt,context,response\na,b,c\na,b,c,d\na,"b"x,c\na,caf\xe9,c\na,b,c\na,"b,c\na,b,c\n'
     items = read_all(write(tmp_path / "c.csv", content))
@@ -359,8 +369,8 @@ def test_bad_rows_of_a_table_are_rejected_and_reading_goes_on(tmp_path: Path):
         (5, "not UTF-8: byte 0xE9; save the table as UTF-8"),
         (7, "a quote is opened here and never closed; what follows was taken for one text"),
     ]
-    assert isinstance(items[1], Rejected)
-    assert items[1].record == "a,b,c,d"
+    texts = [item.record for item in items if isinstance(item, Rejected)]
+    assert texts == ["a,b,c,d", 'a,"b"x,c', "a,caf\ufffd,c", 'a,"b,c\na,b,c']
 
 
 def test_a_broken_first_line_of_json_is_no_header(tmp_path: Path):
