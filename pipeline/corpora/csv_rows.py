@@ -56,7 +56,7 @@ def read_rows(stream: IO[bytes], path: str, max_record_bytes: int) -> Iterator[t
         try:
             cells = next(rows, None)
         except csv.Error as err:
-            yield row, None, _unreadable(err), "".join(taken).encode("utf-8", "surrogateescape")
+            yield row, None, _unreadable(err, len(taken)), "".join(taken).encode("utf-8", "surrogateescape")
             continue
         if cells is None:
             return
@@ -79,10 +79,13 @@ def _lines(stream: IO[bytes], path: str, max_bytes: int) -> Iterator[str]:
         yield line.decode("utf-8", "surrogateescape")
 
 
-def _unreadable(err: csv.Error) -> str:
+def _unreadable(err: csv.Error, lines: int) -> str:
+    """Why a row cannot be read.   lines: that it took, which tells how much of the table went with it."""
     if "end of data" in str(err):
-        return "a quote is opened here and never closed; what follows was taken for one text"
-    return f"not a readable row ({err}); put texts in quotes, and double quotes in them twice"
+        rest = f"; {lines:,} lines, all that follow, were taken for one text" if lines > 1 else ""
+        return f"a quote is opened here and never closed{rest}"
+    took = f", having taken {lines:,} lines" if lines > 1 else ""
+    return f"not a readable row ({err}{took}); put texts in quotes, and double quotes in them twice"
 
 
 def _wrong(cells: list[str], header: list[str], text: bytes) -> str | None:
