@@ -80,7 +80,8 @@ def test_outputs_in_the_readme_are_what_the_commands_print(tmp_path):
         done = subprocess.run(
             [sys.executable, "-m", "balto", *words],
             cwd=ROOT,
-            env=dict(os.environ),  # else readline, which pytest loads, tells it COLUMNS=80
+            # readline, which pytest loads, or the worker process that runs this test may say COLUMNS=80
+            env={name: value for name, value in os.environ.items() if name != "COLUMNS"},
             capture_output=True,
             text=True,
             check=True,
