@@ -180,6 +180,19 @@ def test_a_small_corpus_whose_every_request_fails_is_not_finished_but_resumed(
     assert read_manifest(tmp_path / "labels").counts == {"read": 6, "labelled": 6, "rejected": 0}
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_record_that_no_endpoint_answers_does_not_end_the_run_where_it_is_alone_in_the_first_shard(
+    number, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
+    corpus, out = write_jsonl(tmp_path / "a.jsonl", small_corpus(2, responses=1)), tmp_path / "labels"
+    failing = FailsOnRecords(models=(MODEL,), text=f"Bridge {number} was opened".encode())
+    with LlmServer(failing, answer_by_rule) as server:
+        label(server, corpus, out, "--cache", f"sqlite:{tmp_path}/cache", "--num-shards", 16, "--workers", 1)
+    assert [shard.rows for shard in read_manifest(out).shards] == [1]  # the other record's
+    assert read_manifest(out).counts == {"read": 2, "labelled": 1, "rejected": 1}
+
+
 def test_what_the_endpoint_failed_for_is_all_that_a_run_with_overwrite_asks_again(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
     corpus, out = write_jsonl(tmp_path / "a.jsonl", small_corpus(4)), tmp_path / "labels"

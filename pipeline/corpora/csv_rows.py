@@ -17,6 +17,7 @@ from schemas.errors import CorpusError
 
 DELIMITERS: Final = ",\t;"
 _MAX_NAME_CHARS: Final = 100
+_MAX_DIGITS: Final = 19  # an integer of 64 bits has no more
 _NO_NAME: Final = frozenset('{}[]":')  # what a broken line of JSON has, and no name of a column
 
 
@@ -46,14 +47,16 @@ def read_rows(stream: IO[bytes], path: str, max_record_bytes: int) -> Iterator[t
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise CorpusError(f"{path}: two columns are called {twice[0]!a}; rename one of them")
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    taken: list[str] = []  # the lines of the row that is read
+    rows = csv.reader(_noted(lines, taken), delimiter=delimiter, strict=True)
     row = 1
     while True:
         row += 1
+        taken.clear()
         try:
             cells = next(rows, None)
         except csv.Error as err:
-            yield row, None, _unreadable(err), b""
+            yield row, None, _unreadable(err, len(taken)), "".join(taken).encode("utf-8", "surrogateescape")
             continue
         if cells is None:
             return
@@ -63,6 +66,12 @@ def read_rows(stream: IO[bytes], path: str, max_record_bytes: int) -> Iterator[t
             yield row, None if reason else _by_column(header, cells), reason, text
 
 
+def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
 def _lines(stream: IO[bytes], path: str, max_bytes: int) -> Iterator[str]:
     while line := stream.readline(max_bytes + 1):
         if len(line) > max_bytes:
@@ -70,10 +79,13 @@ def _lines(stream: IO[bytes], path: str, max_bytes: int) -> Iterator[str]:
         yield line.decode("utf-8", "surrogateescape")
 
 
-def _unreadable(err: csv.Error) -> str:
+def _unreadable(err: csv.Error, lines: int) -> str:
+    """Why a row cannot be read.   lines: that it took, which tells how much of the table went with it."""
     if "end of data" in str(err):
-        return "a quote is opened here and never closed; what follows was taken for one text"
-    return f"not a readable row ({err}); put texts in quotes, and double quotes in them twice"
+        rest = f"; {lines:,} lines, all that follow, were taken for one text" if lines > 1 else ""
+        return f"a quote is opened here and never closed{rest}"
+    took = f", having taken {lines:,} lines" if lines > 1 else ""
+    return f"not a readable row ({err}{took}); put texts in quotes, and double quotes in them twice"
 
 
 def _wrong(cells: list[str], header: list[str], text: bytes) -> str | None:
@@ -92,7 +104,8 @@ def _by_column(header: list[str], cells: list[str]) -> dict[str, str | None]:
 
 
 def parse_cells(ours: Mapping[str, Any]) -> dict[str, Any]:
-    """A record under our names whose cells hold as JSON text what our format has as a list or an object.
+    """A record under our names whose cells hold as text what our format has as a number, and as JSON text what it has
+    as a list or an object.
 
     Text stays what may be meant as text: a data record in `context`, a list in `response`.
     """
@@ -100,6 +113,8 @@ def parse_cells(ours: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(name: str, cell: Any) -> Any:
+    if name == "source_row" and type(cell) is str and cell.isdecimal() and len(cell) < _MAX_DIGITS:
+        return int(cell)
     if type(cell) is not str or not cell.startswith(("[", "{")) or name not in _JSON_CELLS:
         return cell
     try:

@@ -166,10 +166,10 @@ class Asker:
             return self._answers > answers_before
 
     def check_answered(self) -> None:
-        """Raises EndpointError when questions for a purpose failed, and none of the whole run was ever answered: then
-        it is not about the records, however few they are."""
+        """Raises EndpointError when some questions for a purpose failed, and none of the whole run was ever answered:
+        then it is not about the records, however few they are."""
         for purpose, reason in self._last_failures.items():
-            if not self.ledger.has_answers(purpose):
+            if self.ledger.is_in_vain(purpose):
                 raise EndpointError(
                     f"{self.transport.endpoint.base_url} answered none of the run's {purpose} requests, the last "
                     f"failed with: {reason}; once that is mended, the same command resumes"

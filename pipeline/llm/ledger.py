@@ -23,6 +23,7 @@ BUSY_S: Final = 60.0  # how long to wait for other processes that write
 BYTES_PER_TOKEN: Final = 3  # of a prompt; few tokens of any tokenizer are shorter
 _BOOK: Final = """INSERT INTO totals VALUES ('booked', 1)
     ON CONFLICT (name) DO UPDATE SET value = value + 1 WHERE value < ?"""
+NO_CHANCE: Final = 3  # questions; fewer may be hard ones that happen to be a run's first or only ones
 _STOPPED: Final = "stopped"  # in the file while no process of the run may send anything more
 _ANSWERED: Final = "answered"  # in the file, with a purpose behind it
 _ADD: Final = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
@@ -138,11 +139,12 @@ class Ledger:
     def _note_answer(self, purpose: str) -> None:
         self._unwritten[f"{_ANSWERED} {purpose}"] += 1
 
-    def has_answers(self, purpose: str) -> bool:
-        """Whether any question of the run for this purpose was ever answered."""
+    def is_in_vain(self, purpose: str) -> bool:
+        """Whether NO_CHANCE questions of the run for this purpose failed, and none was ever answered."""
         self.flush()
-        found = self._file.execute("SELECT 1 FROM totals WHERE name = ?", (f"{_ANSWERED} {purpose}",))
-        return found.fetchone() is not None
+        failed, answered = f"{purpose}.failed", f"{_ANSWERED} {purpose}"
+        found = dict(self._file.execute("SELECT name, value FROM totals WHERE name IN (?, ?)", (failed, answered)))
+        return found.get(failed, 0) >= NO_CHANCE and answered not in found
 
     def failed(self, purpose: str) -> None:
         """Count a question that got no answer after all attempts."""

@@ -364,18 +364,30 @@ def test_cells_hold_lists_as_json(tmp_path: Path):
     assert (chat.id, chat.prompt) == ("m", (Message("user", "Who?"),))
 
 
+def test_a_table_may_say_where_its_records_were_first_read(tmp_path: Path):
+    rows = b"prompt,context,response,source,source_row\nq,c,r,a.jsonl,7\nq,c,s,a.jsonl,\nq,c,t,a.jsonl,x\n"
+    first, second, third = read_all(write(tmp_path / "c.csv", rows))
+    assert isinstance(first, Sample)
+    assert isinstance(second, Sample)
+    assert isinstance(third, Rejected)
+    assert (first.source, first.source_row) == ("a.jsonl", 7)
+    assert third.reason.startswith("source_row: expected an integer")
+
+
 def test_bad_rows_of_a_table_are_rejected_and_reading_goes_on(tmp_path: Path):
-    content = b'prompt,context,response\na,b,c\na,b,c,d\na,"b"x,c\na,caf\xe9,c\na,b,c\na,"b,c\na,b,c\n'
+    content = b'prompt,context,response\na,b,c\na,b,c,d\na,"b"x,c\na,caf\xe9,c\na,b,c\n"a,b,c\na"x,b,c\na,"b,c\na,b,c\n'
+    remedy = "put texts in quotes, and double quotes in them twice"
     items = read_all(write(tmp_path / "c.csv", content))
     assert [item.source_row for item in items if isinstance(item, Sample)] == [2, 6]
     assert rejections(items) == [
         (3, "4 cells under a header of 3; quote texts that contain the delimiter"),
-        (4, "not a readable row (',' expected after '\"'); put texts in quotes, and double quotes in them twice"),
+        (4, "not a readable row (',' expected after '\"'); " + remedy),
         (5, "not UTF-8: byte 0xE9; save the table as UTF-8"),
-        (7, "a quote is opened here and never closed; what follows was taken for one text"),
+        (7, "not a readable row (',' expected after '\"', having taken 2 lines); " + remedy),
+        (8, "a quote is opened here and never closed; 2 lines, all that follow, were taken for one text"),
     ]
-    assert isinstance(items[1], Rejected)
-    assert items[1].record == "a,b,c,d"
+    texts = [item.record for item in items if isinstance(item, Rejected)]
+    assert texts == ["a,b,c,d", 'a,"b"x,c', "a,caf\ufffd,c", '"a,b,c\na"x,b,c', 'a,"b,c\na,b,c']
 
 
 def test_a_broken_first_line_of_json_is_no_header(tmp_path: Path):

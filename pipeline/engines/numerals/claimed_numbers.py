@@ -29,6 +29,7 @@ _SECTION = re.compile(  # "1.1 The", "2.3. How"; no "1.5 Million"
     r"\d{1,2}(?:\.\d{1,2}){1,3}[.)]? ?(?:[AI]|(?!(?:[MBT]r?illi|Mio|Mrd|Percent|Euro|Dollar|Pound))[A-Z][a-z]{1,30}) "
 )
 _SENTENCE_BEFORE = re.compile(r"(?:\n[ \t(*#-]*|[.!?:,;] \(?)\Z")
+_BLANK = re.compile(r"\s*+")
 _ITEM_CHARS = 1_000  # of a list in one line
 _PREFIXES = word_set("under over top mid pre post early late sub non")
 _SPELLED_ON = re.compile(rf"[^\W\d_{UNSPACED}]")  # a letter that belongs to one word with its neighbours
@@ -80,7 +81,10 @@ def _is_list_marker(text: str, start: int, end: int) -> bool:
     """ "1." and "(2)" that begin a line, "2. Then" and "2) then" between items of a list in one line, and "1.1 The fee"
     that begins a line or a sentence."""
     if "." in text[start:end] and _SECTION.match(text, start):
-        return not text[:start].strip() or _SENTENCE_BEFORE.search(text, max(0, start - 8), start) is not None
+        return (
+            _BLANK.fullmatch(text, 0, start) is not None
+            or _SENTENCE_BEFORE.search(text, max(0, start - 8), start) is not None
+        )
     if text[end : end + 1] not in (".", ")"):
         return False
     lead = text[max(0, start - 4) : start]
