@@ -57,7 +57,7 @@ def reference(request, monkeypatch):
 
 @pytest.fixture
 def server():
-    faults = {"500": 0.1, "invalid_json": 0.2, "refusal": 0.2}
+    faults = {"500": 0.1, "invalid_json": 0.2, "refusal": 0.4}
     with LlmServer(Behaviour(models=(MODEL,), api_key=KEY, faults=faults), answer_by_rule) as running:
         yield running
 
@@ -90,7 +90,7 @@ def test_no_file_message_or_log_of_a_run_holds_the_key(reference, server, tmp_pa
     monkeypatch.setenv("BALTO_LOG", "debug")
     caplog.set_level(logging.DEBUG)
     redis_server = RedisServer(tmp_path)
-    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(4))
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(10))
     where = ("--base-url", server.base_url, "--api-key-env", reference)
     try:
         said = [

@@ -192,7 +192,7 @@ class Inputs:
         return Scenario("train-verifier", argv, "verifier", products.verifier_problems, undisturbed)
 
     def _round(self) -> Scenario:
-        generate = "--samples 2 --max-new-tokens 8 --max-cached-tokens 600"
+        generate = "--samples 2 --max-new-tokens 32 --max-cached-tokens 900"
         train = f"--credit token --groups-per-step 2 --epochs 2 --save-every {SAVE_EVERY} --workers 0 --eval-every 0"
         options = ["--held-out", 0.3, "--generate", generate, "--label", "--num-shards 2", "--train", train]
 

@@ -115,9 +115,9 @@ def test_numbers_of_sections_are_told_in_linear_time():
     def seconds_for(times: int) -> float:
         text = "and 1.1 The fee " * times
         tokens = tokenize(text)
-        start = time.perf_counter()
+        start = time.process_time()
         assert len(claimed_numbers(text, tokens)) == times
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     short = seconds_for(10_000)
     assert seconds_for(40_000) < MOST * short  # copying what stands before each took 16 times as long

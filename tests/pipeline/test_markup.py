@@ -65,9 +65,9 @@ def test_characters_stay_where_they_are(text):
 )
 def test_time_is_linear_in_the_length_of_a_text(text):
     def seconds(part: str) -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()
         without_markup(part + "<p>")
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
     seconds(text[:1000])
     assert seconds(text) < 30 * max(seconds(text[: len(text) // 10]), 0.002)
