@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.commands import label_cli, look_cli, read_cli, verifier_cli
-from pipeline.logs import configure_logging
+from pipeline.runs.logs import configure_logging
 from rounds import cli as rounds_cli
 from schemas.errors import BaltoError
 from schemas.interruption import Heard, Output, end_with, listening

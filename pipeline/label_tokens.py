@@ -7,7 +7,7 @@ from typing import Final
 
 from pipeline.resolve import resolve
 from pipeline.stages import Draft, Step
-from pipeline.storage import read_file
+from pipeline.storage.whole_files import read_file
 from pipeline.weigh_scores import NeutralBand, apply_threshold
 from schemas.records import LABELLED, NO_CLAIMS, PARTIAL, UNVERIFIED, Claim, LabelledResponse
 from schemas.tokens import ResponseTokenizer, label_text, load_tokenizer, tokenizer_from_json

@@ -103,7 +103,7 @@ def label(
     from pipeline.runs.label import Resources, default_shards
     from pipeline.runs.start import beam_args_for, describe_job, start_label
     from pipeline.runs.summary import summary
-    from pipeline.storage import use_beam_options
+    from pipeline.storage.whole_files import use_beam_options
 
     llm, nli = filled(LlmOptions, given), filled(NliOptions, given)
     known_format = format_with_fields(format, fields)
