@@ -10,9 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import cli as pipeline_cli
-from pipeline import look_cli, read_cli, verifier_cli
-from pipeline.logs import configure_logging
+from pipeline.commands import label_cli, look_cli, read_cli, verifier_cli
+from pipeline.runs.logs import configure_logging
 from rounds import cli as rounds_cli
 from schemas.errors import BaltoError
 from schemas.interruption import Heard, Output, end_with, listening
@@ -67,7 +66,7 @@ def balto(version: Version = False) -> None:
     """Stop language models from inventing, token by token: label responses claim by claim, look, retrain."""
 
 
-for room in (pipeline_cli, read_cli, look_cli, verifier_cli, trainer_cli, rounds_cli):  # in the order of the help
+for room in (label_cli, read_cli, look_cli, verifier_cli, trainer_cli, rounds_cli):  # in the order of the help
     room.mount(app)
 
 

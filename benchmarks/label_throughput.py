@@ -77,9 +77,9 @@ def plain_loop(corpus: str, out: str, num_shards: int) -> None:
     from pipeline.config import LabelConfig
     from pipeline.corpora import open_corpus, read_corpus_file
     from pipeline.graph import label_steps
-    from pipeline.shard_files import shard_name, shard_of, shard_report
     from pipeline.sibling_responses import know_each_other
     from pipeline.stages import relax_collector
+    from pipeline.storage.shard_files import shard_name, shard_of, shard_report
     from pipeline.write_shards import PACK_ROWS
     from schemas.records import LabelledResponse, Sample
     from schemas.rows import to_rejected_table, to_table

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.runs.assemble import assemble
-from pipeline.shard_files import shard_name, shard_report, sort_rows
+from pipeline.storage.shard_files import shard_name, shard_report, sort_rows
 from schemas.manifest import read_manifest, write_manifest
 from schemas.rows import to_rejected_table
 from schemas.shards import SHARD_SCHEMA

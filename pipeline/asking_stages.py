@@ -21,11 +21,11 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline import progress
 from pipeline.llm.chat import Ask
 from pipeline.llm.ledger import COUNTERS
 from pipeline.llm.limits import share
 from pipeline.llm.transport import Transport
+from pipeline.runs import progress
 from pipeline.stages import ACCEPTED, REJECTED, Failures, relax_collector, sample_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline import progress
+from pipeline.runs import progress
 from pipeline.stages import ACCEPTED, REJECTED, StepDoFn, sample_of
 from schemas.errors import BaltoError, RecordError
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import apache_beam as beam
 
 from pipeline.runs.assemble import assemble
-from pipeline.storage import is_local, join, remove_files, write_file
-from pipeline.turns import check_turn, is_closed
+from pipeline.storage.turns import check_turn, is_closed
+from pipeline.storage.whole_files import is_local, join, remove_files, write_file
 from schemas.manifest import MANIFEST, WORK_FOLDER, manifest_bytes
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Closing:
     """What the end of a run needs to know.
 
     out: folder of the label set.   described: config, engines, tokenizer and inputs for the manifest.   token: of the
-    run (`pipeline.turns`), empty on local disks.   asking: how a language model is asked; None when none is.
+    run (`pipeline.storage.turns`), empty on local disks.   asking: how a language model is asked; None when none is.
     """
 
     out: str

@@ -7,7 +7,7 @@ from typing import Final
 
 from pipeline.resolve import resolve
 from pipeline.stages import Draft, Step
-from pipeline.storage import read_file
+from pipeline.storage.whole_files import read_file
 from pipeline.weigh_scores import NeutralBand, apply_threshold
 from pipeline.wording import hold_to_wording
 from schemas.records import LABELLED, NO_CLAIMS, PARTIAL, UNVERIFIED, Claim, LabelledResponse

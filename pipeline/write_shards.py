@@ -15,9 +15,9 @@ import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline import progress
-from pipeline.shard_files import shard_name, shard_of, shard_report
-from pipeline.turns import check_turn
+from pipeline.runs import progress
+from pipeline.storage.shard_files import shard_name, shard_of, shard_report
+from pipeline.storage.turns import check_turn
 from schemas.records import LabelledResponse, Rejected
 from schemas.rows import to_rejected_table, to_table
 
@@ -30,7 +30,7 @@ class WriteShards(beam.PTransform):
     """In: (labelled rows, rejected records).   Out: one report (dict) per shard that received anything."""
 
     def __init__(self, out: str, num_shards: int, token: str = ""):
-        """token: of the run that may write into `out` (`pipeline.turns`); empty where a lock sees to that."""
+        """token: of the run that may write into `out` (`pipeline.storage.turns`); empty where a lock sees to that."""
         super().__init__()
         self.out = out
         self.num_shards = num_shards

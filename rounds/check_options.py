@@ -42,9 +42,9 @@ def _check_values(name: str, values: Mapping[str, Any]) -> None:
         fields = {field.name for field in dataclasses.fields(TrainConfig)}
         make_config({key: value for key, value in values.items() if key in fields}, values["config"])
     if name == "label":
-        from pipeline.cli import label
+        from pipeline.commands.label_cli import label
+        from pipeline.commands.option_tables import own_options
         from pipeline.config import LabelConfig
-        from pipeline.option_tables import own_options
         from pipeline.runs.beam_options import split_beam_args
 
         split_beam_args(values["corpus"], own_options(label))

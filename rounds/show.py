@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.show_tables import counted, print_json, print_tables
+from pipeline.show.show_tables import counted, print_json, print_tables
 
 SHOWN = ("faithfulness", "informativeness", "q_score", "q_score_all", "characters", "no_claims")
 

@@ -20,7 +20,7 @@ def modules_after(statement: str) -> set[str]:
         ("import pipeline.runs.start, pipeline.runs.on_runner, pipeline.runs.dry_run", {"openai", "aiohttp", "torch"}),
         # the parent of the workers must not wait for Beam
         ("import pipeline.runs.label, pipeline.runs.start", {"apache_beam"}),
-        ("import pipeline.stats.tables, pipeline.look_cli", {"apache_beam", "torch"}),
+        ("import pipeline.stats.tables, pipeline.commands.look_cli", {"apache_beam", "torch"}),
         ("import trainer", {"apache_beam", "polars"}),
     ],
 )

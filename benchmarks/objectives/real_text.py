@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus, read_corpus_file
 from pipeline.runs.label import Resources, run_label
-from pipeline.show_tables import print_tables
+from pipeline.show.show_tables import print_tables
 from schemas.records import Sample
 from trainer.config import TrainConfig
 from trainer.train import train

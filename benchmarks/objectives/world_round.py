@@ -32,7 +32,7 @@ from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus
 from pipeline.runs.label import Resources, run_label
 from pipeline.score.tables import score_tables
-from pipeline.show_tables import print_tables
+from pipeline.show.show_tables import print_tables
 from rounds.generate_corpus import GenerationConfig, run_generate
 from schemas.samples import sample_from_json, sample_to_json
 from trainer.config import TrainConfig

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpora.csv_rows import delimiter_of, read_rows
-from pipeline.storage import open_file, parquet_source
+from pipeline.storage.whole_files import open_file, parquet_source
 from schemas.errors import ConfigError, CorpusError, one_line
 
 JSONL: Final = "jsonl"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
 from pipeline.corpora.field_names import NAMES, first_name, named_value, parse_fields, which_is_which
-from pipeline.storage import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
+from pipeline.storage.whole_files import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
 from schemas.errors import ConfigError, CorpusError, one_line
 from schemas.manifest import MANIFEST
 from schemas.samples import describe_value

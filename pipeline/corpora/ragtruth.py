@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from pipeline.corpora.containers import JSONL, read_records
 from pipeline.corpora.flatten_object import flatten_object
 from pipeline.corpora.place import Converter, Place, json_text, require_list, require_object, require_text, to_sample
-from pipeline.storage import file_facts, join
+from pipeline.storage.whole_files import file_facts, join
 from schemas.errors import ConfigError, RecordError
 from schemas.records import Sample
 from schemas.samples import checked_integer, describe_value

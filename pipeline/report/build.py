@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipeline.find_records import read_rows
-from pipeline.record_values import record_values
 from pipeline.report.choose_records import KINDS, choose_rows, kinds_of
 from pipeline.report.figures import page_figures, read_tables
 from pipeline.report.write_page import check_target, json_in_html, render_page, write_page
-from pipeline.show_tables import counted, printable
+from pipeline.show.find_records import read_rows
+from pipeline.show.record_values import record_values
+from pipeline.show.show_tables import counted, printable
 from pipeline.stats import scan_labels
 from pipeline.stats.scan import readable
 from pipeline.weigh_scores import NeutralBand, band_of

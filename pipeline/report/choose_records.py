@@ -81,7 +81,7 @@ def _lot(seed: int) -> pl.Expr:
 
 
 def kinds_of(record: dict[str, Any]) -> list[str]:
-    """The KINDS that a record belongs to. record: as `pipeline.record_values` gives it."""
+    """The KINDS that a record belongs to. record: as `pipeline.show.record_values` gives it."""
     claims = record["claims"]
     verdicts = [claim["verdict"] for claim in claims]
     holds = {

@@ -11,7 +11,7 @@ import polars as pl
 from markupsafe import Markup
 
 from pipeline.report import plots
-from pipeline.show_tables import printable
+from pipeline.show.show_tables import printable
 from pipeline.stats.scan import LABEL_SET
 from pipeline.stats.tables import stats_tables
 

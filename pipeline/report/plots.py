@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
 from pipeline.report.svg import ACCENT, LINE, PANEL, QUIET, STYLE, TONE, to_svg
-from pipeline.show_tables import printable
+from pipeline.show.show_tables import printable
 from schemas.records import VERDICTS
 
 WIDTH: Final = 4.7  # inches: 338 units of the picture, shown as wide as the page allows

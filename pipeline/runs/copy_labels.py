@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from pipeline import progress
+from pipeline.runs import progress
 from pipeline.runs.output_bucket import refuse_occupied_bucket
 from pipeline.runs.output_folder import only_writer, refuse_occupied
-from pipeline.storage import file_facts, files_below, is_local, join, read_file, remove_files, write_file
+from pipeline.storage.whole_files import file_facts, files_below, is_local, join, read_file, remove_files, write_file
 from schemas.errors import ConfigError, NoLabelSetError, ShardError
 from schemas.interruption import completing
 from schemas.listed_files import Listed, check_bytes, is_as_listed

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.storage import is_local
+from pipeline.storage.whole_files import is_local
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:

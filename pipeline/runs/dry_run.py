@@ -23,7 +23,7 @@ from pipeline.runs.assemble import described
 from pipeline.runs.dataflow import is_dataflow, worker_processes
 from pipeline.runs.on_runner import TOKENIZER_FILE
 from pipeline.runs.run_graph import new_pipeline
-from pipeline.storage import is_local, join
+from pipeline.storage.whole_files import is_local, join
 from schemas.errors import ConfigError
 from schemas.manifest import WORK_FOLDER
 from schemas.tokens import BYTES

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from pipeline import progress
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, read_corpus_file
 from pipeline.engines import AskingVerifier
 from pipeline.llm.chat import Usage
+from pipeline.runs import progress
 from pipeline.runs.show_progress import show_progress
 from pipeline.validate import validate_sample
 from schemas.errors import ConfigError, RecordError

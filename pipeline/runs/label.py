@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import progress
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, corpus_size_bytes
 from pipeline.engines import LLM, NLI
+from pipeline.runs import progress
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input, workers_lock
 from pipeline.runs.parts import run_parts, worker_pool
 from pipeline.runs.show_progress import show_progress
 from pipeline.runs.split_corpus import BUCKET_FOLDER, Split, split_corpus
-from pipeline.shard_files import DONE_FOLDER, is_finished, shard_name
-from pipeline.storage import file_facts
+from pipeline.storage.shard_files import DONE_FOLDER, is_finished, shard_name
+from pipeline.storage.whole_files import file_facts
 from schemas.errors import ConfigError
 from schemas.interruption import completing
 from schemas.manifest import WORK_FOLDER, Manifest, write_manifest

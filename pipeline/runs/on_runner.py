@@ -21,8 +21,8 @@ from pipeline.runs.label import Resources, ask_first, file_identity, named
 from pipeline.runs.output_bucket import close_bucket, open_bucket
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.run_graph import new_pipeline, run_pipeline
-from pipeline.shard_files import DONE_FOLDER
-from pipeline.storage import is_local, join, remove_files, write_file
+from pipeline.storage.shard_files import DONE_FOLDER
+from pipeline.storage.whole_files import is_local, join, remove_files, write_file
 from schemas.errors import ConfigError
 from schemas.interruption import completing
 from schemas.manifest import WORK_FOLDER, Manifest

@@ -1,6 +1,6 @@
 """The output of a run in a bucket or any other filesystem of Beam's: what `output_folder` does on local disks.
 
-Never overwritten by surprise, resumed by the same run only, one run at a time (`pipeline.turns`).
+Never overwritten by surprise, resumed by the same run only, one run at a time (`pipeline.storage.turns`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pipeline.runs.output_folder import OURS, RUN_FILE, refuse_other_run
-from pipeline.storage import files_below, is_local, join, read_file, remove_files, write_file
-from pipeline.turns import take_turn
+from pipeline.storage.turns import take_turn
+from pipeline.storage.whole_files import files_below, is_local, join, read_file, remove_files, write_file
 from schemas.errors import ConfigError
 from schemas.manifest import MANIFEST, REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runs.orphans import WORKERS_FILE, wait_for_orphans
-from pipeline.shard_files import DONE_FOLDER
-from pipeline.storage import is_local
+from pipeline.storage.shard_files import DONE_FOLDER
+from pipeline.storage.whole_files import is_local
 from schemas.errors import ConfigError
 from schemas.lock import only_run
 from schemas.manifest import MANIFEST, REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER, remove_partials, write_atomically

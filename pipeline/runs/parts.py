@@ -13,8 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline import progress
-from pipeline.logs import configure_logging
+from pipeline.runs import progress
+from pipeline.runs.logs import configure_logging
 from pipeline.runs.orphans import hold_while_alive
 from schemas.errors import BaltoError
 from schemas.parent import leave_with_parent

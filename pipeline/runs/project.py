@@ -11,17 +11,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import progress
 from pipeline.config import LabelConfig
 from pipeline.label_tokens import sampled_ids
+from pipeline.runs import progress
 from pipeline.runs.assemble import assemble, described
 from pipeline.runs.copy_labels import read_listed
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input, workers_lock
 from pipeline.runs.parts import run_parts, worker_pool
 from pipeline.runs.show_progress import show_progress
-from pipeline.shard_files import done_path, is_finished, shard_report
 from pipeline.stages import reject
-from pipeline.storage import write_file
+from pipeline.storage.shard_files import done_path, is_finished, shard_report
+from pipeline.storage.whole_files import write_file
 from schemas.errors import RecordError, ShardError
 from schemas.interruption import completing
 from schemas.manifest import Manifest, ShardEntry, read_manifest, write_manifest

@@ -13,7 +13,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline import progress
+from pipeline.runs import progress
 
 SHOW_AFTER_S = 1.0  # what is done by then needs no bar
 DRAW_EVERY_S: Final = 0.5
@@ -28,7 +28,7 @@ def show_progress(
 ) -> Iterator[None]:
     """Show how many records are done while the block runs.
 
-    total: records; None where nobody knows.   slow: stages that take the time, by their names in `pipeline.progress`:
+    total: records; None where nobody knows.   slow: stages that take the time, by their names in `progress.py`:
     a record is then done by as much as it has been through these, not when its shard is written.
     spent: what a language model was asked so far, for the end of the line.
     """

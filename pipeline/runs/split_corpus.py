@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from pipeline import progress
 from pipeline.corpora import CorpusFile, read_corpus_file
-from pipeline.shard_files import reason_kind, shard_of, write_rejected
+from pipeline.runs import progress
+from pipeline.storage.shard_files import reason_kind, shard_of, write_rejected
 from schemas.manifest import WORK_FOLDER, sync_folder, write_atomically
 from schemas.records import Rejected, Sample
 from schemas.rows import to_rejected_table

@@ -16,7 +16,7 @@ from pipeline.runs.dataflow import check_dataflow, check_transport, for_dataflow
 from pipeline.runs.label import Resources, file_identity, run_label
 from pipeline.runs.output_folder import refuse_occupied
 from pipeline.runs.show_progress import show_progress
-from pipeline.storage import is_local, remove_files
+from pipeline.storage.whole_files import is_local, remove_files
 from schemas.errors import ConfigError
 from schemas.manifest import Manifest
 
@@ -82,7 +82,7 @@ def _label_for_bucket(
     from pipeline.runs.copy_labels import send_files
     from pipeline.runs.output_bucket import close_bucket, open_bucket
     from pipeline.runs.output_folder import refuse_own_input
-    from pipeline.turns import check_turn
+    from pipeline.storage.turns import check_turn
 
     refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
     run = {"inputs": [file_identity(file) for file in files], **described(config)}

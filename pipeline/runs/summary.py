@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import LabelConfig
 from pipeline.llm.chat import API_ERROR
-from pipeline.storage import join, parquet_source
+from pipeline.storage.whole_files import join, parquet_source
 from schemas.manifest import Manifest
 from schemas.records import CONTRADICTED, OK, UNMATCHED, UNSUPPORTED
 from schemas.tokens import BYTES, load_tokenizer

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline import progress
+from pipeline.runs import progress
 from pipeline.stats.columns import by_columns
 from pipeline.stats.scan import LABEL_SET
 from schemas.errors import ConfigError

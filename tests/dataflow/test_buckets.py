@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from balto import main as balto_main
-from pipeline import turns
 from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus, read_corpus_file
 from pipeline.runs.copy_labels import copy_labels, read_manifest_at
@@ -17,7 +16,8 @@ from pipeline.runs.label import Resources
 from pipeline.runs.on_runner import run_label_on_runner
 from pipeline.runs.output_folder import only_writer
 from pipeline.runs.start import start_label
-from pipeline.storage import files_below, write_file
+from pipeline.storage import turns
+from pipeline.storage.whole_files import files_below, write_file
 from schemas.errors import BaltoError, ConfigError, ShardError
 from schemas.manifest import MANIFEST, parse_manifest
 from tests import shelf

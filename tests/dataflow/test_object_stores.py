@@ -23,7 +23,7 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from balto import main as balto_main
-from pipeline import storage
+from pipeline.storage import whole_files
 from schemas.manifest import read_manifest
 from tests.rows import small_corpus
 
@@ -73,7 +73,7 @@ def balto(environment: dict[str, str], *words: str, code: int = 0) -> str:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         for name, value in environment.items():
             patch.setenv(name, value)
-        patch.setattr(storage, "_options_given", False)
+        patch.setattr(whole_files, "_options_given", False)
         patch.setattr(sys, "argv", ["balto", *words])
         with pytest.raises(SystemExit) as ended:
             balto_main()

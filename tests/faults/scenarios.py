@@ -18,7 +18,7 @@ from tests.faults.process_tree import CHILD, EVERYBODY, PARENT
 from tests.faults.warm_balto import Ended, WarmBalto
 from tests.llm_server import Behaviour, LlmServer
 from tests.llm_server.claim_answers import answer_by_rule
-from tests.pipeline.nli.tiny_nli_models import make_encoder
+from tests.pipeline.engines.nli.tiny_nli_models import make_encoder
 from tests.rows import small_corpus, write_jsonl
 
 MODEL = "rule-server"

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from pipeline.runs.assemble import assemble
-from pipeline.shard_files import shard_name, shard_report
+from pipeline.storage.shard_files import shard_name, shard_report
 from schemas.manifest import write_manifest
 from schemas.records import (
     CONTRADICTED,

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.shard_files import reason_kind, row_group_bounds, shard_of, shard_report, sort_rows
+from pipeline.storage.shard_files import reason_kind, row_group_bounds, shard_of, shard_report, sort_rows
 from schemas.records import Rejected
 from schemas.rows import from_table, to_rejected_table, to_table
 from tests.rows import full_row
@@ -17,7 +17,7 @@ def test_shard_of_a_group_never_changes():
 
 
 def test_row_groups_close_at_group_boundaries_only(monkeypatch):
-    monkeypatch.setattr("pipeline.shard_files.ROW_GROUP_ROWS", 3)
+    monkeypatch.setattr("pipeline.storage.shard_files.ROW_GROUP_ROWS", 3)
     groups = ["a", "a", "b", "b", "b", "c", "d", "d"]
     assert row_group_bounds(groups, 1.0) == [(0, 5), (5, 8)]
     assert row_group_bounds(["a"] * 7, 1.0) == [(0, 7)]  # one prompt group is never cut

@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from pipeline import progress
-from pipeline.runs import orphans
+from pipeline.runs import orphans, progress
 from pipeline.runs.orphans import hold_while_alive, wait_for_orphans
 from pipeline.runs.output_folder import open_output, workers_lock
 from schemas.errors import ConfigError

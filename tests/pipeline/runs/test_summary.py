@@ -10,8 +10,8 @@ from pipeline.runs.assemble import assemble
 from pipeline.runs.label import Resources, run_label
 from pipeline.runs.project import run_project
 from pipeline.runs.summary import MIN_CLAIMS_ALIKE, summary
-from pipeline.shard_files import shard_report
-from pipeline.show_tables import print_summary
+from pipeline.show.show_tables import print_summary
+from pipeline.storage.shard_files import shard_report
 from schemas.rows import to_rejected_table, to_table
 from tests.pipeline.label_sets import row
 from tests.rows import small_corpus, write_jsonl

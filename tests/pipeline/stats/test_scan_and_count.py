@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from pipeline.runs.assemble import assemble
-from pipeline.shard_files import shard_report
 from pipeline.stats import claim_counts, conflicts, groups_with_signal, overview, response_statuses, scan_labels
+from pipeline.storage.shard_files import shard_report
 from schemas.errors import ConfigError, ShardError
 from schemas.manifest import read_manifest, write_manifest
 from schemas.records import ALIGNMENTS, LabelledResponse

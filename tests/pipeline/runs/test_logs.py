@@ -2,7 +2,7 @@
 
 import logging
 
-from pipeline.logs import configure_logging
+from pipeline.runs.logs import configure_logging
 
 
 def test_a_retry_of_beam_is_told_in_one_line(caplog):

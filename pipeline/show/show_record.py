@@ -17,7 +17,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.show_tables import counted, printable
+from pipeline.show.show_tables import counted, printable
 from pipeline.weigh_scores import NeutralBand, labels_nothing
 from schemas.records import (
     CONTRADICTED,

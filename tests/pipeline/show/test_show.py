@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.show import Choice, chosen_rows, read_chosen
-from pipeline.show_record import marked_response, record_view
+from pipeline.show.show import Choice, chosen_rows, read_chosen
+from pipeline.show.show_record import marked_response, record_view
+from pipeline.show.where import record_columns, where
 from pipeline.stats import scan_labels
 from pipeline.weigh_scores import NeutralBand
-from pipeline.where import record_columns, where
 from schemas.errors import BaltoError, ConfigError, ShardError
 from tests.pipeline.report.label_set_made_here import ROWS, hostile_row, make_row, plain_row, write_labels
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.pipeline.test_contrary import sign
+from tests.pipeline.engines.contrary.test_contrary import sign
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import storage
-from pipeline.storage import (
+from pipeline.storage import whole_files
+from pipeline.storage.whole_files import (
     file_facts,
     files_below,
     find_files,
@@ -117,12 +117,12 @@ def test_a_bucket_of_google_without_credentials_is_refused_at_once(monkeypatch, 
     pytest.importorskip("google.cloud.storage")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
-    storage._no_google_credentials.cache_clear()
+    whole_files._no_google_credentials.cache_clear()
     with pytest.raises(ConfigError, match="no Google credentials were found .*none.json.*; run `gcloud auth"):
         find_files("gs://bucket/folder/*")
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")  # which needs none
-    storage._check_google_credentials("gs://bucket/x", {})
-    storage._no_google_credentials.cache_clear()
+    whole_files._check_google_credentials("gs://bucket/x", {})
+    whole_files._no_google_credentials.cache_clear()
 
 
 def test_a_bucket_of_s3_without_credentials_is_refused_at_once(monkeypatch, tmp_path):
@@ -131,7 +131,7 @@ def test_a_bucket_of_s3_without_credentials_is_refused_at_once(monkeypatch, tmp_
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    storage._s3_credentials_found.cache_clear()
+    whole_files._s3_credentials_found.cache_clear()
     with pytest.raises(ConfigError, match="no AWS credentials were found; set AWS_ACCESS_KEY_ID"):
         find_files("s3://bucket/folder/")
-    storage._s3_credentials_found.cache_clear()
+    whole_files._s3_credentials_found.cache_clear()

@@ -7,7 +7,7 @@ from pipeline.engines.nli.batches import LengthBatches
 from pipeline.engines.nli.heads import Head
 from pipeline.engines.nli.loading import load_cross_encoder
 from pipeline.engines.nli.scoring import Pair, PairScorer
-from tests.pipeline.nli.tiny_nli_models import HEAD, KnowingModel, make_model
+from tests.pipeline.engines.nli.tiny_nli_models import HEAD, KnowingModel, make_model
 
 
 def pairs(count):

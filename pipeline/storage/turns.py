@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from pipeline.storage import file_facts, join, read_file, write_file
+from pipeline.storage.whole_files import file_facts, join, read_file, write_file
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import MANIFEST, WORK_FOLDER
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import balto
 from schemas.errors import ConfigError
 from schemas.manifest import read_manifest
-from tests.pipeline.nli.tiny_nli_models import make_model
+from tests.pipeline.engines.nli.tiny_nli_models import make_model
 
 CONTEXT = [{"passage_id": "p1", "text": "The bridge was opened in 1932 and is 1149 metres long."}]
 ROWS = [

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.show_tables import counted, print_json
+from pipeline.show.show_tables import counted, print_json
 
 
 def train_verifier(

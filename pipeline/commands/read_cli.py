@@ -34,10 +34,10 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Show responses with their labels, and under each its claims with verdict, evidence and reason."""
-    from pipeline.record_values import record_values
-    from pipeline.show import Choice, chosen_rows, read_chosen, show_records
-    from pipeline.show_record import READING_WIDTH
-    from pipeline.show_tables import console_of_output, print_json
+    from pipeline.show.record_values import record_values
+    from pipeline.show.show import Choice, chosen_rows, read_chosen, show_records
+    from pipeline.show.show_record import READING_WIDTH
+    from pipeline.show.show_tables import console_of_output, print_json
     from pipeline.weigh_scores import band_of
     from schemas.manifest import read_manifest
 
@@ -66,7 +66,7 @@ def report(
     """Write one self-contained HTML page: figures with their tables, and a reader of records. It needs no network."""
     from pipeline.report.build import build_report
     from pipeline.runs.show_progress import show_progress
-    from pipeline.show_tables import counted, print_json
+    from pipeline.show.show_tables import counted, print_json
 
     with show_progress("counting", None):
         result = build_report(labels, out, records, int(megabytes * 1_000_000), seed)

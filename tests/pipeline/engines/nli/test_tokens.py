@@ -7,7 +7,7 @@ from pipeline.engines.nli.batches import LengthBatches
 from pipeline.engines.nli.tokens import TOKEN_LABELS, TokenScorer, score_responses, token_inputs
 from pipeline.engines.nli.units import context_units
 from schemas.records import Passage
-from tests.pipeline.nli.tiny_nli_models import make_encoder, words_of
+from tests.pipeline.engines.nli.tiny_nli_models import make_encoder, words_of
 
 CONTEXT = (Passage("p1", "The bridge was opened in 1932."), Passage("p2", "It is long."))
 

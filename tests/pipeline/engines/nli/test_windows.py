@@ -3,7 +3,7 @@
 from pipeline.engines.nli.units import context_units
 from pipeline.engines.nli.windows import chosen_windows, whole_context
 from schemas.records import Passage
-from tests.pipeline.nli.tiny_nli_models import words_of
+from tests.pipeline.engines.nli.tiny_nli_models import words_of
 
 TWO = (Passage("p1", "One two three. Four five six."), Passage("p2", "Seven eight nine."))
 

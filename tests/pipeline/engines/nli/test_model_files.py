@@ -6,7 +6,7 @@ from pipeline.engines.nli.loading import open_model, prepare_nli
 from pipeline.engines.nli.model_files import check_model, find_folder, fingerprint
 from pipeline.engines.nli.settings import Compute, NliSettings
 from schemas.errors import ConfigError
-from tests.pipeline.nli.tiny_nli_models import edit_config, make_model
+from tests.pipeline.engines.nli.tiny_nli_models import edit_config, make_model
 
 CPU = Compute(device="cpu")
 

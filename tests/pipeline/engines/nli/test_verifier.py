@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.engines.nli.verifier import EMPTY, NO_CONTEXT, NO_SCORE, TOO_LONG
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Evidence
-from tests.pipeline.nli.tiny_nli_models import KnowingModel, open_fake, sample_of, verifier_with
+from tests.pipeline.engines.nli.tiny_nli_models import KnowingModel, open_fake, sample_of, verifier_with
 
 BRIDGE = "The bridge opened in 1932. It is long."
 

@@ -1,4 +1,4 @@
-"""The commands label and project: options -> config -> run -> a summary that adds up.
+"""The commands label, project and copy: options -> config -> run -> a summary that adds up.
 
 Only typer is imported here: Beam is loaded by the command that needs it.
 """
@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.llm_options import PANEL as LLM_PANEL
-from pipeline.llm_options import LlmOptions
-from pipeline.nli_options import PANEL as NLI_PANEL
-from pipeline.nli_options import NliOptions
-from pipeline.option_tables import filled, idle_options, own_options, shared_with, with_options_of
-from pipeline.show_tables import counted, print_estimate, print_job, print_json, print_summary
+from pipeline.commands.llm_options import PANEL as LLM_PANEL
+from pipeline.commands.llm_options import LlmOptions
+from pipeline.commands.nli_options import PANEL as NLI_PANEL
+from pipeline.commands.nli_options import NliOptions
+from pipeline.commands.option_tables import filled, idle_options, own_options, shared_with, with_options_of
+from pipeline.show.show_tables import counted, print_estimate, print_job, print_json, print_summary
 from schemas.errors import BaltoError
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the label set to write.", show_default=False)]
@@ -111,7 +111,7 @@ def label(
     from pipeline.runs.label import Resources, default_shards
     from pipeline.runs.start import beam_args_for, describe_job, start_label
     from pipeline.runs.summary import summary
-    from pipeline.storage import use_beam_options
+    from pipeline.storage.whole_files import use_beam_options
 
     llm, nli = filled(LlmOptions, given), filled(NliOptions, given)
     known_format = format_with_fields(format, fields)
@@ -218,7 +218,7 @@ def copy(
 
 
 def mount(app: typer.Typer) -> None:
-    """Add this package's commands to the `balto` command."""
+    """Add these commands to the `balto` command."""
     app.command(context_settings=PASS_THROUGH, epilog="Example: balto label corpus.jsonl --out labels")(label)
     app.command(epilog="Example: balto project labels --tokenizer data/sample/tokenizer.json --out labels-bpe")(project)
     app.command(epilog="Example: balto copy gs://bucket/labels labels")(copy)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.show_tables import Format, print_frames
+from pipeline.show.show_tables import Format, print_frames
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.testing import CliRunner
 
-from pipeline.cli import label
+from pipeline.commands.label_cli import label
+from pipeline.commands.option_tables import filled, own_options, shared_with, with_options_of
 from pipeline.config import LabelConfig
-from pipeline.option_tables import filled, own_options, shared_with, with_options_of
 
 
 @dataclass(frozen=True)

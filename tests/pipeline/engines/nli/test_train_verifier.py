@@ -16,9 +16,9 @@ from pipeline.config import LabelConfig
 from pipeline.engines.nli import loading
 from pipeline.engines.nli.settings import Compute
 from schemas.errors import ConfigError, ShardError
-from tests.pipeline.nli.tiny_nli_models import make_encoder, make_model
+from tests.pipeline.engines.nli.tiny_nli_models import make_encoder, make_model
 
-SAMPLE = Path(__file__).parents[3] / "data" / "sample" / "corpus.jsonl"
+SAMPLE = Path(__file__).parents[4] / "data" / "sample" / "corpus.jsonl"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from pipeline.engines.nli.refine import named_part, parts_of, without
 from pipeline.engines.nli.trained import named_words, token_features
 from schemas.records import SUPPORTED, UNSUPPORTED, Sample, Span
-from tests.pipeline.nli.tiny_nli_models import KnowingModel, open_fake, sample_of, verifier_with
+from tests.pipeline.engines.nli.tiny_nli_models import KnowingModel, open_fake, sample_of, verifier_with
 
 
 def texts(text, spans):

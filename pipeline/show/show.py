@@ -13,13 +13,13 @@ import polars as pl
 from polars.exceptions import PolarsError
 from rich.console import Console
 
-from pipeline.find_records import near_values, read_rows, rows_of_ids
-from pipeline.show_record import has_colour, record_view
-from pipeline.show_tables import counted, print_whole
+from pipeline.show.find_records import near_values, read_rows, rows_of_ids
+from pipeline.show.show_record import has_colour, record_view
+from pipeline.show.show_tables import counted, print_whole
+from pipeline.show.where import condition_fails, record_columns, where
 from pipeline.stats import scan_labels
 from pipeline.stats.scan import readable
 from pipeline.weigh_scores import NeutralBand
-from pipeline.where import condition_fails, record_columns, where
 from schemas.errors import BaltoError, ConfigError
 from schemas.manifest import read_manifest
 from schemas.records import VERDICTS, LabelledResponse
@@ -31,7 +31,7 @@ UNVERIFIED_CLAIM: Final = "unverified"
 class Choice:
     """Which records to show.
 
-    ids: these, in this order; no filter may stand beside them.   where: a condition on the columns (`pipeline.where`).
+    ids: these, in this order; no filter may stand beside them.   where: a condition on the columns (see `where.py`).
     verdict: at least one claim has it (`unverified`: none yet).   worst: most wrong claims first, then least
     faithful; otherwise in the label set's order.   skip, limit: the page of what is left.
     """

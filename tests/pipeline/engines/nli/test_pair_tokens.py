@@ -21,7 +21,7 @@ from pipeline.engines.nli.heads import Head
 from pipeline.engines.nli.loading import load_cross_encoder
 from pipeline.engines.nli.pair_tokens import pair_tokens
 from pipeline.engines.nli.scoring import Pair, PairScorer
-from tests.pipeline.nli.tiny_nli_models import edit_config, make_model
+from tests.pipeline.engines.nli.tiny_nli_models import edit_config, make_model
 
 WINDOW = 128
 TEXTS = [

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.storage import join, write_file
+from pipeline.storage.whole_files import join, write_file
 from schemas.listed_files import is_as_listed
 from schemas.manifest import REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER, RejectedEntry, ShardEntry
 from schemas.records import ALIGNMENTS
