@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,8 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
     metrics = summary["metrics"]
     lines = []
     if summary["stopped"]:
-        lines.append(f"stopped by {summary['stopped']} after {summary['steps']} steps; the same command resumes")
+        resumes = "" if summary["stopped"] == signal.SIGINT.name else "; the same command resumes"  # `main` says it
+        lines.append(f"stopped by {summary['stopped']} after {summary['steps']} steps{resumes}")
     else:
         before = ", all of them taken before" if summary["steps"] == summary["steps_before"] else ""
         lines.append(f"{summary['steps']} steps{before}; model in {summary['model']}")

@@ -192,9 +192,10 @@ class Inputs:
         return Scenario("train-verifier", argv, "verifier", products.verifier_problems, undisturbed)
 
     def _round(self) -> Scenario:
-        generate = "--samples 2 --max-new-tokens 32 --max-cached-tokens 900"
+        generate = "--samples 2 --max-new-tokens 96 --max-cached-tokens 1200"  # noise, of which some is a whole clause
+        label = "--num-shards 2 --neutral-band none"
         train = f"--credit token --groups-per-step 2 --epochs 2 --save-every {SAVE_EVERY} --workers 0 --eval-every 0"
-        options = ["--held-out", 0.3, "--generate", generate, "--label", "--num-shards 2", "--train", train]
+        options = ["--held-out", 0.3, "--generate", generate, "--label", label, "--train", train]
 
         def argv(out: Path) -> list[object]:
             return ["round", self.small, "--model", self.model, "--out", out, *options]
