@@ -2,6 +2,7 @@
 
     python -m benchmarks.real_round prompts --ragtruth DIR --factscore FILE --out prompts.jsonl
     balto round prompts.jsonl --model MODEL --out DIR ...
+    python -m benchmarks.real_round novel DIR
     python -m benchmarks.real_round draw DIR --claims 60 --out reading.tsv
     python -m benchmarks.real_round unveil DIR reading.tsv --out read.tsv
     python -m benchmarks.real_round tally read.tsv
@@ -25,10 +26,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from benchmarks.lexical_data import read_factscore
 from pipeline.engines.lexical import NEUTRAL_BAND
+from pipeline.engines.words import CONTENT, NUMBER, tokenize
 from pipeline.weigh_scores import NeutralBand
 from pipeline.wording import shared_wording
 from schemas.records import SUPPORTED, Passage
@@ -83,6 +86,38 @@ def read_claims(folder: Path, rounds: int = 1) -> dict[tuple[str, str, str], dic
                     "context": row["context"],
                 }
     return found
+
+
+def novel_shares(folder: Path, rounds: int = 1) -> np.ndarray:
+    """(G, 2) per held-out prompt, before and after: the share of the answers' content words and numbers, by stems, that
+    neither its passages nor the prompt have. No engine is asked."""
+    shares = [_novel_by_group(folder / name) for name in ("start/answers.jsonl", f"round-{rounds}/answers.jsonl")]
+    return np.array([[side[group] for side in shares] for group in sorted(shares[0])])
+
+
+def _novel_by_group(corpus: Path) -> dict[str, float]:
+    counts: dict[str, list[int]] = {}
+    with corpus.open(encoding="utf-8") as lines:
+        for record in map(json.loads, lines):
+            given = set(_content("\n".join([*(one["text"] for one in record["context"]), record["prompt"]])))
+            said = _content(record["response"])
+            count = counts.setdefault(record["group_id"], [0, 0])
+            count[0] += sum(stem not in given for stem in said)
+            count[1] += len(said)
+    return {group: novel / max(1, said) for group, (novel, said) in counts.items()}
+
+
+def _content(text: str) -> list[str]:
+    tokens = tokenize(text)
+    return [stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind in (CONTENT, NUMBER)]
+
+
+def _interval(differences: np.ndarray, draws: int = 5_000) -> tuple[float, float]:
+    """The bootstrap's 95 % interval of a mean over prompts."""
+    rng = np.random.default_rng(0)
+    means = differences[rng.integers(0, len(differences), (draws, len(differences)))].mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def draw(folder: Path, count: int, seed: int) -> list[dict[str, str]]:
@@ -160,6 +195,8 @@ def main() -> None:
     )
     prompts.add_argument("--factscore", type=Path, required=True, help="factscore.jsonl")
     prompts.add_argument("--out", type=Path, required=True)
+    counted = commands.add_parser("novel", help="share of words that neither passages nor prompt have")
+    counted.add_argument("folder", type=Path, help="what `balto round` wrote")
     drawing = commands.add_parser("draw", help="draw claims to be read")
     drawing.add_argument("folder", type=Path, help="what `balto round` wrote")
     drawing.add_argument("--claims", type=int, default=60, help="of each side")
@@ -175,6 +212,11 @@ def main() -> None:
     if arguments.command == "prompts":
         lines = [json.dumps(record) + "\n" for record in real_prompts(arguments.ragtruth, arguments.factscore)]
         arguments.out.write_text("".join(lines), encoding="utf-8")
+    elif arguments.command == "novel":
+        shares = novel_shares(arguments.folder)
+        low, high = _interval(shares[:, 1] - shares[:, 0])
+        before, after = shares.mean(axis=0)
+        print(f"words of no source: {before:.1%} -> {after:.1%}, {after - before:+.1%} ({low:+.1%}, {high:+.1%})")
     elif arguments.command == "draw":
         write_rows(arguments.out, draw(arguments.folder, arguments.claims, arguments.seed))
     elif arguments.command == "unveil":
