@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import os
@@ -13,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.corpora import CorpusFile, corpus_size_bytes, format_with_fields, open_corpus, read_corpus_file
+from pipeline.corpora import CorpusFile, corpus_size_bytes, open_corpus, read_corpus_file
 from schemas.errors import ConfigError
-from schemas.records import Message, Passage, Rejected, Sample
+from schemas.records import Passage, Rejected, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, refusal, rejections, samples, write, write_table
 
 # Files
@@ -155,60 +154,6 @@ def test_format_is_told_from_content_past_malformed_lines(tmp_path: Path):
     assert open_corpus([path])[0].format == "balto"
 
 
-def test_unknown_field_names_are_told_with_the_closest_and_the_remedy(tmp_path: Path):
-    records: dict[str, tuple[dict, str]] = {
-        "caps": ({"Question": "Who?", "Context": "Ada.", "Answer": "Ada", "ground_truth": "Ada"}, "prompt=Question,"),
-        "nested": (
-            {"id": "x", "inputs": {"question": "Who?"}, "outputs": {"answer": "A", "contexts": ["A"]}},
-            "prompt=inputs.question,context=outputs.contexts,response=outputs.answer ",
-        ),
-        "typo": ({"question": "Who?", "contxt": "Ada.", "answer": "Ada"}, "context=contxt "),
-        "chat": (
-            {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ada"}]},
-            "context=NAME ",
-        ),
-        "gold": ({"question": "Who?", "facts": "Ada.", "reference_answer": "A"}, "context=NAME,response=NAME "),
-    }
-    for name, (record, remedy) in records.items():
-        told = refusal(write(tmp_path / f"{name}.jsonl", record))
-        assert f"(fields {', '.join(record)}); say which field is which: --fields {remedy}" in told
-
-
-def test_fields_that_a_user_names_are_read(tmp_path: Path):
-    record = {"run": 7, "in": {"q": "Who?"}, "docs.used": ["Ada."], "choices": [{"text": "Ada did."}], "response": "no"}
-    path = write(tmp_path / "c.jsonl", record, {**record, "choices": [], "run": None}, {"in": {}})
-    fields = format_with_fields(None, "id=run, prompt=in.q,context=docs.used,response=choices.0.text")
-    first, second, third = read_all(path, format=fields)
-    assert isinstance(first, Sample)
-    assert (first.id, first.prompt, first.response) == ("7", "Who?", "Ada did.")
-    assert isinstance(second, Sample)
-    assert (second.id, second.response) == ("c:2", None)
-    assert rejections([third]) == [(3, "prompt: no value under in.q (--fields)")]
-
-
-def test_fields_that_no_record_has_are_refused_before_the_work(tmp_path: Path):
-    record = {"run": None, "q": "Who?", "docs": ["Ada."], "out": {"text": "Ada"}}
-    path = write(tmp_path / "c.jsonl", b"{broken\n", {"q": "Who?"}, record)
-    for fields in ("id=run,prompt=q", "prompt=q,response=out.text"):
-        assert open_corpus([path], format_with_fields(None, fields))
-    for fields in ("prompt=question", "prompt=q,response=out.txt", "id=run_id"):
-        wrong = fields.rpartition(",")[2]
-        told = refusal(path, format=format_with_fields(None, fields))
-        assert f"--fields {wrong}: {path} has no such field in its first records (fields q); name one" in told
-
-
-def test_fields_that_cannot_be_are_refused(tmp_path: Path):
-    path = write(tmp_path / "c.jsonl", BALTO)
-    for fields, told in {
-        "question": "'question' is no OURS=THEIRS; ours are id, group_id, prompt, context, response, policy",
-        "answer=x": "'answer=x' is no OURS=THEIRS",
-        "prompt=a,prompt=b": "names prompt twice",
-    }.items():
-        assert told in refusal(path, format=format_with_fields(None, fields))
-    with pytest.raises(ConfigError, match="--fields: goes with the format plain; leave out --format ragtruth"):
-        format_with_fields("ragtruth", "prompt=x")
-
-
 def test_named_format_wins_over_the_detected_one(tmp_path: Path):
     path = write(tmp_path / "c.jsonl", BALTO)
     assert open_corpus([path], format="plain")[0].format == "plain"
@@ -334,65 +279,6 @@ def test_json_array_is_read_element_by_element(tmp_path: Path):
     assert rejections(items) == [(2, "record: expected an object, found the number 17")]
     assert isinstance(items[2], Sample)
     assert items[2].context[0].text == "é" * 700_000
-
-
-def test_tables_are_read_with_quoted_line_breaks_and_spreadsheet_rows(tmp_path: Path):
-    text = ',question,context,answer,model\r\n0,"Who, then?","Ada.\r\nBob ""B""",Ada did.,m7\r\n\r\n1,Why?,Cyd.,,m7\r\n'
-    for name, content in {
-        "c.csv": text.encode("utf-8-sig"),
-        "c.csv.gz": gzip.compress(text.encode()),
-        "d.csv": b'question;context;answer\n"Who, then?";"Ada.\r\nBob ""B""";Ada did.\n\nWhy?;Cyd.;\n',
-    }.items():
-        first, second = samples(write(tmp_path / name, content))
-        assert (first.prompt, first.response) == ("Who, then?", "Ada did.")
-        assert first.context == (Passage("p1", 'Ada.\r\nBob "B"'),)
-        assert (first.source_row, second.source_row, second.response) == (2, 4, None)
-        assert dict(first.meta) == ({} if name == "d.csv" else {"model": "m7"})
-
-
-def test_cells_hold_lists_as_json(tmp_path: Path):
-    contexts = ['["Ada.", "Bob."]', '[{"page_content": "Cyd."}]', '[{"name": "Cafe"}]', '{"name": "Cafe"}', "['Ada.']"]
-    rows = [["id", "prompt", "context", "response"]]
-    rows += [[str(number), "Who?", context, '["Ada"]'] for number, context in enumerate(contexts)]
-    rows += [["m", '[{"role": "user", "content": "Who?"}]', "Ada.", "x"]]
-    with open(tmp_path / "c.tsv", "w", newline="") as file:
-        csv.writer(file, delimiter="\t").writerows(rows)
-    *found, chat = samples(str(tmp_path / "c.tsv"))
-    texts = [[passage.text for passage in sample.context] for sample in found]
-    assert texts == [["Ada.", "Bob."], ["Cyd."], ['[{"name": "Cafe"}]'], ['{"name": "Cafe"}'], ["['Ada.']"]]
-    assert {sample.response for sample in found} == {'["Ada"]'}
-    assert (chat.id, chat.prompt) == ("m", (Message("user", "Who?"),))
-
-
-def test_a_table_may_say_where_its_records_were_first_read(tmp_path: Path):
-    rows = b"prompt,context,response,source,source_row\nq,c,r,a.jsonl,7\nq,c,s,a.jsonl,\nq,c,t,a.jsonl,x\n"
-    first, second, third = read_all(write(tmp_path / "c.csv", rows))
-    assert isinstance(first, Sample)
-    assert isinstance(second, Sample)
-    assert isinstance(third, Rejected)
-    assert (first.source, first.source_row) == ("a.jsonl", 7)
-    assert third.reason.startswith("source_row: expected an integer")
-
-
-def test_bad_rows_of_a_table_are_rejected_and_reading_goes_on(tmp_path: Path):
-    content = b'prompt,context,response\na,b,c\na,b,c,d\na,"b"x,c\na,caf\xe9,c\na,b,c\n"a,b,c\na"x,b,c\na,"b,c\na,b,c\n'
-    remedy = "put texts in quotes, and double quotes in them twice"
-    items = read_all(write(tmp_path / "c.csv", content))
-    assert [item.source_row for item in items if isinstance(item, Sample)] == [2, 6]
-    assert rejections(items) == [
-        (3, "4 cells under a header of 3; quote texts that contain the delimiter"),
-        (4, "not a readable row (',' expected after '\"'); " + remedy),
-        (5, "not UTF-8: byte 0xE9; save the table as UTF-8"),
-        (7, "not a readable row (',' expected after '\"', having taken 2 lines); " + remedy),
-        (8, "a quote is opened here and never closed; 2 lines, all that follow, were taken for one text"),
-    ]
-    texts = [item.record for item in items if isinstance(item, Rejected)]
-    assert texts == ["a,b,c,d", 'a,"b"x,c', "a,caf\ufffd,c", '"a,b,c\na"x,b,c', 'a,"b,c\na,b,c']
-
-
-def test_a_broken_first_line_of_json_is_no_header(tmp_path: Path):
-    for line in (b'"id": "r0", "prompt": "x"}\n', b"loaded 5 records, skipped 3\n"):
-        assert open_corpus([write(tmp_path / "c.jsonl", line, BALTO)])[0].container == "jsonl"
 
 
 def test_pipe_is_refused_without_waiting_for_it(tmp_path: Path):

@@ -1,0 +1,70 @@
+"""Tables: rows, cells, and what is refused of them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+from pipeline.corpora import open_corpus
+from schemas.records import Message, Passage, Rejected, Sample
+from tests.pipeline.corpus_files import BALTO, read_all, rejections, samples, write
+
+
+def test_tables_are_read_with_quoted_line_breaks_and_spreadsheet_rows(tmp_path: Path):
+    text = ',question,context,answer,model\r\n0,"Who, then?","Ada.\r\nBob ""B""",Ada did.,m7\r\n\r\n1,Why?,Cyd.,,m7\r\n'
+    for name, content in {
+        "c.csv": text.encode("utf-8-sig"),
+        "c.csv.gz": gzip.compress(text.encode()),
+        "d.csv": b'question;context;answer\n"Who, then?";"Ada.\r\nBob ""B""";Ada did.\n\nWhy?;Cyd.;\n',
+    }.items():
+        first, second = samples(write(tmp_path / name, content))
+        assert (first.prompt, first.response) == ("Who, then?", "Ada did.")
+        assert first.context == (Passage("p1", 'Ada.\r\nBob "B"'),)
+        assert (first.source_row, second.source_row, second.response) == (2, 4, None)
+        assert dict(first.meta) == ({} if name == "d.csv" else {"model": "m7"})
+
+
+def test_cells_hold_lists_as_json(tmp_path: Path):
+    contexts = ['["Ada.", "Bob."]', '[{"page_content": "Cyd."}]', '[{"name": "Cafe"}]', '{"name": "Cafe"}', "['Ada.']"]
+    rows = [["id", "prompt", "context", "response"]]
+    rows += [[str(number), "Who?", context, '["Ada"]'] for number, context in enumerate(contexts)]
+    rows += [["m", '[{"role": "user", "content": "Who?"}]', "Ada.", "x"]]
+    with open(tmp_path / "c.tsv", "w", newline="") as file:
+        csv.writer(file, delimiter="\t").writerows(rows)
+    *found, chat = samples(str(tmp_path / "c.tsv"))
+    texts = [[passage.text for passage in sample.context] for sample in found]
+    assert texts == [["Ada.", "Bob."], ["Cyd."], ['[{"name": "Cafe"}]'], ['{"name": "Cafe"}'], ["['Ada.']"]]
+    assert {sample.response for sample in found} == {'["Ada"]'}
+    assert (chat.id, chat.prompt) == ("m", (Message("user", "Who?"),))
+
+
+def test_a_table_may_say_where_its_records_were_first_read(tmp_path: Path):
+    rows = b"prompt,context,response,source,source_row\nq,c,r,a.jsonl,7\nq,c,s,a.jsonl,\nq,c,t,a.jsonl,x\n"
+    first, second, third = read_all(write(tmp_path / "c.csv", rows))
+    assert isinstance(first, Sample)
+    assert isinstance(second, Sample)
+    assert isinstance(third, Rejected)
+    assert (first.source, first.source_row) == ("a.jsonl", 7)
+    assert third.reason.startswith("source_row: expected an integer")
+
+
+def test_bad_rows_of_a_table_are_rejected_and_reading_goes_on(tmp_path: Path):
+    content = b'prompt,context,response\na,b,c\na,b,c,d\na,"b"x,c\na,caf\xe9,c\na,b,c\n"a,b,c\na"x,b,c\na,"b,c\na,b,c\n'
+    remedy = "put texts in quotes, and double quotes in them twice"
+    items = read_all(write(tmp_path / "c.csv", content))
+    assert [item.source_row for item in items if isinstance(item, Sample)] == [2, 6]
+    assert rejections(items) == [
+        (3, "4 cells under a header of 3; quote texts that contain the delimiter"),
+        (4, "not a readable row (',' expected after '\"'); " + remedy),
+        (5, "not UTF-8: byte 0xE9; save the table as UTF-8"),
+        (7, "not a readable row (',' expected after '\"', having taken 2 lines); " + remedy),
+        (8, "a quote is opened here and never closed; 2 lines, all that follow, were taken for one text"),
+    ]
+    texts = [item.record for item in items if isinstance(item, Rejected)]
+    assert texts == ["a,b,c,d", 'a,"b"x,c', "a,caf\ufffd,c", '"a,b,c\na"x,b,c', 'a,"b,c\na,b,c']
+
+
+def test_a_broken_first_line_of_json_is_no_header(tmp_path: Path):
+    for line in (b'"id": "r0", "prompt": "x"}\n', b"loaded 5 records, skipped 3\n"):
+        assert open_corpus([write(tmp_path / "c.jsonl", line, BALTO)])[0].container == "jsonl"
