@@ -40,7 +40,6 @@ MOST_WORDS: Final = 350  # of a biography's context
 SIDES: Final = ("before", "after")
 JUDGEMENTS: Final = ("supported", "unsupported", "neither")
 READING: Final = Path(__file__).with_name("real_round.tsv")
-SHARES: Final = (0.1, 0.25, 0.5)  # of `--wording`
 
 
 def real_prompts(ragtruth: Path, factscore: Path) -> Iterator[dict[str, Any]]:
@@ -163,13 +162,10 @@ def unveil(folder: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def tally(rows: list[dict[str, str]], band: NeutralBand) -> dict[str, Counter[str]]:
-    """Judgements by side, by label, and of the claims labelled +1 by whether they keep to the context's wording."""
+    """Judgements by side, and by the label that a claim's score gets."""
     counts: dict[str, Counter[str]] = {}
     for row in rows:
-        names = [row["side"], f"label {_label(row, band)}"]
-        if _label(row, band) == "+1":
-            names += [f"label +1, --wording {share}" for share in SHARES if float(row["wording"]) >= share]
-        for name in names:
+        for name in (row["side"], f"label {_label(row, band)}"):
             counts.setdefault(name, Counter())[row["judgement"]] += 1
     return counts
 

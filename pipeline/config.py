@@ -79,7 +79,8 @@ class LabelConfig:
             raise ConfigError(f"--threshold {self.threshold:g}: is a probability of support, between 0 and 1")
         if not 0 <= self.wording <= 1:
             raise ConfigError(f"--wording {self.wording:g}: is a share of a claim's words, between 0 and 1")
-        if self.wording and self.neutral_band == NONE:
+        given = read_band(self.neutral_band, None)
+        if self.wording and (self.neutral_band == NONE or (given is not None and given.high <= 0)):
             raise ConfigError("--wording: makes claims doubtful, so it wants a --neutral-band, such as 0.45:0.7")
         asked = {
             "--threshold": self.threshold is not None,
@@ -90,7 +91,6 @@ class LabelConfig:
             if is_asked and (self.labels == "gold" or self.verifier == LLM):
                 who = "people (--labels gold)" if self.labels == "gold" else "--verifier llm"
                 raise ConfigError(f"{option}: verdicts of {who} have no probability; leave the option out")
-        read_band(self.neutral_band, None)
 
     def _check_llm(self) -> None:
         if self.labels == "gold" and (LLM in (self.extractor, self.verifier) or self.verifier.startswith(NLI)):

@@ -72,6 +72,7 @@ def test_a_doubted_claim_labels_no_token_and_is_counted():
         ({"wording": 1.5}, "--wording 1.5: is a share"),
         ({"wording": 0.2, "labels": "gold"}, "--wording: verdicts of people"),
         ({"wording": 0.2, "verifier": "llm", "model": "m"}, "--wording: verdicts of --verifier llm"),
+        ({"wording": 0.2, "neutral_band": "0:0"}, "--wording: makes claims doubtful, so it wants a --neutral-band"),
         ({"wording": 0.2, "neutral_band": "none"}, "--wording: makes claims doubtful, so it wants a --neutral-band"),
     ],
 )
