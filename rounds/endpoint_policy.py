@@ -12,7 +12,7 @@ import asyncio
 import dataclasses
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Any, Final
 
 import httpx2
@@ -75,10 +75,10 @@ class EndpointPolicy:
         while batch := list(itertools.islice(source, 4 * self._in_flight)):
             yield batch
 
-    def answer(self, prompts: list[Prompt]) -> Iterator[list[Sample] | Rejected]:
-        """The responses of every prompt. Raises BaltoError when the endpoint will not answer this run any more, after
-        what it has answered."""
-        answered, failed = asyncio.run(self._answer(prompts))
+    def answer(self, batch: list[Prompt], done: Set[str]) -> Iterator[list[Sample] | Rejected]:
+        """The responses of every prompt that is not done. Raises BaltoError when the endpoint will not answer this run
+        any more, after what it has answered."""
+        answered, failed = asyncio.run(self._answer([one for one in batch if one.sample.group_id not in done]))
         yield from answered
         if failed:
             raise failed[0]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,8 +59,12 @@ class Policy(Protocol):
         """Prompts that are answered together."""
         ...
 
-    def answer(self, prompts: list[Prompt]) -> Iterator[list[Sample] | Rejected]:
-        """`params.num_samples` records per prompt in any order, or why there are none."""
+    def answer(self, batch: list[Prompt], done: Set[str]) -> Iterator[list[Sample] | Rejected]:
+        """`params.num_samples` records per prompt in any order, or why there are none.
+
+        done: groups that have their responses already; they get none, and those of the others are what they would be
+        had nothing interrupted the run.
+        """
         ...
 
 
@@ -85,16 +89,19 @@ def generate_corpus(
         seen: set[str] = set()
         started, tokens, answered = time.monotonic(), 0, 0
         last_said = started
-        pending = _pending(prompts, policy, writer.done, seen, rejected)
-        for batch in policy.batches(pending):
-            for group in policy.answer(batch):
+        # what an interrupted run has answered is planned again: a batch's last digits depend on who is in it
+        for batch in policy.batches(_ready(prompts, policy, seen, rejected)):
+            waiting = sum(prompt.sample.group_id not in writer.done for prompt in batch)
+            if not waiting:
+                continue
+            for group in policy.answer(batch, writer.done):
                 if isinstance(group, Rejected):
                     rejected.append(group)
                     continue
                 writer.write(group)
                 tokens += sum(len(sample.response_token_ids or ()) for sample in group)
             writer.flush()
-            answered += len(batch)
+            answered += waiting
             if time.monotonic() - last_said > LOG_EVERY_S:
                 last_said = time.monotonic()
                 rate = f" | {tokens / (last_said - started):.0f} tokens/s" if tokens else ""
@@ -104,20 +111,14 @@ def generate_corpus(
     return _summary(out, len(seen), sum(one.stage == STAGE for one in rejected), len(rejected))
 
 
-def _pending(
-    prompts: Iterable[Sample],
-    policy: Policy,
-    done: set[str],
-    seen: set[str],
-    rejected: list[Rejected],
+def _ready(
+    prompts: Iterable[Sample], policy: Policy, seen: set[str], rejected: list[Rejected]
 ) -> Iterator[Prompt]:
-    """Prompts that still wait for an answer; one per group, the first."""
+    """Prompts that can be answered; one per group, the first."""
     for sample in prompts:
         if sample.group_id in seen:
             continue
         seen.add(sample.group_id)
-        if sample.group_id in done:
-            continue
         prompt = policy.prompt(sample)
         if isinstance(prompt, Rejected):
             rejected.append(prompt)

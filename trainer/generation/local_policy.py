@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 from schemas.errors import ConfigError
@@ -79,12 +79,14 @@ class LocalPolicy:
         sized = ((prompt, len(prompt.token_ids)) for prompt in prompts)
         return plan_batches(sized, self.params.num_samples, self.params.max_new_tokens, self.max_cached_tokens)
 
-    def answer(self, prompts: list[Prompt]) -> Iterator[list[Sample] | Rejected]:
-        """The responses of every prompt, as records of a corpus."""
-        asked = [(prompt.sample.group_id, prompt.token_ids) for prompt in prompts]
+    def answer(self, batch: list[Prompt], done: Set[str]) -> Iterator[list[Sample] | Rejected]:
+        """The responses of every prompt that is not done, as records of a corpus. All are decoded together: products of
+        matrices of other shapes differ in their last digits."""
+        asked = [(prompt.sample.group_id, prompt.token_ids) for prompt in batch]
         answers = sample_responses(self.model, asked, self.params, self.stop_ids)
-        for prompt, responses in zip(prompts, answers, strict=True):
-            yield [self._record(prompt.sample, number, response) for number, response in enumerate(responses)]
+        for prompt, responses in zip(batch, answers, strict=True):
+            if prompt.sample.group_id not in done:
+                yield [self._record(prompt.sample, number, response) for number, response in enumerate(responses)]
 
     def _record(self, sample: Sample, number: int, response: SampledResponse) -> Sample:
         """The record. A stop token that is not text stays with its log-probability; one that is text goes."""

@@ -107,10 +107,10 @@ def test_a_killed_run_goes_on_and_gives_the_corpus_of_an_unbroken_one(corpus, tm
         pass
 
     class Dying(LocalPolicy):
-        def answer(self, prompts):
-            if any(prompt.sample.group_id == "g4" for prompt in prompts):
+        def answer(self, batch, done):
+            if any(prompt.sample.group_id == "g4" for prompt in batch):
                 raise KilledError
-            return super().answer(prompts)
+            return super().answer(batch, done)
 
     whole = generator(max_cached_tokens=150)
     dying = generator(max_cached_tokens=150)
@@ -124,6 +124,41 @@ def test_a_killed_run_goes_on_and_gives_the_corpus_of_an_unbroken_one(corpus, tm
     expected = sorted(corpus[1], key=lambda record: record.id)
     assert [record.response_token_ids for record in records] == [record.response_token_ids for record in expected]
     assert summary == corpus[0]
+
+
+@pytest.mark.parametrize("window", [3, 512])  # of prompts that are sorted by length together
+def test_a_run_killed_at_any_record_gives_the_bytes_of_an_unbroken_one(tmp_path, monkeypatch, window):
+    monkeypatch.setattr("trainer.generation.plan_batches.WINDOW", window)
+    shuffled = [prompts()[at] for at in (3, 0, 5, 1, 4, 2)]
+    asked: list[list[str]] = []
+
+    class Noting(LocalPolicy):
+        def answer(self, batch, done):
+            asked.append([prompt.sample.group_id for prompt in batch])
+            return super().answer(batch, done)
+
+    def run(out):
+        policy = generator(max_cached_tokens=350)
+        policy.__class__ = Noting
+        asked.clear()
+        generate_corpus(shuffled, policy, out, RUN, [])
+        return out.read_bytes(), list(asked)
+
+    out = tmp_path / "corpus.jsonl"
+    whole, batches = run(out)
+    assert max(map(len, batches)) >= 2
+    assert len(batches) >= 2
+    run_file = tmp_path / ".corpus.jsonl.run.json"
+    described = {**RUN, **dataclasses.asdict(PARAMS), **generator().described()}
+    lines = whole.splitlines(keepends=True)
+    for kept in range(len(lines)):
+        out.unlink()
+        (tmp_path / ".corpus.jsonl.partial").write_bytes(b"".join(lines[:kept]))
+        run_file.write_text(json.dumps(described))
+        again, second = run(out)
+        assert again == whole
+        assert second == batches[len(batches) - len(second) :]  # the batch that was cut is decoded as it was
+        assert len(second) == len(batches) or kept >= 3 * len(batches[0])
 
 
 def test_a_prompt_group_is_answered_once(tmp_path):
