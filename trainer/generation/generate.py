@@ -111,9 +111,7 @@ def generate_corpus(
     return _summary(out, len(seen), sum(one.stage == STAGE for one in rejected), len(rejected))
 
 
-def _ready(
-    prompts: Iterable[Sample], policy: Policy, seen: set[str], rejected: list[Rejected]
-) -> Iterator[Prompt]:
+def _ready(prompts: Iterable[Sample], policy: Policy, seen: set[str], rejected: list[Rejected]) -> Iterator[Prompt]:
     """Prompts that can be answered; one per group, the first."""
     for sample in prompts:
         if sample.group_id in seen:
