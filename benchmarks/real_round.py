@@ -30,16 +30,18 @@ import numpy as np
 import polars as pl
 
 from benchmarks.lexical_data import read_factscore
+from pipeline.doubt import least_sure, shared_wording
 from pipeline.engines.lexical import NEUTRAL_BAND
 from pipeline.engines.words import CONTENT, NUMBER, tokenize
 from pipeline.weigh_scores import NeutralBand
-from pipeline.wording import shared_wording
-from schemas.records import SUPPORTED, Passage
+from schemas.records import SUPPORTED, Claim, Passage, Span, TokenLabels
 
 MOST_WORDS: Final = 350  # of a biography's context
 SIDES: Final = ("before", "after")
 JUDGEMENTS: Final = ("supported", "unsupported", "neither")
+_TOKENS: Final = ("token_offsets", "behaviour_logprobs")  # columns of a label set
 READING: Final = Path(__file__).with_name("real_round.tsv")
+READING_WORDING: Final = Path(__file__).with_name("real_round_wording.tsv")  # of the round with --wording 0.25
 
 
 def real_prompts(ragtruth: Path, factscore: Path) -> Iterator[dict[str, Any]]:
@@ -76,13 +78,12 @@ def read_claims(folder: Path, rounds: int = 1) -> dict[tuple[str, str, str], dic
     found = {}
     for side, labels in zip(SIDES, (folder / "start/labels", folder / f"round-{rounds}/answer-labels"), strict=True):
         for row in pl.read_parquet(
-            labels / "shards/*.parquet", columns=["id", "prompt", "context", "claims"]
+            labels / "shards/*.parquet", columns=["id", "prompt", "context", "claims", *_TOKENS]
         ).iter_rows(named=True):
             for claim in row["claims"]:
                 found[side, row["id"], claim["claim_id"]] = {
                     **claim,
-                    "prompt": row["prompt"],
-                    "context": row["context"],
+                    **{name: row[name] for name in ("prompt", "context", *_TOKENS)},
                 }
     return found
 
@@ -138,8 +139,10 @@ def draw(folder: Path, count: int, seed: int) -> list[dict[str, str]]:
 
 
 def unveil(folder: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The rows of a reading with side, verdict, score and the share of wording that stands in the context, without
-    texts. A claim that stands on both sides, word for word, tells nothing of either and is left out."""
+    """The rows of a reading with side, verdict, score and what `--wording` and `--certainty` look at, without texts.
+
+    A claim that stands on both sides, word for word, tells nothing of either and is left out.
+    """
     claims = read_claims(folder)
     found = []
     for row in rows:
@@ -156,9 +159,20 @@ def unveil(folder: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
                     "verdict": claim["verdict"],
                     "score": f"{claim['score']:.4f}",
                     "wording": f"{shared_wording(claim['text'], context):.3f}",
+                    "certainty": f"{_certainty(claim):.3f}",
                 }
             )
     return found
+
+
+def _certainty(claim: dict[str, Any]) -> float:
+    starts, ends = ([one[name] for one in claim["token_offsets"]] for name in ("start", "end"))
+    nothing = np.zeros(len(starts))
+    tokens = TokenLabels(nothing, np.array(starts), np.array(ends), nothing)
+    spans = tuple(Span(one["start"], one["end"]) for one in claim["spans"])
+    return least_sure(
+        Claim(claim["claim_id"], claim["text"], spans=spans), tokens, np.array(claim["behaviour_logprobs"])
+    )
 
 
 def tally(rows: list[dict[str, str]], band: NeutralBand) -> dict[str, Counter[str]]:
@@ -198,7 +212,9 @@ def main() -> None:
     drawing.add_argument("--claims", type=int, default=60, help="of each side")
     drawing.add_argument("--seed", type=int, default=0)
     drawing.add_argument("--out", type=Path, required=True)
-    unveiling = commands.add_parser("unveil", help="add side, verdict, score and wording to a reading; drop its texts")
+    unveiling = commands.add_parser(
+        "unveil", help="add side, verdict, score, wording and certainty to a reading; drop its texts"
+    )
     unveiling.add_argument("folder", type=Path)
     unveiling.add_argument("reading", type=Path)
     unveiling.add_argument("--out", type=Path, required=True)

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.doubt import Doubt
 from pipeline.engines import LLM, NLI, Compute, EngineChoice, LlmSettings, NliSettings
 from pipeline.resolve import POLICIES
 from pipeline.weigh_scores import AUTO, NONE, NeutralBand, read_band
@@ -30,7 +31,8 @@ class LabelConfig:
     claim are resolved.   num_shards: at least 1; fixed before the first record is read.
     threshold: P(supported) from which a claim is supported; None: the verifier's own.   neutral_band: the scores that
     label nothing: `auto` (the verifier's own), `none` or LOW:HIGH.   wording: the share of a supported claim's
-    runs of three words that must stand in the context for it to label anything, in [0, 1].
+    runs of three words that must stand in the context for it to label anything, in [0, 1].   certainty: nats, at most
+    0; how likely its three least likely tokens must have been to the policy for it to label anything.
     model, claims_per_call, context_window, canaries: of the engine `llm`, see `LlmSettings`.   request_options: JSON
     object of further fields of every request. Where the model is served, how fast and with which key it is asked
     changes no row, so it stands elsewhere and may change when a run is resumed.
@@ -47,6 +49,7 @@ class LabelConfig:
     threshold: float | None = None
     neutral_band: str = AUTO
     wording: float = 0.0
+    certainty: float | None = None
     model: str = ""
     claims_per_call: int = 8
     context_window: int = 32_768
@@ -79,13 +82,17 @@ class LabelConfig:
             raise ConfigError(f"--threshold {self.threshold:g}: is a probability of support, between 0 and 1")
         if not 0 <= self.wording <= 1:
             raise ConfigError(f"--wording {self.wording:g}: is a share of a claim's words, between 0 and 1")
+        if self.certainty is not None and not self.certainty <= 0:
+            raise ConfigError(f"--certainty {self.certainty:g}: is a log-probability, at most 0; -2.5 is a good start")
         given = read_band(self.neutral_band, None)
-        if self.wording and (self.neutral_band == NONE or (given is not None and given.high <= 0)):
-            raise ConfigError("--wording: makes claims doubtful, so it wants a --neutral-band, such as 0.45:0.7")
+        if self.doubt.is_asked and (self.neutral_band == NONE or (given is not None and given.high <= 0)):
+            option = "--wording" if self.wording else "--certainty"
+            raise ConfigError(f"{option}: makes claims doubtful, so it wants a --neutral-band, such as 0.45:0.7")
         asked = {
             "--threshold": self.threshold is not None,
             "--neutral-band": self.neutral_band not in (AUTO, NONE),
             "--wording": self.wording > 0,
+            "--certainty": self.certainty is not None,
         }
         for option, is_asked in asked.items():
             if is_asked and (self.labels == "gold" or self.verifier == LLM):
@@ -119,6 +126,11 @@ class LabelConfig:
     def band(self) -> NeutralBand | None:
         """The scores that label nothing, or None."""
         return None if self.labels == "gold" else read_band(self.neutral_band, self.chosen.neutral_band)
+
+    @property
+    def doubt(self) -> Doubt:
+        """What supported claims must have to label anything."""
+        return Doubt(self.wording, self.certainty)
 
     @property
     def reads_groups(self) -> bool:

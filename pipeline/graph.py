@@ -72,7 +72,7 @@ def label_steps(
         (
             "label_tokens",
             LabelTokens(
-                config.tokenizer, config.conflicts, config.threshold, config.band, tokenizer_file, config.wording
+                config.tokenizer, config.conflicts, config.threshold, config.band, tokenizer_file, config.doubt
             ),
         ),
     ]

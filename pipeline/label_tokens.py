@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from pipeline.doubt import Doubt, hold_to
 from pipeline.resolve import resolve
 from pipeline.stages import Draft, Step
 from pipeline.storage.whole_files import read_file
 from pipeline.weigh_scores import NeutralBand, apply_threshold
-from pipeline.wording import hold_to_wording
-from schemas.records import LABELLED, NO_CLAIMS, PARTIAL, UNVERIFIED, Claim, LabelledResponse
+from schemas.errors import RecordError
+from schemas.records import LABELLED, NO_CLAIMS, PARTIAL, UNVERIFIED, Claim, LabelledResponse, Sample
 from schemas.tokens import ResponseTokenizer, label_text, load_tokenizer, tokenizer_from_json
 
 MAX_TOKENIZER_BYTES: Final = 256 << 20
+_NO_DOUBT: Final = Doubt()
 
 
 def label_draft(
@@ -22,18 +24,21 @@ def label_draft(
     conflict_policy: str,
     threshold: float | None = None,
     band: NeutralBand | None = None,
-    wording: float = 0.0,
+    doubt: Doubt = _NO_DOUBT,
 ) -> LabelledResponse:
     """The finished row. Sampled ids are kept when they are `tokenizer`'s own; else the text is tokenised.
 
-    threshold, band: what scores are made into, see `pipeline.weigh_scores`.   wording: see `pipeline.wording`.
+    threshold, band: what scores are made into, see `pipeline.weigh_scores`.   doubt: see `pipeline.doubt`.
 
-    Raises RecordError when sampled ids do not decode to the response.
+    Raises RecordError when sampled ids do not decode to the response, or their log-probabilities are asked for and
+    missing.
     """
     sample = draft.sample
-    claims = hold_to_wording(apply_threshold(draft.claims, threshold), sample.context, wording, band)
-    resolved = resolve(claims, conflict_policy, band)
     ids = sampled_ids(sample.response_token_ids, sample.tokenizer, tokenizer)
+    claims = apply_threshold(draft.claims, threshold)
+    if doubt.is_asked:
+        claims = _doubted(claims, sample, tokenizer, ids, doubt, band)
+    resolved = resolve(claims, conflict_policy, band)
     return LabelledResponse(
         sample=sample,
         claims=claims,
@@ -44,6 +49,26 @@ def label_draft(
         doubtful=resolved.doubtful,
         behaviour_logprobs=None if ids is None else sample.response_logprobs,
     )
+
+
+def _doubted(
+    claims: Sequence[Claim],
+    sample: Sample,
+    tokenizer: ResponseTokenizer,
+    ids: Sequence[int] | None,
+    doubt: Doubt,
+    band: NeutralBand | None,
+) -> tuple[Claim, ...]:
+    if doubt.certainty is None:
+        return hold_to(doubt, claims, sample.context, band)
+    if ids is None or sample.response_logprobs is None:
+        raise RecordError(
+            "label_tokens",
+            "no log-probabilities of this tokenizer, which --certainty asks for (`balto generate` writes them as "
+            "response_logprobs); label such records without it",
+        )
+    tokens = label_text(tokenizer, sample.response or "", (), ids)
+    return hold_to(doubt, claims, sample.context, band, tokens, sample.response_logprobs)
 
 
 def sampled_ids(ids: Sequence[int] | None, name: str | None, tokenizer: ResponseTokenizer) -> Sequence[int] | None:
@@ -72,13 +97,13 @@ class LabelTokens(Step):
         threshold: float | None = None,
         band: NeutralBand | None = None,
         tokenizer_file: str = "",
-        wording: float = 0.0,
+        doubt: Doubt = _NO_DOUBT,
     ):
         self.tokenizer_name = tokenizer_name
         self.conflict_policy = conflict_policy
         self.threshold = threshold
         self.band = band
-        self.wording = wording
+        self.doubt = doubt
         self.tokenizer_file = tokenizer_file
         self._tokenizer: ResponseTokenizer | None = None
 
@@ -94,4 +119,4 @@ class LabelTokens(Step):
 
     def __call__(self, draft: Draft) -> LabelledResponse:
         assert self._tokenizer is not None, "setup was not called"
-        return label_draft(draft, self._tokenizer, self.conflict_policy, self.threshold, self.band, self.wording)
+        return label_draft(draft, self._tokenizer, self.conflict_policy, self.threshold, self.band, self.doubt)

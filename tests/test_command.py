@@ -91,6 +91,10 @@ def test_beam_options_pass_through_in_both_spellings(tmp_path):
 BAD = [
     (("label",), "Missing argument"),
     (("label", "{corpus}"), "Missing option '--out'"),
+    (
+        ("label", "{corpus}", "--out", "{out}", "--certainty", "-2"),
+        "belong to the policy's tokens; name its --tokenizer",
+    ),
     (("label", "{tmp}/none.jsonl", "--out", "{out}"), "none.jsonl: no such file"),
     (("label", "{tmp}", "--out", "{out}"), "is a directory; name its files"),
     (("label", "{tmp}/empty.jsonl", "--out", "{out}"), "empty.jsonl: has no records"),

@@ -18,7 +18,7 @@ from pipeline.commands.nli_options import PANEL as NLI_PANEL
 from pipeline.commands.nli_options import NliOptions
 from pipeline.commands.option_tables import filled, idle_options, own_options, shared_with, with_options_of
 from pipeline.show.show_tables import counted, print_estimate, print_job, print_json, print_summary
-from schemas.errors import BaltoError
+from schemas.errors import BaltoError, ConfigError
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the label set to write.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a label set that is already there.")]
@@ -85,6 +85,14 @@ def label(
             "0: all do. For answers of small models: 0.25.",
         ),
     ] = 0.0,
+    certainty: Annotated[
+        float | None,
+        typer.Option(
+            "--certainty",
+            help="A supported claim labels tokens if the mean log-probability of its three least likely ones is as "
+            "great; default: all do. For generated answers of small models: -2.5.",
+        ),
+    ] = None,
     num_shards: Annotated[
         int,
         typer.Option("--num-shards", min=0, help="Shards; 0: by the size of the corpus.", show_default=False),
@@ -112,7 +120,10 @@ def label(
     from pipeline.runs.start import beam_args_for, describe_job, start_label
     from pipeline.runs.summary import summary
     from pipeline.storage.whole_files import use_beam_options
+    from schemas.tokens import BYTES
 
+    if certainty is not None and tokenizer == BYTES:
+        raise ConfigError("--certainty: log-probabilities belong to the policy's tokens; name its --tokenizer")
     llm, nli = filled(LlmOptions, given), filled(NliOptions, given)
     known_format = format_with_fields(format, fields)
     patterns, of_beam = split_beam_args(corpus, own_options(label))
@@ -130,6 +141,7 @@ def label(
         threshold=threshold,
         neutral_band=neutral_band,
         wording=wording,
+        certainty=certainty,
         compute=Compute(nli.device, nli.batch_tokens),
         **shared_with(LabelConfig, given),
     )

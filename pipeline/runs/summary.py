@@ -110,13 +110,14 @@ def _of_weak_policy(manifest: Manifest, verdicts: Mapping[str, int]) -> list[str
         judged < MIN_CLAIMS_WEAK
         or not MOST_WRONG * judged < wrong < judged
         or manifest.config.get("wording")
+        or manifest.config.get("certainty") is not None
         or not manifest.engines.get("verifier", "").startswith("lexical")
     ):
         return []
     return [
         f"{wrong / judged:.0%} of the claims are unsupported or contradicted: of answers that invent so much the "
-        "embedded engine believes too many; --wording 0.25 labels +1 only what keeps to the context's wording, a judge "
-        "(--verifier llm, nli:MODEL) is better"
+        "embedded engine believes too many; --wording 0.25 labels +1 only what keeps to the context's wording, "
+        "--certainty -2.5 what a generating policy was sure of; a judge (--verifier llm, nli:MODEL) is better"
     ]
 
 

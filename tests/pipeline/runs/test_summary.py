@@ -132,6 +132,7 @@ def test_tokenizer_that_does_not_know_the_text_is_warned_of(tmp_path):
         ("s" * 60 + "u" * 30, "lexical/10", {}, False),  # too few to say
         ("s" * 75 + "u" * 25, "nli:m", {}, False),
         ("s" * 75 + "u" * 25, "lexical/10", {"wording": 0.25}, False),
+        ("s" * 75 + "u" * 25, "lexical/10", {"certainty": -2.5}, False),
     ],
 )
 def test_answers_of_a_weak_policy_are_warned_of_where_the_embedded_engine_judged(
