@@ -19,7 +19,6 @@ from schemas.errors import ConfigError, first_line
 from schemas.shards import CLAIM_COUNTS, TOKEN_COUNTS
 
 MAX_CONDITION_CHARS: Final = 2_000
-MAX_REASON: Final = 150  # characters of Polars' own
 _QUERY: Final = re.compile(r"\b(select|from|values|table|with|into)\b|;", re.IGNORECASE)
 # A text in single quotes or a name in double ones; a letter in front (E'...') makes it something else.
 _QUOTED: Final = re.compile(r"""(?<!\w)'(?:[^']|'')*'|(?<!\w)"[^"]*\"""")

@@ -53,16 +53,16 @@ def claim_figure(column: str) -> Figure:
         values = batch.select(*by, pl.col(name).alias(column)).explode(column, empty_as_null=False)
         return sums(values.with_columns(pl.col(column).fill_null("none")), [*by, column], _ROWS.alias("claims"))
 
-    return Figure({name: of_claims(column)}, count, _largest_first("claims", column), (column,))
+    return Figure({name: of_claims(column)}, count, _largest_first(column), (column,))
 
 
 _ROWS = pl.len().cast(pl.Int64)
 
 
-def _largest_first(count: str, *keys: str):
+def _largest_first(*keys: str):
     def finish(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-        table = added.select(*by, *keys, count)
-        return table.sort([*by, count, *keys], descending=[*(False for _ in by), True, *(False for _ in keys)])
+        table = added.select(*by, *keys, "claims")
+        return table.sort([*by, "claims", *keys], descending=[*(False for _ in by), True, *(False for _ in keys)])
 
     return finish
 
@@ -108,7 +108,7 @@ def _finish_without_label(counted: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     named = added.join(kept, on=["kind", "reason"], how="left").with_columns(
         pl.when("kept").then("reason").otherwise(pl.lit(OTHER)).alias("reason")
     )
-    return _largest_first("claims", "kind", "reason")(sums(named, [*by, "kind", "reason"], pl.col("claims").sum()), by)
+    return _largest_first("kind", "reason")(sums(named, [*by, "kind", "reason"], pl.col("claims").sum()), by)
 
 
 def _count_conflicts(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:
@@ -149,7 +149,7 @@ def _of_all(column: str) -> Figure:
     """As `claim_figure`, from counts that several figures share."""
 
     def finish(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-        return _largest_first("claims", column)(sums(added, [*by, column], pl.col("claims").sum()), by)
+        return _largest_first(column)(sums(added, [*by, column], pl.col("claims").sum()), by)
 
     return Figure(_CLAIM_COLUMNS, _count_claims, finish, _CLAIM_KEYS)
 
