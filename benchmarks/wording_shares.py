@@ -43,9 +43,9 @@ def people(ragtruth: Path, factscore: Path) -> np.ndarray:
     return np.array(found, dtype=float)
 
 
-def reading(path: Path = READING) -> np.ndarray:
+def reading() -> np.ndarray:
     """(N, 3) the same of the statements of a reading that the engine labels +1."""
-    rows = [row for row in read_rows(path) if row["judgement"] != "neither" and row["verdict"] == SUPPORTED]
+    rows = [row for row in read_rows(READING) if row["judgement"] != "neither" and row["verdict"] == SUPPORTED]
     scored = [(float(row["wording"]), float(row["score"]), row["judgement"] == "supported") for row in rows]
     return np.array([row for row in scored if row[1] >= HIGH], dtype=float)
 
