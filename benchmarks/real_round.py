@@ -31,7 +31,7 @@ import polars as pl
 
 from benchmarks.lexical_data import read_factscore
 from pipeline.engines.lexical import NEUTRAL_BAND
-from pipeline.engines.words import CONTENT, NUMBER, tokenize
+from pipeline.engines.words import tokenize
 from pipeline.weigh_scores import NeutralBand
 from pipeline.wording import shared_wording
 from schemas.records import SUPPORTED, Passage
@@ -107,8 +107,7 @@ def _novel_by_group(corpus: Path) -> dict[str, float]:
 
 
 def _content(text: str) -> list[str]:
-    tokens = tokenize(text)
-    return [stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind in (CONTENT, NUMBER)]
+    return tokenize(text).content_and_number_stems()
 
 
 def _interval(differences: np.ndarray, draws: int = 5_000) -> tuple[float, float]:
