@@ -37,9 +37,8 @@ from pipeline.engines.linear import ClaimModel
 from pipeline.engines.reasons import SAME_STATEMENT, reason_of
 from pipeline.engines.records.fields import UNKNOWN
 from pipeline.engines.words import Tokens
-from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
+from schemas.records import CONTRADICTED, NO_CONTEXT, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
 
-NO_CONTEXT = "unverified: no context"
 _AGAINST_SCORE = 0.1  # P(supported) given to a claim that a context sentence or a field denies; our guess
 _AGREES_SCORE = 0.8  # the least for a claim that says what fields say ("no" as "not", "wifi" as "WiFi"); our guess
 _DOUBTFUL_SCORE = 0.5  # the most for a claim with a number that may follow from others; our guess
@@ -77,7 +76,7 @@ class LexicalVerifier:
 
     def verify(self, sample: Sample, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
         """The claims in order, each with verdict, score, evidence and reason; without a context, with a status only."""
-        if not any(passage.text.strip() for passage in sample.context):
+        if not sample.has_context:
             return tuple(_answered(claim, self.name, None, NO_CONTEXT, None, (), (), "") for claim in claims)
         index = index_context(sample.context)
         response = sample.response or ""
@@ -86,10 +85,11 @@ class LexicalVerifier:
         topic: frozenset[str] | None = None
         findings: list[Finding] = []
         for claim in claims:
-            if len(claim.spans) == 1 and response[claim.spans[0].start : claim.spans[0].end] == claim.text:
+            span = claim.verbatim_span(response)
+            if span is not None:
                 reading = reading or Reading(response, index, group_words(sample.group_responses))
                 model = self.clause_model if reading.group is None else self.group_model
-                findings.append(find_in_response(reading, claim.spans[0], model, question))
+                findings.append(find_in_response(reading, span, model, question))
             else:
                 topic = topic_of(sample) if topic is None else topic
                 findings.append(find_in_text(claim.text, index, topic, self.text_model, question))

@@ -112,7 +112,7 @@ class LlmVerifier:
 
     async def verify(self, sample: Sample, claims: tuple[Claim, ...], ask: Ask) -> tuple[Claim, ...]:
         """The same claims in the same order, each with a verdict, or with a status that says why it has none."""
-        if not any(passage.text.strip() for passage in sample.context):
+        if not sample.has_context:
             return tuple(self._answered(claim, Finding(None, NO_CONTEXT)) for claim in claims)
         subject = _prepare(sample, claims)
         calls = self.calls(subject)

@@ -30,9 +30,8 @@ from pipeline.engines.nli.scoring import Pair
 from pipeline.engines.nli.settings import Compute, NliSettings
 from pipeline.engines.nli.tokens import TokenInput, score_responses, token_inputs
 from pipeline.engines.nli.trained import CLAIM, WORDS, log_odds, named_words, token_features
-from schemas.records import SUPPORTED, Claim, Sample, Span
+from schemas.records import NO_CONTEXT, SUPPORTED, Claim, Sample, Span
 
-NO_CONTEXT: Final = "unverified: no context"
 TOO_LONG: Final = "unverified: claim too long for the model"
 NO_SCORE: Final = "unverified: the model gave no score"
 EMPTY: Final = "unverified: the claim has no text"
@@ -223,7 +222,7 @@ class NliVerifier:
         assert opened.scorer is not None
         trials = []
         for one in wrong:
-            place = refine.in_response(one.claim, one.sample.response or "")
+            place = one.claim.verbatim_span(one.sample.response or "")
             if place is not None and one.evidence is not None and one.decision is not None:
                 window = one.evidence.windows[one.decision.window]
                 trials.append((one, place, window, refine.parts_of(one.claim.text)))
@@ -259,7 +258,7 @@ def _pairs(opened: OpenModel, questions: Sequence[_Question]) -> list[Pair]:
 
 def _unanswerable(opened: OpenModel, sample: Sample, tokens: int) -> str:
     """Why a claim cannot be scored; empty when it can."""
-    if not any(passage.text.strip() for passage in sample.context):
+    if not sample.has_context:
         return NO_CONTEXT
     if not tokens:
         return EMPTY
