@@ -8,7 +8,8 @@ response and decides by its calibration. Then, for unsupported claims, the words
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import PurePath
 from typing import Final
 
@@ -131,8 +132,7 @@ class NliVerifier:
             for question in questions:
                 self._decide(self._opened, question)
             self._refine(self._opened, questions)
-            answers = iter([self._answer(question) for question in questions])
-        return [tuple(next(answers) for _ in claims) for _, claims in asked]
+            return [tuple(map(self._answer, own)) for own in _by_record(questions, asked)]
 
     def _questions(self, opened: OpenModel, asked: Sequence[Asked]) -> list[_Question]:
         flat = [(sample, claim) for sample, claims in asked for claim in claims]
@@ -166,17 +166,16 @@ class NliVerifier:
         """P(unsupported) of every response's characters, and the lexical scores, for a trained verifier."""
         if opened.trained is None:
             return
-        remaining = iter(questions)
-        own = [[next(remaining) for _ in claims] for _, claims in asked]
+        of_records = _by_record(questions, asked)
         if opened.tokens is not None:
             inputs = [self._token_inputs(opened, sample) if claims else [] for sample, claims in asked]
             characters = score_responses(opened.tokens, inputs, [len(sample.response or "") for sample, _ in asked])
-            for mine, scores in zip(own, characters, strict=True):
-                for question in mine:
+            for own, scores in zip(of_records, characters, strict=True):
+                for question in own:
                     question.characters = scores
         if opened.trained.lexical == LexicalVerifier.name:
-            for (sample, claims), mine in zip(asked, own, strict=True):
-                for question, answer in zip(mine, self.lexical.verify(sample, claims), strict=True):
+            for (sample, claims), own in zip(asked, of_records, strict=True):
+                for question, answer in zip(own, self.lexical.verify(sample, claims), strict=True):
                     question.words = answer.score
 
     def _token_inputs(self, opened: OpenModel, sample: Sample) -> list[TokenInput]:
@@ -189,10 +188,9 @@ class NliVerifier:
         questions = self._questions(self._opened, asked)
         self._score_pairs(self._opened, questions)
         self._score_tokens(self._opened, asked, questions)
-        remaining = iter(questions)
-        own = [[next(remaining) for _ in claims] for _, claims in asked]
-        known = [[one.features() for one in mine] for mine in own]
-        return known, [mine[0].characters if mine else None for mine in own]
+        of_records = _by_record(questions, asked)
+        known = [[one.features() for one in own] for own in of_records]
+        return known, [own[0].characters if own else None for own in of_records]
 
     def _decide(self, opened: OpenModel, question: _Question) -> None:
         if question.status:
@@ -246,6 +244,12 @@ class NliVerifier:
             return unverified(question.claim, self.name, question.status)
         evidence = question.evidence.places(question.decision.window)
         return answered(question.claim, self.name, question.decision, evidence, question.errors)
+
+
+def _by_record(questions: Iterable[_Question], asked: Sequence[Asked]) -> list[list[_Question]]:
+    """The questions, which are in order, as one list per record."""
+    remaining = iter(questions)
+    return [list(islice(remaining, len(claims))) for _, claims in asked]
 
 
 def _pairs(opened: OpenModel, questions: Sequence[_Question]) -> list[Pair]:
