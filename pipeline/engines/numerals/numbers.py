@@ -135,50 +135,38 @@ def find_numbers(text: str, tokens: Tokens) -> list[Number]:
         at = number.last + 1
 
 
+class _Read(NamedTuple):
+    """What has been read of a number, up to word `last`.   digits: significant ones.   scale: of its scale words."""
+
+    value: float | str
+    digits: int
+    last: int
+    scale: float = 1.0
+
+
 def _read_number(text: str, tokens: Tokens, first: int) -> Number:
     word = tokens.words[first]
     if word[0].isdigit():
         time = read_time(text, tokens, first)
         if time is not None:
             return Number(first, time.last, float(time.minutes), 4, time.ambiguous, clock=True)
-        value, digits, last = read_digits(text, tokens, first)
+        read = _Read(*read_digits(text, tokens, first))
     else:
-        value, last = _value_of_word(tokens, first), first
-        digits = max(1, len(f"{value:.0f}".rstrip("0")))  # "eleven" has two, "ten" one
-    scale = 1.0
-    while last + 1 < len(tokens) and tokens.kinds[last + 1] == NUMBER and isinstance(value, float) and last < first + 4:
-        stem = tokens.stems[last + 1]
-        if tokens.starts[last + 1] - tokens.ends[last] > 1 and not _is_in_brackets(text, tokens, first, last):
-            break
-        if stem in SCALE_WORDS:
-            value *= SCALE_WORDS[stem]
-            scale *= SCALE_WORDS[stem]
-        elif (
-            stem in NUMBER_WORDS
-            and not word[0].isdigit()
-            and (value % 100 == 0 or (value % 10 == 0 and NUMBER_WORDS[stem] < 10))
-        ):
-            value += NUMBER_WORDS[stem]
-            digits += 1
-        else:
-            break
-        last += 1
-    if tokens.stems[last + 1 : last + 4] == _AND_A_HALF and isinstance(value, float):
-        behind = "".join(tokens.stems[last + 4 : last + 5])
-        scale = SCALE_WORDS.get(behind, 1.0)  # "five and a half million"
-        value, digits, last = (value + 0.5) * scale, digits + 1, last + 3 + (behind in SCALE_WORDS)
-    glued = _GLUED_SCALE.match(text, tokens.ends[last])
-    other = if_grouped_by_stops(word) if last == first else None
-    if glued and isinstance(value, float):
-        glued_scale = _GLUED_SCALES[glued[0].lower()]
+        value = _value_of_word(tokens, first)
+        read = _Read(value, max(1, len(f"{value:.0f}".rstrip("0"))), first)  # "eleven" has two digits, "ten" one
+    read = _with_half_behind(tokens, _with_words_behind(text, tokens, first, read))
+    other = if_grouped_by_stops(word) if read.last == first else None
+    glued = _GLUED_SCALE.match(text, tokens.ends[read.last])
+    if glued and isinstance(read.value, float):
+        scale = _GLUED_SCALES[glued[0].lower()]
         if glued[0] == "bn" or has_currency(text, tokens.starts[first]) or ("." in word and glued[0] in "kM"):
-            scale = glued_scale
-            value *= scale
+            read = read._replace(value=read.value * scale, scale=scale)
         else:
-            other = value * glued_scale  # "1.5m" may be metres
-    approximate = first > 0 and tokens.stems[first - 1] in _APPROXIMATE
+            other = read.value * scale  # "1.5m" may be metres
+    value, digits, last, scale = read
     return Number(
-        first, last, value, digits, approximate,
+        first, last, value, digits,
+        approximate=first > 0 and tokens.stems[first - 1] in _APPROXIMATE,
         unit=_unit_behind(tokens, last), unit_at=last + 1, bound=_bound_before(tokens, first),
         counted=_counted_behind(tokens, last + (glued is not None and scale > 1)),
         ordinal=text[tokens.ends[last] : tokens.ends[last] + 2] in ORDINAL_ENDINGS,
@@ -188,6 +176,38 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
         of_all=first > 0 and tokens.stems[first - 1] in ("the", "all", "these", "those"),
         money=has_currency(text, tokens.starts[first]),
     )  # fmt: skip
+
+
+def _with_words_behind(text: str, tokens: Tokens, first: int, read: _Read) -> _Read:
+    """The number with the words that go on with it: "twenty-five", "five hundred", "1.2 million"."""
+    value, digits, last, scale = read
+    while last + 1 < len(tokens) and tokens.kinds[last + 1] == NUMBER and isinstance(value, float) and last < first + 4:
+        word = tokens.stems[last + 1]
+        if tokens.starts[last + 1] - tokens.ends[last] > 1 and not _is_in_brackets(text, tokens, first, last):
+            break
+        if word in SCALE_WORDS:
+            value *= SCALE_WORDS[word]
+            scale *= SCALE_WORDS[word]
+        elif (
+            word in NUMBER_WORDS
+            and not tokens.words[first][0].isdigit()
+            and (value % 100 == 0 or (value % 10 == 0 and NUMBER_WORDS[word] < 10))
+        ):
+            value += NUMBER_WORDS[word]
+            digits += 1
+        else:
+            break
+        last += 1
+    return _Read(value, digits, last, scale)
+
+
+def _with_half_behind(tokens: Tokens, read: _Read) -> _Read:
+    """ "Five and a half", "five and a half million"."""
+    if isinstance(read.value, str) or tokens.stems[read.last + 1 : read.last + 4] != _AND_A_HALF:
+        return read
+    behind = "".join(tokens.stems[read.last + 4 : read.last + 5])
+    scale = SCALE_WORDS.get(behind, 1.0)
+    return _Read((read.value + 0.5) * scale, read.digits + 1, read.last + 3 + (behind in SCALE_WORDS), scale)
 
 
 def _value_of_word(tokens: Tokens, first: int) -> float:
