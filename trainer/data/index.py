@@ -18,8 +18,8 @@ from typing import Final
 
 import numpy as np
 
+from schemas.disk import write_atomically
 from schemas.errors import ConfigError, ShardError
-from schemas.manifest import write_atomically
 from trainer.data.decode import RefusedGroup, decode_row_group, read_group_ids
 from trainer.data.groups import PromptGroup
 from trainer.data.label_sets import LabelSet, RowGroup
