@@ -25,10 +25,11 @@ FUZZY: Final = "fuzzy"  # longest common word subsequence inside the cited sente
 UNMATCHED: Final = "unmatched"  # not found: the claim labels no token
 ALIGNMENTS: Final = (EXACT, FOLDED, FUZZY, UNMATCHED)
 
-# Claim.status: OK exactly when `verdict` is set; otherwise "unverified: <reason>".
+# Claim.status: OK exactly when `verdict` is set; otherwise why there is none, behind WITHOUT_VERDICT.
 OK: Final = "ok"
-NOT_VERIFIED_YET: Final = "unverified: not verified yet"
-NO_CONTEXT: Final = "unverified: no context"
+WITHOUT_VERDICT: Final = "unverified: "
+NOT_VERIFIED_YET: Final = f"{WITHOUT_VERDICT}not verified yet"
+NO_CONTEXT: Final = f"{WITHOUT_VERDICT}no context"
 
 # LabelledResponse.status
 LABELLED: Final = "labelled"  # every claim has a verdict

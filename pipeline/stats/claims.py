@@ -8,12 +8,11 @@ import polars as pl
 
 from pipeline.stats.figure import Figure, sums, table_of, total
 from pipeline.stats.shares import share
-from schemas.records import OK, UNMATCHED
+from schemas.records import OK, UNMATCHED, WITHOUT_VERDICT
 
 MAX_REASONS = 100  # told apart; the rest is one row
 MAX_REASON_CHARS = 120
 OTHER = "other"
-_UNVERIFIED = "unverified: "
 
 
 def claim_counts(labels: pl.LazyFrame, column: str, by: Sequence[str] = ()) -> pl.DataFrame:
@@ -82,7 +81,9 @@ def _count_claims(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 def _without_label(counted: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     """Counts of `_count_claims` -> claims by kind and reason."""
-    status = pl.col("status").str.strip_prefix(_UNVERIFIED).str.replace_all(r"\d+", "#").str.slice(0, MAX_REASON_CHARS)
+    status = (
+        pl.col("status").str.strip_prefix(WITHOUT_VERDICT).str.replace_all(r"\d+", "#").str.slice(0, MAX_REASON_CHARS)
+    )
     unverified = counted.filter(pl.col("status") != OK).select(
         *by, pl.lit("unverified").alias("kind"), status.alias("reason"), "claims"
     )

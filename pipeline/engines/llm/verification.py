@@ -23,7 +23,7 @@ from pipeline.engines.llm.together import run_together
 from pipeline.engines.llm.windows import ContextPiece, chars_within, context_chunks, data_tokens, token_bound
 from pipeline.llm.chat import LENGTH, OK, Ask, ChatRequest
 from schemas.errors import ConfigError, one_line
-from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
+from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, WITHOUT_VERDICT, Claim, Evidence, Sample, Span
 from schemas.records import OK as CLAIM_OK
 
 INVALID_JSON: Final = "invalid_json"
@@ -231,7 +231,7 @@ class LlmVerifier:
         return replace(
             claim,
             verdict=finding.verdict,
-            status=CLAIM_OK if finding.verdict else f"unverified: {finding.status}",
+            status=CLAIM_OK if finding.verdict else f"{WITHOUT_VERDICT}{finding.status}",
             evidence=finding.evidence,
             error_spans=finding.error_spans,
             reason=finding.reason,

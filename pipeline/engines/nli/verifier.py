@@ -31,11 +31,11 @@ from pipeline.engines.nli.scoring import Pair
 from pipeline.engines.nli.settings import Compute, NliSettings
 from pipeline.engines.nli.tokens import TokenInput, score_responses, token_inputs
 from pipeline.engines.nli.trained import CLAIM, WORDS, log_odds, named_words, token_features
-from schemas.records import NO_CONTEXT, SUPPORTED, Claim, Sample, Span
+from schemas.records import NO_CONTEXT, SUPPORTED, WITHOUT_VERDICT, Claim, Sample, Span
 
-TOO_LONG: Final = "unverified: claim too long for the model"
-NO_SCORE: Final = "unverified: the model gave no score"
-EMPTY: Final = "unverified: the claim has no text"
+TOO_LONG: Final = f"{WITHOUT_VERDICT}claim too long for the model"
+NO_SCORE: Final = f"{WITHOUT_VERDICT}the model gave no score"
+EMPTY: Final = f"{WITHOUT_VERDICT}the claim has no text"
 
 Asked = tuple[Sample, tuple[Claim, ...]]
 
