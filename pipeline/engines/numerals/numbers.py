@@ -74,41 +74,31 @@ _BETWEEN = ("to", "and", "or")
 
 
 class Number(NamedTuple):
-    """A number at tokens [first, last] of a text. `digits`: its significant digits; `approximate`: "about 300".
+    """A number at tokens [first, last] of a text.
 
-    bound: (lowest, highest) factor of its value that "more than 300" or "almost 300" also holds of; (1, 1) else.
-    counted: the content word right behind it, as a stem: "people" in "300 people", "young" in "300 young people".
-    unit: the word behind it, as a stem, when it is a unit of UNITS.   unit_at: that word's place.
-    Both numbers of a range, "15 to 20 minutes", have the unit and the scale of the last.
-    ordinal: "10th".   percent: a percentage or basis points.   scale: of its scale words, 1e6 in "5 million".
-    in_date: a claimed number in a date of digits, "2024-06-01".   fraction: that a claimed number is a part of, "1/2".
-    other: its value if the stop in "1.500" groups thousands, "1.5m" are millions, or the millions of "54 to 31 million"
-    are meant of both.   whole: "2 h 30 min" in minutes.
-    of_all: "the five", "all five".   money: a currency's sign stands in front.   until: the other end of a range that
-    it begins.
-    clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
+    Both ends of a range, "15 to 20 minutes", have the unit and the scale of the last.
     """
 
     first: int
     last: int
-    value: float | str
-    digits: int
-    approximate: bool = False
-    clock: bool = False
-    unit: str = ""
-    unit_at: int = -1
-    bound: tuple[float, float] = EXACTLY
-    counted: str = ""
-    ordinal: bool = False
-    scale: float = 1.0
-    in_date: bool = False
-    fraction: float | None = None
-    percent: bool = False
-    other: float | None = None
-    whole: float | None = None
-    of_all: bool = False
-    until: float | None = None
-    money: bool = False
+    value: float | str  # of a time of day: minutes after midnight; text where it is no number: "1.2.3"
+    digits: int  # significant ones
+    approximate: bool = False  # "about 300"; of a time of day: or twelve hours later
+    clock: bool = False  # it is a time of day
+    unit: str = ""  # the word behind it, as a stem, when it is a unit of UNITS
+    unit_at: int = -1  # the place of the word behind it
+    bound: tuple[float, float] = EXACTLY  # factors of the value between which "almost 300" holds as well
+    counted: str = ""  # the content word right behind it, as a stem: "young" of "300 young people"
+    ordinal: bool = False  # "10th"
+    scale: float = 1.0  # of its scale words: 1e6 of "5 million"
+    in_date: bool = False  # of a claim, in a date of digits: "2024-06-01"
+    fraction: float | None = None  # of a claim: that it is a part of, "1/2"
+    percent: bool = False  # a percentage or basis points
+    other: float | None = None  # its value if "1.500" are thousands, "1.5m" millions, "54 to 31 million" both millions
+    whole: float | None = None  # "2 h 30 min" in minutes
+    of_all: bool = False  # "the five", "all five"
+    until: float | None = None  # the other end of a range that it begins
+    money: bool = False  # a currency's sign stands in front
 
 
 def find_numbers(text: str, tokens: Tokens) -> list[Number]:
