@@ -81,6 +81,8 @@ class Finding:
             self._compare_hours(index, index.hours, numbers)
         if index.number_fields:
             self._compare_number_fields(index, index.number_fields, numbers)
+        if self.agrees:
+            self.contrary = ""  # what records say outweighs a sign
 
     def _compare_fields(self, index: ContextIndex) -> None:
         """Hold the claim against the yes/no fields of the context."""

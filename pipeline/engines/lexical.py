@@ -93,20 +93,23 @@ class LexicalVerifier:
             else:
                 topic = topic_of(sample) if topic is None else topic
                 findings.append(find_in_text(claim.text, index, topic, self.text_model, question))
-        logits = [finding.logit for finding in findings]
-        by_model = {
-            id(model): model.probabilities(logits) for model in {id(f.model): f.model for f in findings}.values()
-        }
         return tuple(
-            _decide(claim, self.name, index, finding, by_model[id(finding.model)][at])
-            for at, (claim, finding) in enumerate(zip(claims, findings, strict=True))
+            _decide(claim, self.name, index, finding, unsupported)
+            for claim, finding, unsupported in zip(claims, findings, _probabilities(findings), strict=True)
         )
+
+
+def _probabilities(findings: list[Finding]) -> list[float]:
+    """P(not supported) of each claim of a response by the model that judges it, which sees the logits of all."""
+    logits = [finding.logit for finding in findings]
+    models = {id(finding.model): finding.model for finding in findings}  # a hash of all weights would take longer
+    by_model = {key: model.probabilities(logits) for key, model in models.items()}
+    return [by_model[id(finding.model)][at] for at, finding in enumerate(findings)]
 
 
 def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, unsupported: float) -> Claim:
     """The verdict from a finding and the model's P(not supported): the model first, then the rules."""
     if finding.agrees:
-        finding.contrary = ""
         unsupported = min(unsupported, 1 - _AGREES_SCORE)
     elif finding.knows_nothing():
         unsupported = max(unsupported, 1 - _NOTHING_KNOWN_SCORE)
