@@ -17,7 +17,7 @@ from pipeline.score.bootstrap import RESAMPLES, SEED, interval
 from pipeline.score.span_overlap import prf
 from pipeline.stats.columns import by_columns
 from pipeline.stats.span_frames import ROW, covered, disjoint, overlap, spans_of
-from schemas.records import CONTRADICTED, UNSUPPORTED
+from schemas.records import CONTRADICTED, NEGATIVE, UNSUPPORTED
 
 BATCH_ROWS = 20_000
 WRONG_VERDICTS: Final = (CONTRADICTED, UNSUPPORTED)
@@ -69,7 +69,7 @@ def _counted(batch: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
 
 def _negative_spans() -> pl.Expr:
     """Spans labelled -1, as a list column."""
-    return pl.col("label_spans").list.filter(pl.element().struct.field("label") == -1)
+    return pl.col("label_spans").list.filter(pl.element().struct.field("label") == NEGATIVE)
 
 
 def _wrong_spans() -> pl.Expr:
