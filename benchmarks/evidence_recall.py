@@ -24,7 +24,7 @@ from pipeline.engines.context_index import index_context
 from pipeline.engines.nli.gather import ClaimEvidence, Gatherer
 from pipeline.engines.nli.loading import OpenModel
 from pipeline.engines.nli.retrieval import Retriever, fuse, rank_by_words
-from pipeline.engines.words import CONTENT, tokenize
+from pipeline.engines.words import tokenize
 from schemas.records import Passage
 
 TEXTS = (1, 2, 4)
@@ -132,8 +132,7 @@ def holds(evidence: ClaimEvidence, sentence: str) -> bool:
 def all_words(claim: str, text: str) -> bool:
     """Whether every content word and number of the claim stands in the text."""
     there = set(tokenize(text).stems)
-    tokens = tokenize(claim)
-    return all(stem in there for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind >= CONTENT)
+    return there.issuperset(tokenize(claim).content_and_number_stems())
 
 
 def context_of(record: dict[str, Any]) -> tuple[Passage, ...]:

@@ -29,7 +29,7 @@ from pipeline.engines.contrary.displaced import FEATURES, fact_slots
 from pipeline.engines.fact_slots import NAME, Fact
 from pipeline.engines.features import Reading
 from pipeline.engines.likeness import Likeness
-from pipeline.engines.words import CONTENT, Tokens
+from pipeline.engines.words import Tokens
 from schemas.records import Sample
 
 KINDS: Final = {"NUMBER": ("number", "number nearby", "two numbers"), "NAME": ("name", "name nearby", "two names")}
@@ -70,8 +70,7 @@ def _features(asked: Asked, of_names: bool) -> list[tuple[float, ...]]:
     (span,) = asked.claims[asked.number].spans
     first, last = reading.words_between(span.start, span.end)
     tokens = reading.analysis.tokens
-    content = [tokens.stems[at] for at in range(first, last) if tokens.kinds[at] == CONTENT]
-    like = Likeness.of(reading.index, content)
+    like = Likeness.of(reading.index, tokens.content_stems(first, last))
     if like is None:
         return []
     return [

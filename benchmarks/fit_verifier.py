@@ -34,7 +34,7 @@ from pipeline.engines.nli.training.calibrate import calibration_error, fit_calib
 from pipeline.engines.nli.training.examples import FINE, UNKNOWN, WRONG, Example, LabelledClaim, marked_share
 from pipeline.engines.nli.training.fit import fit_claims, fit_tokens
 from pipeline.engines.nli.training.options import BOTH, KINDS, TrainOptions
-from pipeline.engines.nli.training.train_verifier import calls, score_held_out, token_threshold
+from pipeline.engines.nli.training.train_verifier import called_unsupported, score_held_out, token_threshold
 from pipeline.engines.rules import RulesExtractor
 from pipeline.locate_spans import locate_claims
 from pipeline.resolve import resolve
@@ -132,7 +132,7 @@ def calibrated(scored: Sequence[Scored], features: tuple[str, ...]) -> tuple[Cal
     matrix = np.array([[values[name] for name in features] for values, _ in known])
     wrong = np.array([not claim.supported for _, claim in known])
     calibration = fit_calibration(features, matrix, wrong, np.array([claim.size for _, claim in known]))
-    called = calls([calibration], [values for values, _ in pairs])
+    called = called_unsupported([calibration], [values for values, _ in pairs])
     return calibration, token_threshold([one.example for one in scored], [one.characters for one in scored], called)
 
 

@@ -17,9 +17,9 @@ LIST: Final = Path(__file__).with_name("flagged_claims.tsv")
 WRONG: Final = ("unsupported", "partly")
 
 
-def read_judgements(path: Path = LIST) -> list[dict[str, str]]:
+def read_judgements() -> list[dict[str, str]]:
     """The rows of the list."""
-    with path.open(encoding="utf-8") as lines:
+    with LIST.open(encoding="utf-8") as lines:
         return list(csv.DictReader((line for line in lines if not line.startswith("#")), delimiter="\t"))
 
 

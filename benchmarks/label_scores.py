@@ -15,6 +15,7 @@ from pipeline.engines import BatchVerifier, Verifier
 from pipeline.engines.rules import RulesExtractor
 from pipeline.resolve import resolve
 from pipeline.score.bootstrap import interval
+from pipeline.score.gold import both_f1
 from pipeline.score.span_overlap import Overlaps
 from pipeline.weigh_scores import NeutralBand
 from schemas.records import NEGATIVE, SUPPORTED, Claim, GoldSpan, LabelSpan, Sample, Span
@@ -73,7 +74,7 @@ def span_scores(samples: Sequence[Sample], predicted: Sequence[Sequence[Span | L
     groups, number = np.unique([sample.group_id for sample in samples], return_inverse=True)
     values = np.zeros((len(groups), 2 * _COUNTS))
     np.add.at(values, number, _counted(counts))
-    low, high = interval(values, _both_f1)
+    low, high = interval(values, both_f1)
     scores: dict[str, Any] = {}
     for at, (level, score) in enumerate(found.items()):
         scores[level] = {
@@ -97,13 +98,6 @@ def _counted(counts: Overlaps) -> np.ndarray:
     return np.column_stack([gold, predicted, gold & predicted, counts.gold, counts.predicted, counts.shared]).astype(
         float
     )
-
-
-def _both_f1(sums: np.ndarray) -> np.ndarray:
-    """(B, 6) -> (B, 2) F1 in percent."""
-    gold, predicted, shared = sums[:, [0, 3]], sums[:, [1, 4]], sums[:, [2, 5]]
-    either = gold + predicted
-    return np.divide(200 * shared, either, out=np.full_like(shared, np.nan), where=either > 0)
 
 
 def _share(part: Sequence[Sequence[LabelSpan]], whole: Sequence[Sequence[Span]]) -> float:

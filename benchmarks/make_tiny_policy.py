@@ -15,12 +15,12 @@ from transformers.utils import logging as transformers_logging
 TOKENIZER = Path(__file__).parents[1] / "data" / "sample" / "tokenizer.json"
 
 
-def make_policy(out: Path, layers: int = 2, hidden: int = 64, tokenizer: Path = TOKENIZER, seed: int = 0) -> None:
+def make_policy(out: Path, layers: int = 2, hidden: int = 64) -> None:
     """Write a Llama of `layers` layers and `hidden` dimensions with its tokenizer, as transformers saves one."""
-    fast = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), eos_token="<eos>")
+    fast = PreTrainedTokenizerFast(tokenizer_file=str(TOKENIZER), eos_token="<eos>")
     eos = fast.convert_tokens_to_ids("<eos>")
     assert isinstance(eos, int)
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(fast),
         hidden_size=hidden,

@@ -32,7 +32,7 @@ import polars as pl
 from benchmarks.lexical_data import read_factscore
 from pipeline.doubt import least_sure, shared_wording
 from pipeline.engines.lexical import NEUTRAL_BAND
-from pipeline.engines.words import CONTENT, NUMBER, tokenize
+from pipeline.engines.words import tokenize
 from pipeline.weigh_scores import NeutralBand
 from schemas.records import SUPPORTED, Claim, Passage, Span, TokenLabels
 
@@ -73,10 +73,10 @@ def _record(record_id: str, prompt: str, context: list[str]) -> dict[str, Any]:
     return {"id": record_id, "prompt": f"Answer only from the passages. {prompt.strip()}", "context": context}
 
 
-def read_claims(folder: Path, rounds: int = 1) -> dict[tuple[str, str, str], dict[str, Any]]:
+def read_claims(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
     """(side, id of the response, id of the claim) -> claim and prompt, of the held-out answers of a round's folder."""
     found = {}
-    for side, labels in zip(SIDES, (folder / "start/labels", folder / f"round-{rounds}/answer-labels"), strict=True):
+    for side, labels in zip(SIDES, (folder / "start/labels", folder / "round-1/answer-labels"), strict=True):
         for row in pl.read_parquet(
             labels / "shards/*.parquet", columns=["id", "prompt", "context", "claims", *_TOKENS]
         ).iter_rows(named=True):
@@ -88,10 +88,10 @@ def read_claims(folder: Path, rounds: int = 1) -> dict[tuple[str, str, str], dic
     return found
 
 
-def novel_shares(folder: Path, rounds: int = 1) -> np.ndarray:
+def novel_shares(folder: Path) -> np.ndarray:
     """(G, 2) per held-out prompt, before and after: the share of the answers' content words and numbers, by stems, that
     neither its passages nor the prompt have. No engine is asked."""
-    shares = [_novel_by_group(folder / name) for name in ("start/answers.jsonl", f"round-{rounds}/answers.jsonl")]
+    shares = [_novel_by_group(folder / name) for name in ("start/answers.jsonl", "round-1/answers.jsonl")]
     return np.array([[side[group] for side in shares] for group in sorted(shares[0])])
 
 
@@ -108,8 +108,7 @@ def _novel_by_group(corpus: Path) -> dict[str, float]:
 
 
 def _content(text: str) -> list[str]:
-    tokens = tokenize(text)
-    return [stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind in (CONTENT, NUMBER)]
+    return tokenize(text).content_and_number_stems()
 
 
 def _interval(differences: np.ndarray, draws: int = 5_000) -> tuple[float, float]:

@@ -83,10 +83,10 @@ def _record(rng: random.Random, words: _Words, group: int, n: int, name: str, fa
     }
 
 
-def write_corpus(path: Path, records: int, seed: int = 0) -> None:
+def write_corpus(path: Path, records: int) -> None:
     """Write `records` records as JSON lines."""
     with open(path, "wb") as file:
-        for group in groups(records, seed):
+        for group in groups(records):
             file.writelines(orjson.dumps(record) + b"\n" for record in group)
 
 

@@ -26,7 +26,7 @@ from pipeline.llm.ledger import COUNTERS
 from pipeline.llm.limits import share
 from pipeline.llm.transport import Transport
 from pipeline.runs import progress
-from pipeline.stages import ACCEPTED, REJECTED, Failures, relax_collector, sample_of
+from pipeline.stages import ACCEPTED, REJECTED, Element, Failures, relax_collector, sample_of
 
 if TYPE_CHECKING:
     from pipeline.llm.service import Service
@@ -70,18 +70,10 @@ class AskingStage(beam.PTransform):
         return input_or_inputs | beam.ParDo(dofn).with_outputs(REJECTED, USAGE, main=ACCEPTED)
 
 
-class _Record(NamedTuple):
-    """An element as Beam gave it."""
-
-    element: Any
-    timestamp: Any
-    window: Any
-
-
 class _Done(NamedTuple):
     """What became of one record: a result, or the exception that its step raised."""
 
-    record: _Record
+    element: Element
     result: Any
     error: Exception | None
 
@@ -93,19 +85,19 @@ class _Exchange:
     together: the loop by the first record that it has not seen, Beam's thread once per turn of the loop.
     """
 
-    def __init__(self, call_soon: Callable[..., None], answer: Callable[[_Record], Coroutine[Any, Any, _Done]]):
+    def __init__(self, call_soon: Callable[..., None], answer: Callable[[Element], Coroutine[Any, Any, _Done]]):
         self._call_soon = call_soon
         self._answer = answer
-        self._submitted: deque[_Record] = deque()
+        self._submitted: deque[Element] = deque()
         self._woken = False  # the loop will look at `_submitted`
         self._handed: queue.SimpleQueue[list[_Done]] = queue.SimpleQueue()
         self._received: deque[_Done] = deque()  # Beam's thread alone
         self._finished: list[_Done] = []  # the loop's thread alone
         self._tasks: set[asyncio.Task[_Done]] = set()  # the loop itself keeps only weak references
 
-    def submit(self, record: _Record) -> None:
+    def submit(self, element: Element) -> None:
         """Start on a record, from Beam's thread."""
-        self._submitted.append(record)
+        self._submitted.append(element)
         if not self._woken:
             self._woken = True
             self._call_soon(self._start)
@@ -172,7 +164,7 @@ class _AskingDoFn(beam.DoFn):
             yield self._next()
         self._under_way += 1
         self._place = (timestamp, window)
-        self._exchange.submit(_Record(element, timestamp, window))
+        self._exchange.submit(Element(element, timestamp, window))
         while self._exchange.has_done():
             yield self._next()
 
@@ -190,7 +182,7 @@ class _AskingDoFn(beam.DoFn):
         """The next record that is done, as an output. Raises what ends the run; closing the service awaits the calls
         that are under way, of other stages too."""
         try:
-            record, result, error = self._exchange.next_done()
+            element, result, error = self._exchange.next_done()
         except BaseException:  # interrupted while waiting
             self._service.cancel()
             raise
@@ -198,15 +190,14 @@ class _AskingDoFn(beam.DoFn):
         progress.advance(1, self.name)
         if error is None:
             self.failures.passed()
-            return WindowedValue(result, record.timestamp, (record.window,))
-        rejected = self.failures.reject(sample_of(record.element), error)
-        return TaggedOutput(REJECTED, WindowedValue(rejected, record.timestamp, (record.window,)))
+            return element.accepted(result)
+        return element.rejected(self.failures.reject(sample_of(element.value), error))
 
-    async def _answer(self, record: _Record) -> _Done:
+    async def _answer(self, element: Element) -> _Done:
         try:
-            return _Done(record, await self.step.ask(record.element, self._service.asker.ask), None)
+            return _Done(element, await self.step.ask(element.value, self._service.asker.ask), None)
         except Exception as err:  # looked at on Beam's thread, by its kind
-            return _Done(record, None, err)
+            return _Done(element, None, err)
 
     def _count_usage(self) -> dict[str, float]:
         """What was sent and spent since the last bundle; handed to Beam's counters too (whole numbers only)."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import apache_beam as beam
-from apache_beam.pvalue import TaggedOutput
-from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.runs import progress
-from pipeline.stages import ACCEPTED, REJECTED, StepDoFn, sample_of
+from pipeline.stages import ACCEPTED, REJECTED, Element, StepDoFn, sample_of
 from schemas.errors import BaltoError, RecordError
 
 BATCH_RECORDS: Final = 256  # bounds the memory, and is enough to fill a GPU's batches with pairs of one length
@@ -45,24 +43,18 @@ class BatchedStage(beam.PTransform):
         return input_or_inputs | beam.ParDo(dofn).with_outputs(REJECTED, main=ACCEPTED)
 
 
-class _Waiting(NamedTuple):
-    element: Any
-    timestamp: Any
-    window: Any
-
-
 class _BatchedDoFn(StepDoFn):
     def __init__(self, name: str, step: BatchedStep, batch_records: int):
         super().__init__(name, step)
         self.batch_records = batch_records
 
     def start_bundle(self) -> None:
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Element] = []
 
     def process(
         self, element: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
-        self._waiting.append(_Waiting(element, timestamp, window))
+        self._waiting.append(Element(element, timestamp, window))
         if len(self._waiting) >= self.batch_records:
             yield from self._flush()
 
@@ -71,15 +63,14 @@ class _BatchedDoFn(StepDoFn):
 
     def _flush(self) -> Iterator[Any]:
         waiting, self._waiting = self._waiting, []
-        results = self._results([one.element for one in waiting])
+        results = self._results([one.value for one in waiting])
         progress.advance(len(waiting), self.name)
         for one, result in zip(waiting, results, strict=True):
             if isinstance(result, Exception):
-                rejected = self.failures.reject(sample_of(one.element), result)
-                yield TaggedOutput(REJECTED, WindowedValue(rejected, one.timestamp, (one.window,)))
+                yield one.rejected(self.failures.reject(sample_of(one.value), result))
             else:
                 self.failures.passed()
-                yield WindowedValue(result, one.timestamp, (one.window,))
+                yield one.accepted(result)
 
     def _results(self, elements: Sequence[Any]) -> list[Any]:
         """A result or the exception for each element. Raises what ends the run."""

@@ -17,6 +17,7 @@ import apache_beam as beam
 import orjson
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.windowed_value import WindowedValue
 
 from schemas.errors import BaltoError, RecordError, one_line
 from schemas.records import MAX_REJECTED_CHARS, Claim, LabelledResponse, Rejected, Sample
@@ -37,6 +38,22 @@ class Draft(NamedTuple):
 
     sample: Sample
     claims: tuple[Claim, ...]
+
+
+class Element(NamedTuple):
+    """What Beam gave a stage that hands on its results later, each in the window and at the timestamp of its own."""
+
+    value: Any
+    timestamp: Any
+    window: Any
+
+    def accepted(self, result: Any) -> WindowedValue:
+        """The result as a main output."""
+        return WindowedValue(result, self.timestamp, (self.window,))
+
+    def rejected(self, rejected: Rejected) -> TaggedOutput:
+        """The rejection as an output of that name."""
+        return TaggedOutput(REJECTED, WindowedValue(rejected, self.timestamp, (self.window,)))
 
 
 class Step(Protocol):

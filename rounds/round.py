@@ -27,10 +27,11 @@ from pipeline.corpora import open_corpus
 from rounds.check_options import check_options
 from rounds.read_prompts import read_prompts
 from rounds.run_stage import LOCK, Stage, run_stage, tidy_up
+from schemas.disk import remove_partials, write_atomically
 from schemas.errors import ConfigError
 from schemas.interruption import completing, interrupt_if_heard
 from schemas.lock import only_run
-from schemas.manifest import MANIFEST, remove_partials, write_atomically
+from schemas.manifest import MANIFEST
 from schemas.records import Rejected, Sample
 from schemas.samples import sample_to_json
 from trainer.generation.write_corpus import write_rejected

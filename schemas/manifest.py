@@ -7,16 +7,15 @@ The manifest is written last and atomically. A folder without one is an unfinish
 from __future__ import annotations
 
 import dataclasses
-import glob
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from schemas.disk import write_atomically
 from schemas.errors import NoLabelSetError, ShardError
 from schemas.shards import SCHEMA_VERSION
 
@@ -101,43 +100,6 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     """What manifest.json holds."""
     text = json.dumps(dataclasses.asdict(manifest), indent=2, sort_keys=True, ensure_ascii=False)
     return (text + "\n").encode()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees all of it or none, also after a crash of the machine."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        sync_folder(path.parent)
-    except OSError as err:  # of a full disk, say: writing to an open file does not name it
-        partial.unlink(missing_ok=True)
-        raise OSError(err.errno, err.strerror, str(path)) from err
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk: else a crash of the machine may keep a later file and lose this one."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:  # a file system that cannot, such as a bucket mounted as a folder
-        return
-    finally:
-        os.close(descriptor)
-
-
-def remove_partials(folder: Path, name: str = "") -> None:
-    """Remove what writers left in `folder` that were killed in `write_atomically`. The caller is the only one who
-    writes there.   name: of the file that was to be written; empty: of any."""
-    for partial in folder.glob(f".{glob.escape(name) if name else '*'}.*.partial"):
-        if partial.is_file():
-            partial.unlink(missing_ok=True)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -25,9 +25,11 @@ FUZZY: Final = "fuzzy"  # longest common word subsequence inside the cited sente
 UNMATCHED: Final = "unmatched"  # not found: the claim labels no token
 ALIGNMENTS: Final = (EXACT, FOLDED, FUZZY, UNMATCHED)
 
-# Claim.status: OK exactly when `verdict` is set; otherwise "unverified: <reason>".
+# Claim.status: OK exactly when `verdict` is set; otherwise why there is none, behind WITHOUT_VERDICT.
 OK: Final = "ok"
-NOT_VERIFIED_YET: Final = "unverified: not verified yet"
+WITHOUT_VERDICT: Final = "unverified: "
+NOT_VERIFIED_YET: Final = f"{WITHOUT_VERDICT}not verified yet"
+NO_CONTEXT: Final = f"{WITHOUT_VERDICT}no context"
 
 # LabelledResponse.status
 LABELLED: Final = "labelled"  # every claim has a verdict
@@ -126,6 +128,11 @@ class Sample:
     source_row: int = 0
     group_responses: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
+    @property
+    def has_context(self) -> bool:
+        """Whether any passage holds more than white space."""
+        return any(passage.text.strip() for passage in self.context)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -153,6 +160,13 @@ class Claim:
     extractor: str = ""
     verifier: str = ""
     prompt_version: str = ""
+
+    def verbatim_span(self, response: str) -> Span | None:
+        """Where the claim stands word for word; None when it is reworded or in several pieces."""
+        if len(self.spans) != 1:
+            return None
+        (span,) = self.spans
+        return span if response[span.start : span.end] == self.text else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

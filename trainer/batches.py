@@ -151,9 +151,9 @@ class TokenBatch:
         return TokenBatch(**moved)
 
 
-def collate(piece: Piece, anchor: Anchor, layout: Layout, pad_id: int = 0, holds_stop: bool = False) -> TokenBatch:
+def collate(piece: Piece, anchor: Anchor, layout: Layout, holds_stop: bool = False) -> TokenBatch:
     """Tensors of one piece (not empty). Tokens stand in the order of rows.targets. holds_stop: every one is needed."""
-    rows = lay_out([(g.prompt_ids, [r.row.token_ids for r in g.responses]) for g in piece], layout, pad_id)
+    rows = lay_out([(g.prompt_ids, [r.row.token_ids for r in g.responses]) for g in piece], layout)
     responses = [response for group in piece for response in group.responses]
     labels = _joined([r.row.labels for r in responses], np.int8)
     credit = _joined([r.advantages for r in responses], np.float32)

@@ -34,9 +34,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from schemas.disk import named
+from schemas.disk import disk_errors_of, sync_folder, write_atomically
 from schemas.errors import BaltoError, first_line
-from schemas.manifest import sync_folder, write_atomically
 from trainer.distributed import Ranks
 
 FOLDER: Final = "checkpoints"
@@ -71,7 +70,7 @@ def save_checkpoint(
         partial = final.with_name(f".{final.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        with named(partial):
+        with disk_errors_of(partial):
             save_file(_untied(weights), partial / "model.safetensors")
         torch.save(moments, partial / "optimizer.pt")
         described = {"version": VERSION, **dataclasses.asdict(state)}

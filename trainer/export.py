@@ -13,9 +13,8 @@ import torch
 import transformers
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-from schemas.disk import named
+from schemas.disk import disk_errors_of, sync_folder
 from schemas.interruption import completing
-from schemas.manifest import sync_folder
 from trainer.checkpoint import sync_files
 from trainer.config import TrainConfig, to_yaml
 from trainer.data.label_sets import LabelSet
@@ -41,7 +40,7 @@ def export_model(
         partial, old = run / f".{MODEL}.partial", run / f".{MODEL}.old.partial"
         shutil.rmtree(partial, ignore_errors=True)
         inputs.policy.scorer.causal_lm.config._attn_implementation = None  # ours is for training; the loader chooses
-        with named(partial):
+        with disk_errors_of(partial):
             _save(inputs.policy.model, weights, config, partial)
         inputs.tokenizer.save_pretrained(partial)
         (partial / "README.md").write_text(model_card(config, inputs.label_sets, metrics, steps), encoding="utf-8")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-from schemas.manifest import write_atomically
+from schemas.disk import write_atomically
 from trainer.loss import KINDS
 
 METRICS: Final = "metrics.jsonl"

@@ -79,11 +79,11 @@ class TokenRows:
         )
 
 
-def lay_out(groups: Sequence[TokenGroup], layout: Layout, pad_id: int = 0) -> TokenRows:
+def lay_out(groups: Sequence[TokenGroup], layout: Layout) -> TokenRows:
     """Rows of some groups. Every prompt must have a token: without one nothing predicts a response's first token."""
     if not all(len(prompt) for prompt, _ in groups):
         raise ValueError("a prompt without tokens: nothing would predict the first token of its responses")
-    return pack(groups) if layout == "packed" else pad(groups, pad_id)
+    return pack(groups) if layout == "packed" else pad(groups)
 
 
 def pack(groups: Sequence[TokenGroup]) -> TokenRows:
@@ -116,11 +116,11 @@ def pack(groups: Sequence[TokenGroup]) -> TokenRows:
     return TokenRows(row[None], position[None], None, tuple(spans), torch.cat(sources), targets)
 
 
-def pad(groups: Sequence[TokenGroup], pad_id: int = 0) -> TokenRows:
-    """One row per response (B, L), prompt repeated, padded on the right."""
+def pad(groups: Sequence[TokenGroup]) -> TokenRows:
+    """One row per response (B, L), prompt repeated, padded on the right: with any id, since the mask hides it."""
     rows = [(prompt, response) for prompt, responses in groups for response in responses]
     length = max(len(prompt) + len(response) for prompt, response in rows)
-    input_ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
+    input_ids = torch.zeros((len(rows), length), dtype=torch.long)
     attention_mask = torch.zeros((len(rows), length), dtype=torch.long)
     sources = []
     for row, (prompt, response) in enumerate(rows):

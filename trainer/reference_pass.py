@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load, load_file, save
 
+from schemas.disk import write_atomically
 from schemas.errors import ShardError
-from schemas.manifest import write_atomically
 from trainer.batches import CreditOptions, Piece, deal_credit
 from trainer.config import TrainConfig
 from trainer.data.stream import GroupStream

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from schemas.disk import remove_partials, write_atomically
 from schemas.errors import BaltoError, ConfigError
 from schemas.lock import only_run
-from schemas.manifest import remove_partials, write_atomically
 from trainer.checkpoint import FOLDER, TrainState, latest_whole, set_aside
 from trainer.config import MAY_CHANGE, TrainConfig, flag, to_yaml
 from trainer.data.index import GroupIndex, save_index

@@ -87,26 +87,22 @@ def response_logits(model: LlamaForCausalLM, prompts: torch.Tensor, responses: t
     return torch.cat([first.repeat_interleave(g, 0), rest], 1).view(b, g, t, -1)
 
 
-def base_model(rate: float, config: Pretraining | None = None, progress: bool = True) -> LlamaForCausalLM:
+def base_model(rate: float) -> LlamaForCausalLM:
     """The base of this rate: from the cache, or pretrained now (minutes) and kept."""
-    config = config or Pretraining()
-    return _cached(
-        f"base-{rate:.2f}", config, lambda: _pretrain(reader_model(config, progress), config, "base", (rate,), progress)
-    )
+    config = Pretraining()
+    return _cached(f"base-{rate:.2f}", config, lambda: _pretrain(reader_model(config), config, "base", (rate,)))
 
 
-def reader_model(config: Pretraining, progress: bool = True) -> LlamaForCausalLM:
+def reader_model(config: Pretraining) -> LlamaForCausalLM:
     """What all bases share: how to answer what a question lists, at mixed rates."""
-    return _cached(
-        "reader", config, lambda: _pretrain(world_model(config, progress), config, "reader", RATES, progress)
-    )
+    return _cached("reader", config, lambda: _pretrain(world_model(config), config, "reader", RATES))
 
 
-def world_model(config: Pretraining, progress: bool = True) -> LlamaForCausalLM:
+def world_model(config: Pretraining) -> LlamaForCausalLM:
     """What readers start from: the world's grammar and how to find a fact, from open questions and writers without a
     plan.
     """
-    return _cached("world", config, lambda: _pretrain(new_model(config), config, "world", RATES, progress))
+    return _cached("world", config, lambda: _pretrain(new_model(config), config, "world", RATES))
 
 
 def _cached(name, config, make) -> LlamaForCausalLM:
@@ -120,7 +116,7 @@ def _cached(name, config, make) -> LlamaForCausalLM:
     return LlamaForCausalLM.from_pretrained(folder).eval()
 
 
-def _pretrain(model, config: Pretraining, stage: Stage, rates: tuple[float, ...], progress: bool) -> LlamaForCausalLM:
+def _pretrain(model, config: Pretraining, stage: Stage, rates: tuple[float, ...]) -> LlamaForCausalLM:
     """Next-token prediction on responses; learning rate warmed up, then falling to zero."""
     draw = Random(f"{config.seed} {rates}")
     steps = {"world": config.world_steps, "reader": config.reading_steps, "base": config.rate_steps}[stage]
@@ -136,7 +132,7 @@ def _pretrain(model, config: Pretraining, stage: Stage, rates: tuple[float, ...]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if progress and (step + 1) % 100 == 0:
+        if (step + 1) % 100 == 0:
             print(f"pretrain {stage} {rates} | step {step + 1} of {steps} | loss {loss.item():.3f}", flush=True)
     return model
 

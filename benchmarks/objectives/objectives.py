@@ -48,9 +48,8 @@ class Setting:
     claim_tokens: ClaimTokens = "first_wrong"
     repeats: Repeats = "neutral"
     # variants that the trainer does not have
-    contrast: int = (
-        0  # 1, 2: what both sides of a block share, by token or by pair of tokens, cancels before credit is given
-    )
+    # 1, 2: what both sides of a block share, by token or by pair of tokens, cancels before credit is given; 0: nothing
+    contrast: int = 0
     lift: float = 0.0  # the supported side gets this much more, relative; the stop anchor must hold the length then
     per_claim: bool = False  # a claim weighs the same whatever its number of tokens
     single_class: variants.SingleClass = "none"
@@ -63,9 +62,8 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """B groups: prompts (B, P), tokens, labels, old_logprobs and base_stop_odds, the base's log-odds of stopping at
-    every place, (B, G, T).
-    """
+    """B groups.   prompts: (B, P).   tokens, labels, old_logprobs: (B, G, T).   base_stop_odds: (B, G, T) the base's
+    log-odds of stopping at every place."""
 
     prompts: Tensor
     tokens: Tensor

@@ -92,50 +92,6 @@ VERIFIERS = ("lexical", LLM, "nli:MODEL")
 NO_KEY: Final = bytes(32)  # for engines that are only looked at, never asked
 
 
-def make_extractor(
-    name: str, llm: LlmSettings | None = None, delimiter_key: bytes = NO_KEY
-) -> Extractor | AskingExtractor:
-    """The extractor called `name`. Raises ConfigError when there is none, or its settings cannot work.
-
-    llm: for the engine `llm`.   delimiter_key: see `pipeline.engines.llm.sealed_data`.
-    """
-    if name == "rules":
-        from pipeline.engines.rules import RulesExtractor
-
-        return RulesExtractor()
-    if name == LLM and llm is not None:
-        from pipeline.engines.llm.extraction import LlmExtractor
-
-        return LlmExtractor(llm.model, delimiter_key, llm.context_window)
-    raise ConfigError(f"--extractor {name}: there is no such engine; known: {', '.join(EXTRACTORS)}")
-
-
-def make_verifier(
-    name: str,
-    llm: LlmSettings | None = None,
-    delimiter_key: bytes = NO_KEY,
-    nli: NliSettings | None = None,
-    compute: Compute = Compute(),  # noqa: B008  # frozen
-) -> Verifier | BatchVerifier | AskingVerifier:
-    """The verifier called `name`. Raises ConfigError when there is none, or its settings cannot work.
-
-    nli, compute: for the engine `nli:MODEL`.
-    """
-    if name == "lexical":
-        from pipeline.engines.lexical import LexicalVerifier
-
-        return LexicalVerifier()
-    if name == LLM and llm is not None:
-        from pipeline.engines.llm.verification import LlmVerifier
-
-        return LlmVerifier(llm.model, delimiter_key, llm.context_window, llm.claims_per_call, llm.canaries)
-    if name.startswith(NLI):
-        from pipeline.engines.nli.verifier import NliVerifier
-
-        return NliVerifier(nli or NliSettings(name.removeprefix(NLI)), compute)
-    raise ConfigError(f"--verifier {name}: there is no such engine; known: {', '.join(VERIFIERS)}")
-
-
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
     """The engines that were asked for, by name, and what they need; made anew by each who asks for one.
@@ -150,12 +106,36 @@ class EngineChoice:
     compute: Compute = Compute()  # noqa: RUF009  # frozen
 
     def make_extractor(self, delimiter_key: bytes = NO_KEY) -> Extractor | AskingExtractor:
-        """As the function of that name."""
-        return make_extractor(self.extractor, self.llm, delimiter_key)
+        """A new one. Raises ConfigError when there is none of that name, or its settings cannot work.
+
+        delimiter_key: for the engine `llm`, see `pipeline.engines.llm.sealed_data`.
+        """
+        if self.extractor == "rules":
+            from pipeline.engines.rules import RulesExtractor
+
+            return RulesExtractor()
+        if self.extractor == LLM and self.llm is not None:
+            from pipeline.engines.llm.extraction import LlmExtractor
+
+            return LlmExtractor(self.llm.model, delimiter_key, self.llm.context_window)
+        raise ConfigError(f"--extractor {self.extractor}: there is no such engine; known: {', '.join(EXTRACTORS)}")
 
     def make_verifier(self, delimiter_key: bytes = NO_KEY) -> Verifier | BatchVerifier | AskingVerifier:
-        """As the function of that name."""
-        return make_verifier(self.verifier, self.llm, delimiter_key, self.nli, self.compute)
+        """A new one; otherwise as `make_extractor`."""
+        llm = self.llm
+        if self.verifier == "lexical":
+            from pipeline.engines.lexical import LexicalVerifier
+
+            return LexicalVerifier()
+        if self.verifier == LLM and llm is not None:
+            from pipeline.engines.llm.verification import LlmVerifier
+
+            return LlmVerifier(llm.model, delimiter_key, llm.context_window, llm.claims_per_call, llm.canaries)
+        if self.verifier.startswith(NLI):
+            from pipeline.engines.nli.verifier import NliVerifier
+
+            return NliVerifier(self.nli or NliSettings(self.verifier.removeprefix(NLI)), self.compute)
+        raise ConfigError(f"--verifier {self.verifier}: there is no such engine; known: {', '.join(VERIFIERS)}")
 
     def check(self) -> None:
         """Raise ConfigError for an engine that there is not, or that cannot work so."""

@@ -78,13 +78,13 @@ def read_claim(text: str, index: ContextIndex, topic: frozenset[str] = frozenset
     topic, question: see `topic_of` and `question_of`.
     """
     tokens = tokenize(text)
-    stems, kinds, idf = tokens.stems, tokens.kinds, index.idf
+    stems, idf = tokens.stems, index.idf
     highest = log(1 + max(1, len(index.sentences)))
-    weights = {stem: idf.get(stem, highest) for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT}
+    weights = {stem: idf.get(stem, highest) for stem in tokens.content_and_number_stems()}
     like = Likeness.of(index, weights)
     best = like.best if like else None
     here = index.sentences[best].stems if best is not None else frozenset()
-    content = [at for at, kind in enumerate(kinds) if kind == CONTENT]
+    content = [at for at, kind in enumerate(tokens.kinds) if kind == CONTENT]
     beyond = {stems[at]: weights[stems[at]] for at in content if stems[at] not in topic}
     new_words = [at for at in content if stems[at] not in idf]
     numbers = claimed_numbers(text, tokens)

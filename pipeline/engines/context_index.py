@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from math import log, sqrt
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -30,7 +31,7 @@ from pipeline.engines.records.number_fields import NumberFields, read_number_fie
 from pipeline.engines.records.opening_hours import COUNTED_DAYS, OpeningHours, read_hours
 from pipeline.engines.records.tables import Tables, read_tables
 from pipeline.engines.word_places import WordPlaces
-from pipeline.engines.words import CONTENT, NEGATION, Tokens, tokenize
+from pipeline.engines.words import NEGATION, Tokens, tokenize
 from pipeline.sentences import split_sentences
 from schemas.records import Evidence, Passage, Span
 
@@ -126,47 +127,65 @@ class ContextIndex:
 def index_context(passages: tuple[Passage, ...]) -> ContextIndex:
     """The index of a context; the same tuple of passages gives the same object while it stays in the cache."""
     passages = tuple(Passage(passage.passage_id, without_markup(passage.text)) for passage in passages)
-    sentences: list[ContextSentence] = []
-    postings: dict[str, list[int]] = {}
-    pairs: set[tuple[str, str]] = set()
-    numbers: list[Number] = []
-    implied = ImpliedNumbers()
-    words = 0
+    read = _Read()
     for position, passage in enumerate(passages):
-        tokens = tokenize(passage.text)
-        found = find_numbers(passage.text, tokens)
-        numbers += found
-        implied.add(passage.text, tokens)
-        at = 0
-        dates = deque(words_of_dates(passage.text))
-        words += len(tokens)
-        pairs.update(zip(tokens.stems, tokens.stems[1:], strict=False))
-        for span, first, last in _sentence_words(passage.text, tokens):
-            kinds = tokens.kinds[first:last]
-            stems = {stem: None for stem, kind in zip(tokens.stems[first:last], kinds, strict=True) if kind >= CONTENT}
+        read.add(position, passage.text)
+    tables, hours = read_tables(passages), read_hours(passages)
+    if tables:
+        read.implied.in_rows += tables.numbers()
+        read.implied.lists.update(tables.sizes())
+    if hours and hours.open_days():
+        read.implied.counts.add((float(hours.open_days()), COUNTED_DAYS))
+    fields, number_fields = read_fields(passages), read_number_fields(passages)
+    told = words_telling(read.postings) if fields or number_fields or tables else frozenset[str]()
+    return ContextIndex(
+        passages=passages,
+        sentences=read.sentences,
+        idf={stem: log(1 + len(read.sentences) / len(where)) for stem, where in read.postings.items()},
+        postings=read.postings,
+        pairs=read.pairs,
+        familiarity=Familiarity((*read.postings, *told)),
+        numbers=NumberIndex(read.numbers, read.implied),
+        words=read.words,
+        fields=fields,
+        tables=tables,
+        hours=hours,
+        number_fields=number_fields,
+        told=told,
+    )
+
+
+class _Read:
+    """What is read of one passage after the other; as in `ContextIndex`."""
+
+    def __init__(self) -> None:
+        self.sentences: list[ContextSentence] = []
+        self.postings: dict[str, list[int]] = {}
+        self.pairs: set[tuple[str, str]] = set()
+        self.numbers: list[Number] = []
+        self.implied = ImpliedNumbers()
+        self.words = 0
+
+    def add(self, position: int, text: str) -> None:
+        """Read the passage at a position."""
+        tokens = tokenize(text)
+        found = find_numbers(text, tokens)
+        self.numbers += found
+        self.implied.add(text, tokens)
+        self.words += len(tokens)
+        self.pairs.update(pairwise(tokens.stems))
+        dates = deque(words_of_dates(text))
+        behind = 0  # the numbers of the sentences before
+        for span, first, last in _sentence_words(text, tokens):
+            stems = dict.fromkeys(tokens.content_and_number_stems(first, last))
             while dates and dates[0][0] < span.end:
                 stems[dates.popleft()[1]] = None
             for stem in stems:
-                postings.setdefault(stem, []).append(len(sentences))
-            before, at = at, bisect_left(found, last, at, key=_first_word)
-            values = frozenset(number.value for number in found[before:at])
-            sentences.append(
-                ContextSentence(position, span.start, span.end, frozenset(stems), NEGATION in kinds, values)
-            )
-    idf = {stem: log(1 + len(sentences) / len(where)) for stem, where in postings.items()}
-    tables = read_tables(passages)
-    if tables:
-        implied.in_rows += tables.numbers()
-        implied.lists.update(tables.sizes())
-    hours = read_hours(passages)
-    if hours and hours.open_days():
-        implied.counts.add((float(hours.open_days()), COUNTED_DAYS))
-    fields, number_fields = read_fields(passages), read_number_fields(passages)
-    told = words_telling(postings) if fields or number_fields or tables else frozenset[str]()
-    return ContextIndex(
-        passages, sentences, idf, postings, pairs, Familiarity((*postings, *told)), NumberIndex(numbers, implied),
-        words, fields, tables, hours, number_fields, told,
-    )  # fmt: skip
+                self.postings.setdefault(stem, []).append(len(self.sentences))
+            before, behind = behind, bisect_left(found, last, behind, key=_first_word)
+            values = frozenset(number.value for number in found[before:behind])
+            negated = NEGATION in tokens.kinds[first:last]
+            self.sentences.append(ContextSentence(position, span.start, span.end, frozenset(stems), negated, values))
 
 
 def _sentence_words(text: str, tokens: Tokens) -> Iterator[tuple[Span, int, int]]:

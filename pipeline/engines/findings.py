@@ -81,6 +81,8 @@ class Finding:
             self._compare_hours(index, index.hours, numbers)
         if index.number_fields:
             self._compare_number_fields(index, index.number_fields, numbers)
+        if self.agrees:
+            self.contrary = ""  # what records say outweighs a sign
 
     def _compare_fields(self, index: ContextIndex) -> None:
         """Hold the claim against the yes/no fields of the context."""
@@ -160,8 +162,7 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
     first, end = reading.words_between(span.start, span.end)
     last = min(end, first + MOST_WORDS)
     tokens, index = reading.analysis.tokens, reading.index
-    stems, kinds = tokens.stems[first:end], tokens.kinds[first:end]
-    asked = dict.fromkeys([stem for stem, kind in zip(stems, kinds, strict=True) if kind >= CONTENT])
+    asked = dict.fromkeys(tokens.content_and_number_stems(first, end))
     like = Likeness.of(index, asked)
     best = like.best if like else None
     covered = covered_share(index, best, asked)
@@ -227,9 +228,8 @@ def find_in_text(
 
 def sentence_of_row(index: ContextIndex, row: Row) -> int | None:
     """The sentence of the context that says most of a row's cells; None when none says any of them."""
-    tokens = tokenize(" ".join((row.label, *row.cells.values())))
-    said = [stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind >= CONTENT]
-    ranked = rank_sentences(index, said, limit=1)
+    said = tokenize(" ".join((row.label, *row.cells.values())))
+    ranked = rank_sentences(index, said.content_and_number_stems(), limit=1)
     return ranked[0][0] if ranked else None
 
 

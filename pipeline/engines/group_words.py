@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pipeline.engines.clauses import analyse_response
-from pipeline.engines.words import CONTENT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,12 +41,6 @@ def group_words(responses: tuple[str, ...]) -> GroupWords | None:
 
 @lru_cache(maxsize=32)
 def _group_words(responses: tuple[str, ...]) -> GroupWords | None:
-    said = {content_words(response) for response in responses} - {frozenset()}
+    said = {frozenset(analyse_response(response).tokens.content_stems()) for response in responses} - {frozenset()}
     counts = Counter(stem for stems in said for stem in stems)
     return GroupWords(counts, len(said) - 1) if len(said) > 1 else None
-
-
-def content_words(response: str) -> frozenset[str]:
-    """The stems of a response's content words."""
-    tokens = analyse_response(response).tokens
-    return frozenset(stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind == CONTENT)

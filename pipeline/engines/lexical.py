@@ -37,9 +37,8 @@ from pipeline.engines.linear import ClaimModel
 from pipeline.engines.reasons import SAME_STATEMENT, reason_of
 from pipeline.engines.records.fields import UNKNOWN
 from pipeline.engines.words import Tokens
-from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
+from schemas.records import CONTRADICTED, NO_CONTEXT, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
 
-NO_CONTEXT = "unverified: no context"
 _AGAINST_SCORE = 0.1  # P(supported) given to a claim that a context sentence or a field denies; our guess
 _AGREES_SCORE = 0.8  # the least for a claim that says what fields say ("no" as "not", "wifi" as "WiFi"); our guess
 _DOUBTFUL_SCORE = 0.5  # the most for a claim with a number that may follow from others; our guess
@@ -77,7 +76,7 @@ class LexicalVerifier:
 
     def verify(self, sample: Sample, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
         """The claims in order, each with verdict, score, evidence and reason; without a context, with a status only."""
-        if not any(passage.text.strip() for passage in sample.context):
+        if not sample.has_context:
             return tuple(_answered(claim, self.name, None, NO_CONTEXT, None, (), (), "") for claim in claims)
         index = index_context(sample.context)
         response = sample.response or ""
@@ -86,27 +85,31 @@ class LexicalVerifier:
         topic: frozenset[str] | None = None
         findings: list[Finding] = []
         for claim in claims:
-            if len(claim.spans) == 1 and response[claim.spans[0].start : claim.spans[0].end] == claim.text:
+            span = claim.verbatim_span(response)
+            if span is not None:
                 reading = reading or Reading(response, index, group_words(sample.group_responses))
                 model = self.clause_model if reading.group is None else self.group_model
-                findings.append(find_in_response(reading, claim.spans[0], model, question))
+                findings.append(find_in_response(reading, span, model, question))
             else:
                 topic = topic_of(sample) if topic is None else topic
                 findings.append(find_in_text(claim.text, index, topic, self.text_model, question))
-        logits = [finding.logit for finding in findings]
-        by_model = {
-            id(model): model.probabilities(logits) for model in {id(f.model): f.model for f in findings}.values()
-        }
         return tuple(
-            _decide(claim, self.name, index, finding, by_model[id(finding.model)][at])
-            for at, (claim, finding) in enumerate(zip(claims, findings, strict=True))
+            _decide(claim, self.name, index, finding, unsupported)
+            for claim, finding, unsupported in zip(claims, findings, _probabilities(findings), strict=True)
         )
+
+
+def _probabilities(findings: list[Finding]) -> list[float]:
+    """P(not supported) of each claim of a response by the model that judges it, which sees the logits of all."""
+    logits = [finding.logit for finding in findings]
+    models = {id(finding.model): finding.model for finding in findings}  # a hash of all weights would take longer
+    by_model = {key: model.probabilities(logits) for key, model in models.items()}
+    return [by_model[id(finding.model)][at] for at, finding in enumerate(findings)]
 
 
 def _decide(claim: Claim, verifier: str, index: ContextIndex, finding: Finding, unsupported: float) -> Claim:
     """The verdict from a finding and the model's P(not supported): the model first, then the rules."""
     if finding.agrees:
-        finding.contrary = ""
         unsupported = min(unsupported, 1 - _AGREES_SCORE)
     elif finding.knows_nothing():
         unsupported = max(unsupported, 1 - _NOTHING_KNOWN_SCORE)

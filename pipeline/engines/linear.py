@@ -52,12 +52,12 @@ class ClaimModel:
         ]
 
 
-def neighbour_means(logits: Sequence[float], reach: int = REACH) -> list[float]:
-    """For each claim of a response the mean logit of up to `reach` claims on either side; its own if it is alone."""
+def neighbour_means(logits: Sequence[float]) -> list[float]:
+    """For each claim of a response the mean logit of up to REACH claims on either side; its own if it is alone."""
     sums = list(accumulate(logits, initial=0.0))
     means: list[float] = []
     for at, logit in enumerate(logits):
-        first, last = max(0, at - reach), min(len(logits), at + reach + 1)
+        first, last = max(0, at - REACH), min(len(logits), at + REACH + 1)
         others = last - first - 1
         means.append((sums[last] - sums[first] - logit) / others if others else logit)
     return means

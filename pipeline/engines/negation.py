@@ -41,7 +41,7 @@ def says_opposite(index: ContextIndex, sentence: int | None, tokens: Tokens, fir
     negated = NEGATION in kinds
     if found.negated == negated:
         return False
-    asked = {word for word, kind in zip(stems, kinds, strict=True) if kind >= CONTENT}
+    asked = set(tokens.content_and_number_stems(first, last))
     text, theirs = index.words_of(sentence)
     if not _CONDITIONS.isdisjoint(theirs.stems) or not _CONDITIONS.isdisjoint(stems):
         return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from pipeline.engines.words import CONTENT, tokenize
+from pipeline.engines.words import tokenize
 from schemas.records import Passage
 
 _MAX_PLACES = 256  # of one stem that are looked at: bounds the time per claim in a long context
@@ -24,11 +24,9 @@ class WordPlaces(dict[str, list[int]]):
         self.stretch = stretch
         place = 0
         for passage in passages:
-            tokens = tokenize(passage.text)
-            for stem, kind in zip(tokens.stems, tokens.kinds, strict=True):
-                if kind >= CONTENT:
-                    self.setdefault(stem, []).append(place)
-                    place += 1
+            for stem in tokenize(passage.text).content_and_number_stems():
+                self.setdefault(stem, []).append(place)
+                place += 1
             place += stretch
 
     def gathered(self, weights: Mapping[str, float]) -> float:

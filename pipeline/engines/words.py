@@ -178,6 +178,16 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def content_stems(self, first: int = 0, last: int | None = None) -> list[str]:
+        """The stems of the content words among words [first, last), in order."""
+        pairs = zip(self.stems[first:last], self.kinds[first:last], strict=True)
+        return [stem for stem, kind in pairs if kind == CONTENT]
+
+    def content_and_number_stems(self, first: int = 0, last: int | None = None) -> list[str]:
+        """Those of its content words and numbers: of all that a context can bear or lack."""
+        pairs = zip(self.stems[first:last], self.kinds[first:last], strict=True)
+        return [stem for stem, kind in pairs if kind >= CONTENT]
+
 
 def tokenize(text: str) -> Tokens:
     """The words, numbers and single ideographs of a text, in order."""

@@ -31,8 +31,8 @@ from pipeline.llm.ledger import BudgetSpent
 from pipeline.llm.replies import Failure
 from pipeline.llm.reply_key import reply_key
 from pipeline.llm.transport import Transport
+from schemas.disk import write_atomically
 from schemas.errors import BaltoError, ConfigError, RecordError, one_line
-from schemas.manifest import write_atomically
 
 MAX_LINES: Final = 50_000  # of one batch, and its bytes: limits of the Batch API
 MAX_BYTES: Final = 190_000_000

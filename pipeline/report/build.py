@@ -18,6 +18,7 @@ from pipeline.show.find_records import read_rows
 from pipeline.show.record_values import record_values
 from pipeline.show.show_tables import counted, printable
 from pipeline.stats import scan_labels
+from pipeline.stats.prompt_groups import BOTH_LABELS
 from pipeline.stats.scan import readable
 from pipeline.weigh_scores import NeutralBand, band_of
 from schemas.manifest import Manifest, read_manifest
@@ -28,7 +29,7 @@ MAX_SHARE: Final = 0.25  # of the page's room for one record
 
 
 @dataclass(frozen=True)
-class Sample:
+class ChosenRecords:
     """Records as they go into the page, in the order they were chosen, and what did not fit.
 
     texts: each record as JSON, safe inside HTML.   kinds: KINDS -> records.   left_out: chosen, but too large.
@@ -47,13 +48,13 @@ def build_report(folders: Sequence[str], out: Path, records: int, max_bytes: int
     check_target(out)
     with readable(folders):
         tables = read_tables(folders)
-        sample = _sample(folders, scan_labels(folders), records, max_bytes, seed)
-    page = render_page(_values(folders, tables, sample), sample.texts)
+        chosen = _choose(folders, scan_labels(folders), records, max_bytes, seed)
+    page = render_page(_values(folders, tables, chosen), chosen.texts)
     write_page(out, page)
-    return {"records": len(sample.texts), "left_out": sample.left_out, "bytes": len(page.encode())}
+    return {"records": len(chosen.texts), "left_out": chosen.left_out, "bytes": len(page.encode())}
 
 
-def _sample(folders: Sequence[str], labels: pl.LazyFrame, records: int, max_bytes: int, seed: int) -> Sample:
+def _choose(folders: Sequence[str], labels: pl.LazyFrame, records: int, max_bytes: int, seed: int) -> ChosenRecords:
     """The chosen records that fit: when space is short, those chosen last go first."""
     chosen = {row: turn for turn, row in enumerate(choose_rows(labels, records, seed))}
     kept: list[tuple[int, str, list[str]]] = []  # a heap, the one chosen last on top
@@ -71,7 +72,7 @@ def _sample(folders: Sequence[str], labels: pl.LazyFrame, records: int, max_byte
             size -= len(heapq.heappop(kept)[1].encode())
     kept.sort(reverse=True)
     kinds = Counter(kind for *_, of_record in kept for kind in of_record)
-    return Sample(tuple(text for _, text, _ in kept), kinds, len(chosen) - len(kept))
+    return ChosenRecords(tuple(text for _, text, _ in kept), kinds, len(chosen) - len(kept))
 
 
 def _read(
@@ -89,7 +90,7 @@ def _read(
         first += count
 
 
-def _values(folders: Sequence[str], tables: Mapping[str, pl.DataFrame], sample: Sample) -> dict[str, Any]:
+def _values(folders: Sequence[str], tables: Mapping[str, pl.DataFrame], chosen: ChosenRecords) -> dict[str, Any]:
     """What page.html names, but for records, style and script."""
     whole = tables["overview"].row(0, named=True)
     manifests = {printable(Path(folder).resolve().name): read_manifest(Path(folder)) for folder in folders}
@@ -100,10 +101,10 @@ def _values(folders: Sequence[str], tables: Mapping[str, pl.DataFrame], sample: 
         "tiles": _tiles(whole, tables["prompt groups"]),
         "label_sets": [{"name": name, "made": _made(manifest)} for name, manifest in manifests.items()],
         "figures": page_figures(tables),
-        "any_records": bool(sample.texts),
-        "sample_note": _sample_note(sample, whole["records"]),
+        "any_records": bool(chosen.texts),
+        "sample_note": _sample_note(chosen, whole["records"]),
         "kinds": [
-            {"key": key, "name": name, "count": sample.kinds[key]} for key, name in KINDS.items() if sample.kinds[key]
+            {"key": key, "name": name, "count": chosen.kinds[key]} for key, name in KINDS.items() if chosen.kinds[key]
         ],
         "version": _version(manifests),
     }
@@ -120,7 +121,7 @@ def _tiles(whole: Mapping[str, Any], groups: pl.DataFrame) -> list[dict[str, str
     """What a reader wants to know first: {name, value, note: what the value is of}."""
     supported, wrong = whole["n_supported"], whole["n_contradicted"] + whole["n_unsupported"]
     judged = supported + wrong
-    both = groups.filter(pl.col("signal") == "both labels")["groups"].sum()
+    both = groups.filter(pl.col("signal") == BOTH_LABELS)["groups"].sum()
     tiles = (
         ("claims supported", _share(supported, judged), f"{supported:,} of {judged:,} with a verdict"),
         (
@@ -157,15 +158,15 @@ def _made(manifest: Manifest) -> str:
     return printable(", ".join(part for part in made if part))
 
 
-def _sample_note(sample: Sample, total: int) -> str:
-    shown = len(sample.texts)
+def _sample_note(chosen: ChosenRecords, total: int) -> str:
+    shown = len(chosen.texts)
     if not shown:
         return "No record is on this page: `balto report --records N` puts some there, `balto show` prints any."
     if shown == total:
         return f"Every labelled response ({total:,})."
     note = f"{shown:,} of {total:,} labelled responses: every outcome of every policy in turn, the rest by lot."
-    if sample.left_out:
-        note += f" {sample.left_out:,} more were chosen but did not fit the page's size; `balto show` prints them."
+    if chosen.left_out:
+        note += f" {chosen.left_out:,} more were chosen but did not fit the page's size; `balto show` prints them."
     return note
 
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from pipeline.report import plots
 from pipeline.show.show_tables import printable
 from pipeline.stats.scan import LABEL_SET
+from pipeline.stats.shares import BRIEF
 from pipeline.stats.tables import stats_tables
 
 MAX_ROWS: Final = 40  # of a table on the page; `balto stats` prints all
@@ -37,15 +38,7 @@ TITLES: Final = (
 )
 # Columns of a table that the page shows, where a line has no room for all; the numbers left out stand in `balto stats`.
 _SHOWN: Final = {
-    "by policy": (
-        "policy",
-        "records",
-        "n_supported",
-        "n_contradicted",
-        "n_unsupported",
-        "n_unverified",
-        "share_unsupported",
-    ),
+    "by policy": ("policy", *BRIEF),
     "balance": ("block", "percent_above", "percent_to", "blocks", "n_tokens_supported", "n_tokens_unsupported"),
     "credit mass": ("block", "blocks", "active_blocks", "mass_sqrt", "mass_harmonic"),
 }

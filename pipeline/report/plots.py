@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter, StrMet
 
 from pipeline.report.svg import ACCENT, LINE, PANEL, QUIET, STYLE, TONE, to_svg
 from pipeline.show.show_tables import printable
+from pipeline.stats.prompt_groups import SIGNALS
 from schemas.records import VERDICTS
 
 WIDTH: Final = 4.7  # inches: 338 units of the picture, shown as wide as the page allows
@@ -98,9 +99,6 @@ def reliability(table: pl.DataFrame) -> str:
     above.yaxis.set_major_formatter(_PERCENT)
     figure.align_ylabels()
     return to_svg(figure, "reliability", "Share of claims that people left unmarked, over their score.")
-
-
-SIGNALS: Final = ("both labels", "only supported", "only unsupported", "no label")
 
 
 @mpl.rc_context(STYLE)

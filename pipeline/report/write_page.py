@@ -18,9 +18,10 @@ from typing import Any, Final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from schemas.disk import remove_partials, write_atomically
 from schemas.errors import ConfigError
 from schemas.interruption import completing
-from schemas.manifest import MANIFEST, SHARD_FOLDER, remove_partials, write_atomically
+from schemas.manifest import MANIFEST, SHARD_FOLDER
 
 _SCRIPTS: Final = ("text.js", "record_list.js", "record.js", "attention.js")
 # What could end the tag, or change how the file reads in an editor: direction controls, line separators, C1 controls.

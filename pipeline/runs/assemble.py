@@ -14,7 +14,7 @@ from schemas.tokens import load_tokenizer
 MAX_REASONS = 100  # kinds of rejection reasons that the manifest names
 
 
-def described(config: LabelConfig) -> dict[str, Any]:
+def describe_config(config: LabelConfig) -> dict[str, Any]:
     """What the manifest and the resume check say of a config: the options, the engines, the tokenizer itself."""
     tokenizer = load_tokenizer(config.tokenizer)
     return {

@@ -19,7 +19,7 @@ from pipeline.close_label_set import Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile
 from pipeline.graph import label_files
-from pipeline.runs.assemble import described
+from pipeline.runs.assemble import describe_config
 from pipeline.runs.dataflow import is_dataflow, worker_processes
 from pipeline.runs.on_runner import TOKENIZER_FILE
 from pipeline.runs.run_graph import new_pipeline
@@ -77,7 +77,7 @@ def build_job(
     pipeline = new_pipeline(None, (*beam_args, "--dry_run=True", "--no_auth") if dataflow else beam_args)
     if asking is not None:
         asking = asking.on_workers(worker_processes(beam_args) if dataflow else 1)
-    closing = Closing(out, {**described(config), "inputs": ()}, "" if is_local(out) else "dry-run", asking)
+    closing = Closing(out, {**describe_config(config), "inputs": ()}, "" if is_local(out) else "dry-run", asking)
     tokenizer_file = "" if config.tokenizer == BYTES else join(out, WORK_FOLDER, TOKENIZER_FILE)
     label_files(pipeline, list(files), config, closing, tokenizer_file)
     if dataflow:

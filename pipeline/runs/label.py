@@ -18,7 +18,7 @@ from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, corpus_size_bytes
 from pipeline.engines import LLM, NLI
 from pipeline.runs import progress
-from pipeline.runs.assemble import assemble, described
+from pipeline.runs.assemble import assemble, describe_config
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input, workers_lock
 from pipeline.runs.parts import run_parts, worker_pool
 from pipeline.runs.show_progress import show_progress
@@ -73,7 +73,7 @@ def run_label(
     asking: how the language model is asked, when the config asks one.   is_last: whether the command is done with the
     label set; what is still to be sent elsewhere may be interrupted.
     """
-    run = {"inputs": [file_identity(file) for file in files], **described(config)}
+    run = run_identity(files, config)
     refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
     with open_output(out, run, overwrite) as resuming:
         if resuming:
@@ -99,7 +99,7 @@ def run_label(
                 run_parts(groups, work, pool, asking.stop if asking else None)
         reports = [json.loads(_done(out, bucket, config.num_shards).read_bytes()) for bucket in sorted(split.buckets)]
         usage = asking.usage() if asking else None
-        of_run = named(files, config)
+        of_run = describe_run(files, config)
         manifest = assemble(reports, split.read, split.rejected, split.rejected_by, of_run, usage)
         with completing() if is_last else contextlib.nullcontext():
             write_manifest(out, manifest)
@@ -149,10 +149,15 @@ def _done(out: Path, bucket: int, num_shards: int) -> Path:
     return out / WORK_FOLDER / DONE_FOLDER / f"{shard_name(bucket, num_shards)}.json"
 
 
-def named(files: Sequence[CorpusFile], config: LabelConfig) -> dict[str, Any]:
+def describe_run(files: Sequence[CorpusFile], config: LabelConfig) -> dict[str, Any]:
     """What the manifest says of the run: config, engines, tokenizer, and the corpus files."""
     inputs = tuple({"path": file.path, "format": file.format, "bytes": file.size_bytes} for file in files)
-    return {**described(config), "inputs": inputs}
+    return {**describe_config(config), "inputs": inputs}
+
+
+def run_identity(files: Sequence[CorpusFile], config: LabelConfig) -> dict[str, Any]:
+    """All that decides the result of a run, as JSON values; equal for the run that resumes it."""
+    return {"inputs": [file_identity(file) for file in files], **describe_config(config)}
 
 
 def file_identity(file: CorpusFile) -> dict[str, Any]:

@@ -13,11 +13,10 @@ from pipeline.close_label_set import Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile
 from pipeline.graph import label_files
-from pipeline.runs.assemble import described
 from pipeline.runs.beam_options import refuse_silent_service, runner_of
 from pipeline.runs.copy_labels import read_manifest_at
 from pipeline.runs.dataflow import is_dataflow, worker_processes
-from pipeline.runs.label import Resources, ask_first, file_identity, named
+from pipeline.runs.label import Resources, ask_first, describe_run, run_identity
 from pipeline.runs.output_bucket import close_bucket, open_bucket
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input
 from pipeline.runs.run_graph import new_pipeline, run_pipeline
@@ -48,7 +47,7 @@ def run_label_on_runner(
     Returns the manifest; None when the job was only described (a template), not run.
     """
     out = str(out)
-    run = {"inputs": [file_identity(file) for file in files], **described(config)}
+    run = run_identity(files, config)
     refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
     refuse_silent_service(resources.beam_args)
     pipeline = new_pipeline(None, resources.beam_args)
@@ -56,7 +55,7 @@ def run_label_on_runner(
         remove_files(join(out, WORK_FOLDER, DONE_FOLDER))  # of an earlier attempt: this one does all of it
         asking = _asking_on(asking, out, resources.beam_args)
         ask_first(files, config, asking, Path(out))
-        closing = Closing(out, named(files, config), token, asking)
+        closing = Closing(out, describe_run(files, config), token, asking)
         label_files(pipeline, list(files), config, closing, _carry_tokenizer(config, out))
         if not run_pipeline(pipeline):
             return None

@@ -13,9 +13,10 @@ from typing import Any
 from pipeline.runs.orphans import WORKERS_FILE, wait_for_orphans
 from pipeline.storage.shard_files import DONE_FOLDER
 from pipeline.storage.whole_files import is_local
+from schemas.disk import remove_partials, write_atomically
 from schemas.errors import ConfigError
 from schemas.lock import only_run
-from schemas.manifest import MANIFEST, REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER, remove_partials, write_atomically
+from schemas.manifest import MANIFEST, REJECTED_FOLDER, SHARD_FOLDER, WORK_FOLDER
 
 RUN_FILE = "run.json"  # what the run was asked to do; equal for the run that resumes it
 LOCK_FILE = "lock"

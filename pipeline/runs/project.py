@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.config import LabelConfig
 from pipeline.label_tokens import sampled_ids
 from pipeline.runs import progress
-from pipeline.runs.assemble import assemble, described
+from pipeline.runs.assemble import assemble, describe_config
 from pipeline.runs.copy_labels import read_listed
 from pipeline.runs.output_folder import close_output, open_output, refuse_own_input, workers_lock
 from pipeline.runs.parts import run_parts, worker_pool
@@ -41,7 +41,7 @@ def run_project(labels: Path, out: Path, tokenizer: str, workers: int, overwrite
         config = LabelConfig(**{**source.config, "tokenizer": tokenizer})
     except TypeError as err:
         raise ShardError(f"{labels}: its manifest has options that this balto does not know ({err})") from err
-    description = {**described(config), "engines": dict(source.engines)}
+    description = {**describe_config(config), "engines": dict(source.engines)}
     run = {"inputs": [{"path": str(labels), "content": source.content_hash()}], **description}
     with open_output(out, run, overwrite):
         pending = [shard for shard in source.shards if not is_finished(out, _name(shard))]

@@ -20,7 +20,8 @@ import orjson
 from pipeline.corpora import CorpusFile, read_corpus_file
 from pipeline.runs import progress
 from pipeline.storage.shard_files import reason_kind, shard_of, write_rejected
-from schemas.manifest import WORK_FOLDER, sync_folder, write_atomically
+from schemas.disk import sync_folder, write_atomically
+from schemas.manifest import WORK_FOLDER
 from schemas.records import Rejected, Sample
 from schemas.rows import to_rejected_table
 from schemas.samples import sample_from_json, sample_to_json

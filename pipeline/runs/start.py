@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.config import LabelConfig
 from pipeline.corpora import CorpusFile, assumed_corpus
-from pipeline.runs.assemble import described
 from pipeline.runs.beam_options import LOCAL_RUNNER
 from pipeline.runs.dataflow import check_dataflow, check_transport, for_dataflow, is_dataflow
-from pipeline.runs.label import Resources, file_identity, run_label
+from pipeline.runs.label import Resources, run_identity, run_label
 from pipeline.runs.output_folder import refuse_occupied
 from pipeline.runs.show_progress import show_progress
 from pipeline.storage.whole_files import is_local, remove_files
@@ -85,7 +84,7 @@ def _label_for_bucket(
     from pipeline.storage.turns import check_turn
 
     refuse_own_input(out, [path for file in files for path in (file.path, *file.companions)])
-    run = {"inputs": [file_identity(file) for file in files], **described(config)}
+    run = run_identity(files, config)
     with open_bucket(out, run, overwrite) as token:
         manifest = run_label(files, made_in, config, resources, True, asking, is_last=False)
         with show_progress("sending", manifest.counts["read"]):

@@ -13,7 +13,7 @@ from pipeline.config import LabelConfig
 from pipeline.llm.chat import API_ERROR
 from pipeline.storage.whole_files import join, parquet_source
 from schemas.manifest import Manifest
-from schemas.records import CONTRADICTED, OK, UNMATCHED, UNSUPPORTED
+from schemas.records import CONTRADICTED, OK, UNMATCHED, UNSUPPORTED, WITHOUT_VERDICT
 from schemas.tokens import BYTES, load_tokenizer
 
 MAX_REJECTED_SHOWN = 5
@@ -75,7 +75,7 @@ def warnings_about(manifest: Manifest) -> list[str]:
 def _of_endpoint(manifest: Manifest) -> list[str]:
     """What got no answer after all tries, and may get one now."""
     records = sum(count for reason, count in manifest.rejected_by.items() if f": {API_ERROR}" in reason)
-    claims = manifest.claims.get("status", {}).get(f"unverified: {API_ERROR}", 0)
+    claims = manifest.claims.get("status", {}).get(f"{WITHOUT_VERDICT}{API_ERROR}", 0)
     if not manifest.usage or not records + claims:
         return []
     return [

@@ -17,7 +17,7 @@ from pipeline.score.bootstrap import RESAMPLES, SEED, interval
 from pipeline.score.span_overlap import prf
 from pipeline.stats.columns import by_columns
 from pipeline.stats.span_frames import ROW, covered, disjoint, overlap, spans_of
-from schemas.records import CONTRADICTED, UNSUPPORTED
+from schemas.records import CONTRADICTED, NEGATIVE, UNSUPPORTED
 
 BATCH_ROWS = 20_000
 WRONG_VERDICTS: Final = (CONTRADICTED, UNSUPPORTED)
@@ -69,7 +69,7 @@ def _counted(batch: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
 
 def _negative_spans() -> pl.Expr:
     """Spans labelled -1, as a list column."""
-    return pl.col("label_spans").list.filter(pl.element().struct.field("label") == -1)
+    return pl.col("label_spans").list.filter(pl.element().struct.field("label") == NEGATIVE)
 
 
 def _wrong_spans() -> pl.Expr:
@@ -91,7 +91,7 @@ def gold_scores(counts: pl.DataFrame, resamples: int = RESAMPLES, seed: int = SE
         return pl.DataFrame(schema=_SCORES)
     columns = (*_RESPONSES, *_CHARACTERS)
     values = counts.select(columns).to_numpy().astype(np.float64)
-    low, high = interval(values, _f1, resamples, seed)
+    low, high = interval(values, both_f1, resamples, seed)
     responses, flawed = counts["responses"].sum(), counts["gold_responses"].sum()
     rows = []
     for at, level in enumerate(LEVELS):
@@ -103,8 +103,8 @@ def gold_scores(counts: pl.DataFrame, resamples: int = RESAMPLES, seed: int = SE
     return pl.DataFrame(rows, schema=_SCORES, orient="row")
 
 
-def _f1(sums: np.ndarray) -> np.ndarray:
-    """(B, 6) gold, predicted, shared of both levels -> (B, 2) F1 = 2 shared / (gold + predicted), in percent."""
+def both_f1(sums: np.ndarray) -> np.ndarray:
+    """(B, 6) gold, predicted, shared of both LEVELS -> (B, 2) F1 = 2 shared / (gold + predicted), in percent."""
     gold, predicted, shared = sums[:, [0, 3]], sums[:, [1, 4]], sums[:, [2, 5]]
     either = gold + predicted
     return np.divide(200 * shared, either, out=np.full_like(shared, np.nan), where=either > 0)

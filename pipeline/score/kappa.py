@@ -17,6 +17,7 @@ import polars as pl
 from pipeline.stats.scan import scan_labels
 from pipeline.stats.span_frames import ROW, covered, overlap, spans_of
 from schemas.manifest import Manifest, read_manifest
+from schemas.records import NEGATIVE
 
 TOKEN: Final = "token"  # noqa: S105 - a unit, no secret
 CHARACTER: Final = "character"
@@ -95,7 +96,7 @@ def _compared(first: pl.LazyFrame, second: pl.LazyFrame, unit: str) -> pl.DataFr
 
 
 def _is_flawed(spans: str) -> pl.Expr:
-    wrong = pl.col(spans).list.eval(pl.element().struct.field("label") == -1).list.any()
+    wrong = pl.col(spans).list.eval(pl.element().struct.field("label") == NEGATIVE).list.any()
     return pl.when(wrong).then(-1).otherwise(1).cast(pl.Int8)
 
 

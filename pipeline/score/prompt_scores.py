@@ -19,6 +19,7 @@ import polars as pl
 
 from pipeline.score.bootstrap import RESAMPLES, SEED, interval
 from pipeline.stats.columns import by_columns
+from pipeline.stats.shares import wrong_claims
 from schemas.records import NO_CLAIMS, UNVERIFIED
 
 K: Final = "k"
@@ -68,7 +69,7 @@ def _of_response() -> list[pl.Expr]:
     supported = pl.col("n_supported").cast(pl.Int64)
     return [
         supported.alias("#s"),
-        (pl.col("n_unsupported") + pl.col("n_contradicted")).cast(pl.Int64).alias("#u"),
+        wrong_claims().cast(pl.Int64).alias("#u"),
         pl.lit(1, pl.Int64).alias("responses"),
         (pl.col("status") == NO_CLAIMS).cast(pl.Int64).alias("without_claims"),
         (pl.col("status") == UNVERIFIED).cast(pl.Int64).alias("unverified"),

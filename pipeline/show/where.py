@@ -15,11 +15,11 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from pipeline.stats.columns import META, by_columns
+from pipeline.stats.shares import faithfulness, wrong_claims
 from schemas.errors import ConfigError, first_line
 from schemas.shards import CLAIM_COUNTS, TOKEN_COUNTS
 
 MAX_CONDITION_CHARS: Final = 2_000
-MAX_REASON: Final = 150  # characters of Polars' own
 _QUERY: Final = re.compile(r"\b(select|from|values|table|with|into)\b|;", re.IGNORECASE)
 # A text in single quotes or a name in double ones; a letter in front (E'...') makes it something else.
 _QUOTED: Final = re.compile(r"""(?<!\w)'(?:[^']|'')*'|(?<!\w)"[^"]*\"""")
@@ -33,17 +33,6 @@ _META_KEY: Final = re.compile(r"""('(?:[^']|'')*')|"meta\.([^"]+)"|\bmeta\.(\w+)
 PLAIN: Final = ("id", "group_id", "policy", "source", "source_row", "status", "response")
 # ... and its counts, which go with and without their `n_`.
 COUNTS: Final = (*CLAIM_COUNTS, *TOKEN_COUNTS)
-
-
-def wrong_claims() -> pl.Expr:
-    """Claims that the context does not bear: unsupported and contradicted ones."""
-    return pl.col("n_unsupported") + pl.col("n_contradicted")
-
-
-def faithfulness() -> pl.Expr:
-    """Supported claims over claims with a verdict; null where there is none."""
-    judged = pl.col("n_supported") + wrong_claims()
-    return pl.when(judged > 0).then(pl.col("n_supported") / judged)
 
 
 def record_columns(labels: pl.LazyFrame) -> pl.LazyFrame:

@@ -8,12 +8,11 @@ import polars as pl
 
 from pipeline.stats.figure import Figure, sums, table_of, total
 from pipeline.stats.shares import share
-from schemas.records import OK, UNMATCHED
+from schemas.records import OK, UNMATCHED, WITHOUT_VERDICT
 
 MAX_REASONS = 100  # told apart; the rest is one row
 MAX_REASON_CHARS = 120
 OTHER = "other"
-_UNVERIFIED = "unverified: "
 
 
 def claim_counts(labels: pl.LazyFrame, column: str, by: Sequence[str] = ()) -> pl.DataFrame:
@@ -53,16 +52,16 @@ def claim_figure(column: str) -> Figure:
         values = batch.select(*by, pl.col(name).alias(column)).explode(column, empty_as_null=False)
         return sums(values.with_columns(pl.col(column).fill_null("none")), [*by, column], _ROWS.alias("claims"))
 
-    return Figure({name: of_claims(column)}, count, _largest_first("claims", column), (column,))
+    return Figure({name: of_claims(column)}, count, _largest_first(column), (column,))
 
 
 _ROWS = pl.len().cast(pl.Int64)
 
 
-def _largest_first(count: str, *keys: str):
+def _largest_first(*keys: str):
     def finish(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-        table = added.select(*by, *keys, count)
-        return table.sort([*by, count, *keys], descending=[*(False for _ in by), True, *(False for _ in keys)])
+        table = added.select(*by, *keys, "claims")
+        return table.sort([*by, "claims", *keys], descending=[*(False for _ in by), True, *(False for _ in keys)])
 
     return finish
 
@@ -82,7 +81,9 @@ def _count_claims(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 def _without_label(counted: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     """Counts of `_count_claims` -> claims by kind and reason."""
-    status = pl.col("status").str.strip_prefix(_UNVERIFIED).str.replace_all(r"\d+", "#").str.slice(0, MAX_REASON_CHARS)
+    status = (
+        pl.col("status").str.strip_prefix(WITHOUT_VERDICT).str.replace_all(r"\d+", "#").str.slice(0, MAX_REASON_CHARS)
+    )
     unverified = counted.filter(pl.col("status") != OK).select(
         *by, pl.lit("unverified").alias("kind"), status.alias("reason"), "claims"
     )
@@ -108,7 +109,7 @@ def _finish_without_label(counted: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     named = added.join(kept, on=["kind", "reason"], how="left").with_columns(
         pl.when("kept").then("reason").otherwise(pl.lit(OTHER)).alias("reason")
     )
-    return _largest_first("claims", "kind", "reason")(sums(named, [*by, "kind", "reason"], pl.col("claims").sum()), by)
+    return _largest_first("kind", "reason")(sums(named, [*by, "kind", "reason"], pl.col("claims").sum()), by)
 
 
 def _count_conflicts(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:
@@ -149,7 +150,7 @@ def _of_all(column: str) -> Figure:
     """As `claim_figure`, from counts that several figures share."""
 
     def finish(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-        return _largest_first("claims", column)(sums(added, [*by, column], pl.col("claims").sum()), by)
+        return _largest_first(column)(sums(added, [*by, column], pl.col("claims").sum()), by)
 
     return Figure(_CLAIM_COLUMNS, _count_claims, finish, _CLAIM_KEYS)
 

@@ -15,7 +15,8 @@ from pipeline.stats.figure import GROUP, Figure, sums, table_of, total
 POSITIVE, NEGATIVE = "n_tokens_supported", "n_tokens_unsupported"
 _MASSES = ("mass_sqrt", "mass_harmonic")
 _TOTALS = ("blocks", POSITIVE, NEGATIVE, *_MASSES)
-_BOTH, _ONLY_POSITIVE, _ONLY_NEGATIVE, _NEITHER = "both labels", "only supported", "only unsupported", "no label"
+BOTH_LABELS, _ONLY_POSITIVE, _ONLY_NEGATIVE, _NEITHER = "both labels", "only supported", "only unsupported", "no label"
+SIGNALS = (BOTH_LABELS, _ONLY_POSITIVE, _ONLY_NEGATIVE, _NEITHER)
 
 
 def groups_with_signal(labels: pl.LazyFrame) -> pl.DataFrame:
@@ -44,7 +45,7 @@ def _signal() -> pl.Expr:
     positive, negative = pl.col(POSITIVE) > 0, pl.col(NEGATIVE) > 0
     return (
         pl.when(positive & negative)
-        .then(pl.lit(_BOTH))
+        .then(pl.lit(BOTH_LABELS))
         .when(positive)
         .then(pl.lit(_ONLY_POSITIVE))
         .when(negative)
@@ -86,7 +87,7 @@ def _finish_balance(added: pl.DataFrame, _: list[str]) -> pl.DataFrame:
 
 
 def _finish_credit(added: pl.DataFrame, _: list[str]) -> pl.DataFrame:
-    active = pl.col("blocks").filter(pl.col("signal") == _BOTH).sum().alias("active_blocks")
+    active = pl.col("blocks").filter(pl.col("signal") == BOTH_LABELS).sum().alias("active_blocks")
     table = sums(added, ["block"], *map(pl.sum, _TOTALS), active).sort("block")
     means = [
         pl.when(pl.col("active_blocks") > 0).then(pl.col(mass) / pl.col("active_blocks")).alias(f"mean_{mass}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from pipeline.stats.figure import Figure, sums, table_of, total
-from pipeline.stats.shares import share
+from pipeline.stats.shares import faithfulness, share, wrong_claims
 
 TENTHS = 10
 _PARTS = ("characters", "supported", "unsupported")
@@ -63,14 +63,12 @@ def _finish_positions(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 
 def _count_lengths(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    supported = pl.col("n_supported")
-    judged = pl.sum_horizontal(_VERDICTS)
     rows = batch.with_columns(
         sum(
             ((pl.col("response_chars") >= 2**power).cast(pl.Int64) for power in range(SHORTEST, LONGEST + 1)),
             pl.lit(0, pl.Int64),
         ).alias("class"),
-        pl.when(judged > 0).then(supported / judged).alias("faithfulness"),
+        faithfulness().alias("faithfulness"),
     )
     return sums(
         rows,
@@ -83,7 +81,6 @@ def _count_lengths(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 
 def _finish_lengths(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    wrong = pl.col("n_contradicted") + pl.col("n_unsupported")
     lower = pl.when(pl.col("class") > 0).then(2 ** (pl.col("class") + SHORTEST - 1)).otherwise(0)
     upper = pl.when(pl.col("class") <= LONGEST - SHORTEST).then(2 ** (pl.col("class") + SHORTEST))
     return added.sort([*by, "class"]).select(
@@ -93,7 +90,7 @@ def _finish_lengths(added: pl.DataFrame, by: list[str]) -> pl.DataFrame:
         "records",
         "records_judged",
         "n_supported",
-        wrong.alias("n_unsupported"),
+        wrong_claims().alias("n_unsupported"),
         share("faithfulness", "records_judged").alias("faithfulness"),
     )
 

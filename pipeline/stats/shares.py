@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.stats.figure import GROUP, Figure, sums, table_of, total
 from schemas.shards import CLAIM_COUNTS, TOKEN_COUNTS
 
-# What of the overview fits a terminal's width.
+# What of the overview fits a terminal's width, and a line of the report page.
 BRIEF = ("records", "n_supported", "n_contradicted", "n_unsupported", "n_unverified", "share_unsupported")
 
 
@@ -30,6 +30,17 @@ def token_labels(labels: pl.LazyFrame, by: Sequence[str] = ()) -> pl.DataFrame:
 def share(part: str, whole: str) -> pl.Expr:
     """Column `part` over column `whole`; null where there is nothing to share."""
     return pl.when(pl.col(whole) > 0).then(pl.col(part) / pl.col(whole))
+
+
+def wrong_claims() -> pl.Expr:
+    """Claims of a response that the context does not bear: unsupported and contradicted ones."""
+    return pl.col("n_unsupported") + pl.col("n_contradicted")
+
+
+def faithfulness() -> pl.Expr:
+    """Supported claims of a response over its claims with a verdict; null where there is none."""
+    judged = pl.col("n_supported") + wrong_claims()
+    return pl.when(judged > 0).then(pl.col("n_supported") / judged)
 
 
 def _count_overview(batch: pl.DataFrame, by: list[str]) -> pl.DataFrame:

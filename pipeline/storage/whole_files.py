@@ -21,8 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final
 
+from schemas.disk import write_atomically
 from schemas.errors import ConfigError, one_line
-from schemas.manifest import write_atomically
 
 EXTRA_OF: Final = {"gs": "gcp", "s3": "s3"}  # scheme -> extra with the client that Beam needs for it
 BUFFER_BYTES: Final = 1 << 20

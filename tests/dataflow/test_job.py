@@ -20,7 +20,7 @@ from pipeline.close_label_set import Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus
 from pipeline.graph import label_files
-from pipeline.runs.assemble import described
+from pipeline.runs.assemble import describe_config
 from pipeline.runs.beam_options import refuse_silent_service
 from pipeline.runs.dataflow import (
     check_dataflow,
@@ -92,7 +92,7 @@ def test_a_job_from_bytes_labels_as_the_pipeline_itself(tmp_path):
     for name in ("direct", "from bytes"):
         out = tmp_path / name
         pipeline = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([]))
-        label_files(pipeline, open_corpus([corpus]), EMBEDDED, Closing(str(out), {**described(EMBEDDED)}))
+        label_files(pipeline, open_corpus([corpus]), EMBEDDED, Closing(str(out), {**describe_config(EMBEDDED)}))
         if name == "direct":
             pipeline.run().wait_until_finish()
         else:

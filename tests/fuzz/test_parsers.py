@@ -57,7 +57,7 @@ def mutated(draw: st.DrawFn, target: str) -> bytes:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_mutated_input_ends_in_a_result_or_in_an_error_of_ours(target):
-    @settings(max_examples=ROUNDS, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=ROUNDS, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(data=mutated(target))
     def check(data: bytes) -> None:
         run(target, data)

@@ -1,17 +1,11 @@
-"""A model, a label set and a whole run on them, each made once per file of tests.
-
-One thread: the models are tiny, and several test processes on few cores would wait for one another's threads.
-"""
+"""A model, a label set and a whole run on them, each made once per file of tests."""
 
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.trainer.tiny_runs import label_folder, model_folder, tiny_config
 from trainer.train import train
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.credit import FORMS, MASSES, advantages, count_blocks
@@ -87,7 +87,6 @@ def per_block(values: torch.Tensor, block_of: torch.Tensor) -> torch.Tensor:
     return torch.zeros(5, dtype=torch.float64).index_add_(0, block_of, values.double())
 
 
-@settings(deadline=None)
 @given(tokens, masses, caps)
 def test_credit_of_every_block_sums_to_zero(pairs, mass, cap):
     labels, block_of = split(pairs)
@@ -100,7 +99,6 @@ def test_credit_of_every_block_sums_to_zero(pairs, mass, cap):
         assert (n * credit.double()).abs().max() <= cap * (1 + 1e-6)
 
 
-@settings(deadline=None)
 @given(tokens)
 def test_square_sum_of_sqrt_mass_is_one_over_n(pairs):
     labels, block_of = split(pairs)
@@ -110,7 +108,6 @@ def test_square_sum_of_sqrt_mass_is_one_over_n(pairs):
     torch.testing.assert_close(squares, expected, rtol=1e-5, atol=1e-9)
 
 
-@settings(deadline=None)
 @given(tokens, masses, st.integers(2, 4))
 def test_copying_every_token_leaves_the_mass_of_a_block(pairs, mass, times):
     labels, block_of = split(pairs)
@@ -123,7 +120,6 @@ def test_copying_every_token_leaves_the_mass_of_a_block(pairs, mass, times):
     torch.testing.assert_close(mass_of(advantages(labels, block_of, mass=mass), block_of), once, rtol=1e-5, atol=1e-7)
 
 
-@settings(deadline=None)
 @given(tokens, st.sampled_from(FORMS), st.randoms())
 def test_order_of_tokens_and_names_of_blocks_do_not_matter(pairs, form, random):
     labels, block_of = split(pairs)

@@ -253,7 +253,7 @@ def test_control_token_found_by_a_normaliser_is_refused_not_let_through():
         render_prompt("Go on [STOP] now", (), tokenizer)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.text(st.sampled_from(list("<|im_endstar>ok \n/[]INST\ufdd0é👍")), max_size=40), st.sampled_from(sorted(STYLES))
 )

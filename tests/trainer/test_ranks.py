@@ -44,7 +44,7 @@ def labels(tmp_path_factory) -> Path:
 
 def start(config_file: Path, ranks: int, program: tuple[str, ...] = ("-m", "balto"), restarts: int = 0):
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [sys.executable, *launcher, f"--max-restarts={restarts}", *program, "train", "--config", str(config_file)],
         cwd=ROOT,

@@ -23,7 +23,6 @@ from trainer.dry_run import dry_run, printable, runs
 from trainer.metrics import MetricsLog, duration, read_metrics, shifts_of_last_epoch
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def test_what_moved_is_told_of_the_whole_last_epoch():
@@ -210,9 +209,7 @@ def test_a_signal_writes_a_checkpoint_and_the_same_command_finishes(sent, code, 
     model, labels = parts
     out = tmp_path / "run"
     typed = command(labels, "--model", model, "--out", out, "--groups-per-step", 1, "--workers", 0, "--save-every", 0)
-    process = subprocess.Popen(
-        typed, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(typed, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (out / "metrics.jsonl").is_file():
         time.sleep(0.01)
     process.send_signal(sent)
@@ -220,7 +217,7 @@ def test_a_signal_writes_a_checkpoint_and_the_same_command_finishes(sent, code, 
     assert process.returncode == code, errors
     assert re.match(rf"stopped by {sent.name} after \d+ steps", output)
     assert (output + errors).count("the same command resumes") == 1
-    done = subprocess.run(typed, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"24 steps; model in {out}/model\n")
     assert [record["step"] for record in read_metrics(out)] == list(range(1, 25))
@@ -234,7 +231,6 @@ def test_label_set_of_another_tokenizer_is_refused_with_the_remedy(parts, tmp_pa
     done = subprocess.run(
         command(labels, "--model", model, "--out", tmp_path / "run"),
         cwd=ROOT,
-        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=100,

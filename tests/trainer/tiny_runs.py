@@ -16,8 +16,6 @@ from trainer.checkpoint import checkpoints
 from trainer.config import TrainConfig
 from trainer.metrics import read_metrics
 
-torch.set_num_threads(1)
-
 
 def byte_tokenizer() -> Any:
     """One token per byte, plus <eos>: 257 ids."""

@@ -18,8 +18,9 @@ from typing import Final
 
 import numpy as np
 
+from schemas.disk import write_atomically
 from schemas.errors import ConfigError, ShardError
-from schemas.manifest import write_atomically
+from schemas.records import NEGATIVE, POSITIVE
 from trainer.data.decode import RefusedGroup, decode_row_group, read_group_ids
 from trainer.data.groups import PromptGroup
 from trainer.data.label_sets import LabelSet, RowGroup
@@ -87,9 +88,7 @@ def index_key(label_sets: Sequence[LabelSet], renderer: PromptRenderer) -> str:
 Measured = tuple[np.ndarray, dict[str, str]]  # (entries, problems) of one row group
 
 
-def measure_row_group(
-    row_group: RowGroup, position: int, renderer: PromptRenderer
-) -> tuple[np.ndarray, dict[str, str]]:
+def measure_row_group(row_group: RowGroup, position: int, renderer: PromptRenderer) -> Measured:
     """What the index says of one row group. A bad one keeps its groups' places where their ids can still be read."""
     try:
         ids, bounds = read_group_ids(row_group)
@@ -118,8 +117,8 @@ def _measure(entry: np.void, group: PromptGroup) -> None:
     entry["prompt_tokens"] = len(group.prompt_ids)
     entry["response_tokens"] = len(labels)
     entry["longest_row"] = group.longest_row
-    entry["supported"] = np.count_nonzero(labels == 1)
-    entry["unsupported"] = np.count_nonzero(labels == -1)
+    entry["supported"] = np.count_nonzero(labels == POSITIVE)
+    entry["unsupported"] = np.count_nonzero(labels == NEGATIVE)
 
 
 def group_key(group_id: str) -> int:

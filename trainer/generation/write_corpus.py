@@ -15,11 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from schemas.disk import named
+from schemas.disk import disk_errors_of, remove_partials, sync_folder, write_atomically
 from schemas.errors import ConfigError
 from schemas.interruption import completing
 from schemas.lock import only_run
-from schemas.manifest import remove_partials, sync_folder, write_atomically
 from schemas.records import FINISH_REASON, Rejected, Sample
 from schemas.samples import sample_to_json
 
@@ -75,12 +74,12 @@ class CorpusWriter:
     def write(self, group: Sequence[Sample]) -> None:
         """Add the responses of one prompt group. They are on disk after `flush`."""
         lines = [json.dumps(sample_to_json(sample), ensure_ascii=False) + "\n" for sample in group]
-        with named(self._partial):
+        with disk_errors_of(self._partial):
             self._file.write("".join(lines).encode())
 
     def flush(self) -> None:
         """Bring everything written so far to the disk."""
-        with named(self._partial):
+        with disk_errors_of(self._partial):
             self._file.flush()
             os.fsync(self._file.fileno())
 

@@ -70,7 +70,7 @@ def _denies(tokens: Tokens, at: int, first: int) -> bool:
 def _exceptions(tokens: Tokens) -> set[str]:
     """The content stems behind "without", "unless" and the like: of what they name, the sentence may say yes."""
     at = next((at for at, word in enumerate(tokens.stems) if word in _EXCEPTING), len(tokens))
-    return {word for word, kind in zip(tokens.stems[at:], tokens.kinds[at:], strict=True) if kind == CONTENT}
+    return set(tokens.content_stems(at))
 
 
 def _denied(text: str, tokens: Tokens) -> set[str]:

@@ -23,7 +23,7 @@ from pipeline.engines.llm.together import run_together
 from pipeline.engines.llm.windows import ContextPiece, chars_within, context_chunks, data_tokens, token_bound
 from pipeline.llm.chat import LENGTH, OK, Ask, ChatRequest
 from schemas.errors import ConfigError, one_line
-from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, Claim, Evidence, Sample, Span
+from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED, WITHOUT_VERDICT, Claim, Evidence, Sample, Span
 from schemas.records import OK as CLAIM_OK
 
 INVALID_JSON: Final = "invalid_json"
@@ -112,7 +112,7 @@ class LlmVerifier:
 
     async def verify(self, sample: Sample, claims: tuple[Claim, ...], ask: Ask) -> tuple[Claim, ...]:
         """The same claims in the same order, each with a verdict, or with a status that says why it has none."""
-        if not any(passage.text.strip() for passage in sample.context):
+        if not sample.has_context:
             return tuple(self._answered(claim, Finding(None, NO_CONTEXT)) for claim in claims)
         subject = _prepare(sample, claims)
         calls = self.calls(subject)
@@ -231,7 +231,7 @@ class LlmVerifier:
         return replace(
             claim,
             verdict=finding.verdict,
-            status=CLAIM_OK if finding.verdict else f"unverified: {finding.status}",
+            status=CLAIM_OK if finding.verdict else f"{WITHOUT_VERDICT}{finding.status}",
             evidence=finding.evidence,
             error_spans=finding.error_spans,
             reason=finding.reason,

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.engines.nli.trained import Calibration
+from pipeline.engines.nli.trained import Calibration, usable_calibration
 from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Claim, Evidence, Span
 
 DECIDES: Final = 0.5
@@ -41,14 +41,14 @@ def decide_by_head(scores: np.ndarray) -> Decision:
 def decide_by_calibration(
     calibrations: tuple[Calibration, ...], values: Mapping[str, float], window: int
 ) -> Decision | None:
-    """The decision of the first calibration whose features are all known; None when there is none."""
-    for calibration in calibrations:
-        if set(calibration.features) <= set(values):
-            unsupported = calibration.unsupported(values)
-            verdict = UNSUPPORTED if unsupported >= calibration.threshold else SUPPORTED
-            said = f"probability of support {1 - unsupported:.2f} by {', '.join(calibration.features)}"
-            return Decision(verdict, 1 - unsupported, window, said)
-    return None
+    """The decision of the calibration that fits the claim's features; None when none does."""
+    calibration = usable_calibration(calibrations, values)
+    if calibration is None:
+        return None
+    unsupported = calibration.unsupported(values)
+    verdict = UNSUPPORTED if unsupported >= calibration.threshold else SUPPORTED
+    said = f"probability of support {1 - unsupported:.2f} by {', '.join(calibration.features)}"
+    return Decision(verdict, 1 - unsupported, window, said)
 
 
 def answered(

@@ -12,17 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.engines.words import word_set
 from schemas.errors import ConfigError
+from schemas.records import CONTRADICTED, SUPPORTED, UNSUPPORTED
 
-SUPPORT, REFUTE, OTHER = "supported", "contradicted", "unsupported"
-_MEANING: Final = {
-    SUPPORT: {"entailment", "entails", "entailed", "supported", "supports", "support", "consistent", "factual", "yes",
-              "attributable", "faithful", "true", "correct"},
-    REFUTE: {"contradiction", "contradicts", "contradictory", "contradicted", "refutes", "refuted", "refute"},
-    OTHER: {"neutral", "notentailment", "nonentailment", "unsupported", "notsupported", "inconsistent", "hallucinated",
-            "hallucination", "notenoughinfo", "nei", "unverifiable", "notattributable", "unfaithful", "no", "false",
-            "incorrect", "nonfactual"},
-}  # fmt: skip
+_MEANING: Final = {  # names of outputs, without anything but their letters
+    SUPPORTED: word_set(
+        "entailment entails entailed supported supports support consistent factual yes attributable faithful"
+        " true correct"
+    ),
+    CONTRADICTED: word_set("contradiction contradicts contradictory contradicted refutes refuted refute"),
+    UNSUPPORTED: word_set(
+        "neutral notentailment nonentailment unsupported notsupported inconsistent hallucinated hallucination"
+        " notenoughinfo nei unverifiable notattributable unfaithful no false incorrect nonfactual"
+    ),
+}
 _MAX_OUTPUTS: Final = 3
 
 
@@ -92,12 +96,12 @@ def _labels(config: Mapping[str, Any]) -> list[str]:
 def _head_from(names: Sequence[str]) -> Head | None:
     """The head whose outputs have these names; None unless exactly one means support and all of several are known."""
     meanings = [_meaning(name) for name in names]
-    if not 1 <= len(names) <= _MAX_OUTPUTS or meanings.count(SUPPORT) != 1 or meanings.count(REFUTE) > 1:
+    if not 1 <= len(names) <= _MAX_OUTPUTS or meanings.count(SUPPORTED) != 1 or meanings.count(CONTRADICTED) > 1:
         return None
     if None in meanings:
         return None
-    refuted = meanings.index(REFUTE) if REFUTE in meanings and len(names) == _MAX_OUTPUTS else None
-    return Head(supported=meanings.index(SUPPORT), outputs=len(names), contradicted=refuted)
+    refuted = meanings.index(CONTRADICTED) if CONTRADICTED in meanings and len(names) == _MAX_OUTPUTS else None
+    return Head(supported=meanings.index(SUPPORTED), outputs=len(names), contradicted=refuted)
 
 
 def _meaning(name: str) -> str | None:

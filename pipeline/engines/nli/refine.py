@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.engines.nli.decisions import DECIDES
 from pipeline.engines.words import CONTENT, tokenize
-from schemas.records import Claim, Span
+from schemas.records import Span
 
 MARGIN: Final = 0.2
 MAX_PARTS: Final = 16  # of a claim; a longer one has too many errors to be told by leaving one out
@@ -49,11 +49,3 @@ def named_part(score: float, parts: Sequence[Span], scores: np.ndarray) -> Span 
         return None
     best = int(scores.argmax())
     return parts[best] if scores[best] >= DECIDES and scores[best] >= score + MARGIN else None
-
-
-def in_response(claim: Claim, response: str) -> Span | None:
-    """Where the claim stands word for word; None when it is reworded or in several pieces."""
-    if len(claim.spans) != 1:
-        return None
-    span = claim.spans[0]
-    return span if response[span.start : span.end] == claim.text else None

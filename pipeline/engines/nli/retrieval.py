@@ -18,6 +18,7 @@ from schemas.records import Passage
 
 FUSION_CONSTANT: Final = 60
 _DEPTH: Final = 50  # sentences that a search names
+_EMBEDDED_AT_ONCE: Final = 64  # texts
 
 
 class Embedder(Protocol):
@@ -36,15 +37,14 @@ def rank_by_words(passages: tuple[Passage, ...], claim: str) -> list[int]:
 class Retriever:
     """Ranks sentences by embeddings. `embedder`: any model that gives (N, D) vectors for N texts."""
 
-    def __init__(self, embedder: Embedder, batch_size: int = 64):
+    def __init__(self, embedder: Embedder):
         self.embedder = embedder
-        self.batch_size = batch_size
         self._contexts = RecentContexts(self._embed_context)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """(N, D) float32 vectors of length 1."""
         return self.embedder.encode(
-            list(texts), batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
+            list(texts), batch_size=_EMBEDDED_AT_ONCE, normalize_embeddings=True, show_progress_bar=False
         )
 
     def _embed_context(self, passages: tuple[Passage, ...]) -> np.ndarray:

@@ -12,7 +12,7 @@ no token scores.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp, fsum, isfinite, log
 from pathlib import Path
@@ -67,6 +67,11 @@ class TrainedVerifier:
     def usable(self, lexical: str) -> tuple[Calibration, ...]:
         """The calibrations that hold with this version of the lexical verifier."""
         return tuple(one for one in self.calibrations if WORDS not in one.features or self.lexical == lexical)
+
+
+def usable_calibration(calibrations: Iterable[Calibration], known: Collection[str]) -> Calibration | None:
+    """The first calibration whose features are all known of a claim; None when there is none."""
+    return next((one for one in calibrations if set(one.features).issubset(known)), None)
 
 
 def log_odds(probability: float) -> float:

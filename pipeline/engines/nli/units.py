@@ -12,6 +12,7 @@ from schemas.records import Passage
 
 CountTokens = Callable[[Sequence[str]], list[int]]  # lengths of texts, without special tokens
 JOIN_TOKENS: Final = 2  # that a tokenizer may add where two pieces meet
+_MOST_CONTEXTS: Final = 64  # of which something is kept
 Value = TypeVar("Value")
 
 
@@ -69,15 +70,14 @@ class RecentContexts(Generic[Value]):
     """What was worked out about the last few contexts: the responses of a prompt group share one, and follow each
     other."""
 
-    def __init__(self, make: Callable[[tuple[Passage, ...]], Value], most: int = 64):
+    def __init__(self, make: Callable[[tuple[Passage, ...]], Value]):
         self.make = make
-        self.most = most
         self._values: OrderedDict[tuple[Passage, ...], Value] = OrderedDict()
 
     def of(self, passages: tuple[Passage, ...]) -> Value:
         if passages not in self._values:
             self._values[passages] = self.make(passages)
-            if len(self._values) > self.most:
+            if len(self._values) > _MOST_CONTEXTS:
                 self._values.popitem(last=False)
         self._values.move_to_end(passages)
         return self._values[passages]

@@ -8,7 +8,8 @@ response and decides by its calibration. Then, for unsupported claims, the words
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import PurePath
 from typing import Final
 
@@ -30,12 +31,11 @@ from pipeline.engines.nli.scoring import Pair
 from pipeline.engines.nli.settings import Compute, NliSettings
 from pipeline.engines.nli.tokens import TokenInput, score_responses, token_inputs
 from pipeline.engines.nli.trained import CLAIM, WORDS, log_odds, named_words, token_features
-from schemas.records import SUPPORTED, Claim, Sample, Span
+from schemas.records import NO_CONTEXT, SUPPORTED, WITHOUT_VERDICT, Claim, Sample, Span
 
-NO_CONTEXT: Final = "unverified: no context"
-TOO_LONG: Final = "unverified: claim too long for the model"
-NO_SCORE: Final = "unverified: the model gave no score"
-EMPTY: Final = "unverified: the claim has no text"
+TOO_LONG: Final = f"{WITHOUT_VERDICT}claim too long for the model"
+NO_SCORE: Final = f"{WITHOUT_VERDICT}the model gave no score"
+EMPTY: Final = f"{WITHOUT_VERDICT}the claim has no text"
 
 Asked = tuple[Sample, tuple[Claim, ...]]
 
@@ -132,8 +132,7 @@ class NliVerifier:
             for question in questions:
                 self._decide(self._opened, question)
             self._refine(self._opened, questions)
-            answers = iter([self._answer(question) for question in questions])
-        return [tuple(next(answers) for _ in claims) for _, claims in asked]
+            return [tuple(map(self._answer, own)) for own in _by_record(questions, asked)]
 
     def _questions(self, opened: OpenModel, asked: Sequence[Asked]) -> list[_Question]:
         flat = [(sample, claim) for sample, claims in asked for claim in claims]
@@ -167,17 +166,16 @@ class NliVerifier:
         """P(unsupported) of every response's characters, and the lexical scores, for a trained verifier."""
         if opened.trained is None:
             return
-        remaining = iter(questions)
-        own = [[next(remaining) for _ in claims] for _, claims in asked]
+        of_records = _by_record(questions, asked)
         if opened.tokens is not None:
             inputs = [self._token_inputs(opened, sample) if claims else [] for sample, claims in asked]
             characters = score_responses(opened.tokens, inputs, [len(sample.response or "") for sample, _ in asked])
-            for mine, scores in zip(own, characters, strict=True):
-                for question in mine:
+            for own, scores in zip(of_records, characters, strict=True):
+                for question in own:
                     question.characters = scores
         if opened.trained.lexical == LexicalVerifier.name:
-            for (sample, claims), mine in zip(asked, own, strict=True):
-                for question, answer in zip(mine, self.lexical.verify(sample, claims), strict=True):
+            for (sample, claims), own in zip(asked, of_records, strict=True):
+                for question, answer in zip(own, self.lexical.verify(sample, claims), strict=True):
                     question.words = answer.score
 
     def _token_inputs(self, opened: OpenModel, sample: Sample) -> list[TokenInput]:
@@ -190,10 +188,9 @@ class NliVerifier:
         questions = self._questions(self._opened, asked)
         self._score_pairs(self._opened, questions)
         self._score_tokens(self._opened, asked, questions)
-        remaining = iter(questions)
-        own = [[next(remaining) for _ in claims] for _, claims in asked]
-        known = [[one.features() for one in mine] for mine in own]
-        return known, [mine[0].characters if mine else None for mine in own]
+        of_records = _by_record(questions, asked)
+        known = [[one.features() for one in own] for own in of_records]
+        return known, [own[0].characters if own else None for own in of_records]
 
     def _decide(self, opened: OpenModel, question: _Question) -> None:
         if question.status:
@@ -223,7 +220,7 @@ class NliVerifier:
         assert opened.scorer is not None
         trials = []
         for one in wrong:
-            place = refine.in_response(one.claim, one.sample.response or "")
+            place = one.claim.verbatim_span(one.sample.response or "")
             if place is not None and one.evidence is not None and one.decision is not None:
                 window = one.evidence.windows[one.decision.window]
                 trials.append((one, place, window, refine.parts_of(one.claim.text)))
@@ -249,6 +246,12 @@ class NliVerifier:
         return answered(question.claim, self.name, question.decision, evidence, question.errors)
 
 
+def _by_record(questions: Iterable[_Question], asked: Sequence[Asked]) -> list[list[_Question]]:
+    """The questions, which are in order, as one list per record."""
+    remaining = iter(questions)
+    return [list(islice(remaining, len(claims))) for _, claims in asked]
+
+
 def _pairs(opened: OpenModel, questions: Sequence[_Question]) -> list[Pair]:
     return [
         Pair(window.text, one.claim.text, window.tokens + one.tokens + opened.special)
@@ -259,7 +262,7 @@ def _pairs(opened: OpenModel, questions: Sequence[_Question]) -> list[Pair]:
 
 def _unanswerable(opened: OpenModel, sample: Sample, tokens: int) -> str:
     """Why a claim cannot be scored; empty when it can."""
-    if not any(passage.text.strip() for passage in sample.context):
+    if not sample.has_context:
         return NO_CONTEXT
     if not tokens:
         return EMPTY

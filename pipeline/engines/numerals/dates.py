@@ -9,10 +9,13 @@ from typing import Final
 from pipeline.engines.words import stem
 
 _DATE: Final = re.compile(r"(?<![\d/.-])(?:\d{4}-(\d{2})-\d{2}|\d{1,2}\.(\d{1,2})\.\d{4})(?!\d)")
-_NAMES: Final = "january february march april may june july august september october november december"
-_MONTHS: Final = tuple(map(stem, _NAMES.split()))
-_DAY_NAMES: Final = "monday tuesday wednesday thursday friday saturday sunday"
-_DAYS: Final = {name[:3]: stem(name) for name in _DAY_NAMES.split()}
+MONTH_NAMES: Final = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+DAY_NAMES: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MONTHS: Final = tuple(map(stem, MONTH_NAMES))
+_DAYS: Final = {name[:3]: stem(name) for name in DAY_NAMES}
 DAYS_AND_MONTHS: Final = frozenset((*_MONTHS, *_DAYS.values()))
 _DAY: Final = re.compile(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:s|rs?|urs|nes)?\b")
 

@@ -13,6 +13,7 @@ from itertools import compress, pairwise
 from typing import Final
 
 from pipeline.engines.numerals.clock import Time, spoken_times
+from pipeline.engines.numerals.dates import MONTH_NAMES
 from pipeline.engines.numerals.digits import parse_digits, parts_of_row
 from pipeline.engines.numerals.heads import scale_of_head, words_of_heads
 from pipeline.engines.numerals.numbers import UNITS, Number
@@ -32,12 +33,8 @@ sixteenth seventeenth eighteenth nineteenth twentieth
 """
 _SCALES: Final = {stem(f"{word}s"): SCALE_WORDS[word] for word in ("thousand", "million", "billion")}
 _MONTHS: Final = {
-    key: float(value)
-    for value, name in enumerate(
-        ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-         "december"), start=1)
-    for key in (name, stem(name), name[:3])
-}  # fmt: skip
+    key: float(value) for value, name in enumerate(MONTH_NAMES, start=1) for key in (name, stem(name), name[:3])
+}
 _ORDINALS: Final = {stem(word): float(value) for value, word in enumerate(_PLACES.split(), start=1)}
 TIMES: Final = stem("times")
 _MULTIPLES: Final = {

@@ -74,41 +74,31 @@ _BETWEEN = ("to", "and", "or")
 
 
 class Number(NamedTuple):
-    """A number at tokens [first, last] of a text. `digits`: its significant digits; `approximate`: "about 300".
+    """A number at tokens [first, last] of a text.
 
-    bound: (lowest, highest) factor of its value that "more than 300" or "almost 300" also holds of; (1, 1) else.
-    counted: the content word right behind it, as a stem: "people" in "300 people", "young" in "300 young people".
-    unit: the word behind it, as a stem, when it is a unit of UNITS.   unit_at: that word's place.
-    Both numbers of a range, "15 to 20 minutes", have the unit and the scale of the last.
-    ordinal: "10th".   percent: a percentage or basis points.   scale: of its scale words, 1e6 in "5 million".
-    in_date: a claimed number in a date of digits, "2024-06-01".   fraction: that a claimed number is a part of, "1/2".
-    other: its value if the stop in "1.500" groups thousands, "1.5m" are millions, or the millions of "54 to 31 million"
-    are meant of both.   whole: "2 h 30 min" in minutes.
-    of_all: "the five", "all five".   money: a currency's sign stands in front.   until: the other end of a range that
-    it begins.
-    clock: the number is a time of day, `value` minutes after midnight; `approximate` then means: or twelve hours later.
+    Both ends of a range, "15 to 20 minutes", have the unit and the scale of the last.
     """
 
     first: int
     last: int
-    value: float | str
-    digits: int
-    approximate: bool = False
-    clock: bool = False
-    unit: str = ""
-    unit_at: int = -1
-    bound: tuple[float, float] = EXACTLY
-    counted: str = ""
-    ordinal: bool = False
-    scale: float = 1.0
-    in_date: bool = False
-    fraction: float | None = None
-    percent: bool = False
-    other: float | None = None
-    whole: float | None = None
-    of_all: bool = False
-    until: float | None = None
-    money: bool = False
+    value: float | str  # of a time of day: minutes after midnight; text where it is no number: "1.2.3"
+    digits: int  # significant ones
+    approximate: bool = False  # "about 300"; of a time of day: or twelve hours later
+    clock: bool = False  # it is a time of day
+    unit: str = ""  # the word behind it, as a stem, when it is a unit of UNITS
+    unit_at: int = -1  # the place of the word behind it
+    bound: tuple[float, float] = EXACTLY  # factors of the value between which "almost 300" holds as well
+    counted: str = ""  # the content word right behind it, as a stem: "young" of "300 young people"
+    ordinal: bool = False  # "10th"
+    scale: float = 1.0  # of its scale words: 1e6 of "5 million"
+    in_date: bool = False  # of a claim, in a date of digits: "2024-06-01"
+    fraction: float | None = None  # of a claim: that it is a part of, "1/2"
+    percent: bool = False  # a percentage or basis points
+    other: float | None = None  # its value if "1.500" are thousands, "1.5m" millions, "54 to 31 million" both millions
+    whole: float | None = None  # "2 h 30 min" in minutes
+    of_all: bool = False  # "the five", "all five"
+    until: float | None = None  # the other end of a range that it begins
+    money: bool = False  # a currency's sign stands in front
 
 
 def find_numbers(text: str, tokens: Tokens) -> list[Number]:
@@ -135,50 +125,38 @@ def find_numbers(text: str, tokens: Tokens) -> list[Number]:
         at = number.last + 1
 
 
+class _Read(NamedTuple):
+    """What has been read of a number, up to word `last`.   digits: significant ones.   scale: of its scale words."""
+
+    value: float | str
+    digits: int
+    last: int
+    scale: float = 1.0
+
+
 def _read_number(text: str, tokens: Tokens, first: int) -> Number:
     word = tokens.words[first]
     if word[0].isdigit():
         time = read_time(text, tokens, first)
         if time is not None:
             return Number(first, time.last, float(time.minutes), 4, time.ambiguous, clock=True)
-        value, digits, last = read_digits(text, tokens, first)
+        read = _Read(*read_digits(text, tokens, first))
     else:
-        value, last = _value_of_word(tokens, first), first
-        digits = max(1, len(f"{value:.0f}".rstrip("0")))  # "eleven" has two, "ten" one
-    scale = 1.0
-    while last + 1 < len(tokens) and tokens.kinds[last + 1] == NUMBER and isinstance(value, float) and last < first + 4:
-        stem = tokens.stems[last + 1]
-        if tokens.starts[last + 1] - tokens.ends[last] > 1 and not _is_in_brackets(text, tokens, first, last):
-            break
-        if stem in SCALE_WORDS:
-            value *= SCALE_WORDS[stem]
-            scale *= SCALE_WORDS[stem]
-        elif (
-            stem in NUMBER_WORDS
-            and not word[0].isdigit()
-            and (value % 100 == 0 or (value % 10 == 0 and NUMBER_WORDS[stem] < 10))
-        ):
-            value += NUMBER_WORDS[stem]
-            digits += 1
-        else:
-            break
-        last += 1
-    if tokens.stems[last + 1 : last + 4] == _AND_A_HALF and isinstance(value, float):
-        behind = "".join(tokens.stems[last + 4 : last + 5])
-        scale = SCALE_WORDS.get(behind, 1.0)  # "five and a half million"
-        value, digits, last = (value + 0.5) * scale, digits + 1, last + 3 + (behind in SCALE_WORDS)
-    glued = _GLUED_SCALE.match(text, tokens.ends[last])
-    other = if_grouped_by_stops(word) if last == first else None
-    if glued and isinstance(value, float):
-        glued_scale = _GLUED_SCALES[glued[0].lower()]
+        value = _value_of_word(tokens, first)
+        read = _Read(value, max(1, len(f"{value:.0f}".rstrip("0"))), first)  # "eleven" has two digits, "ten" one
+    read = _with_half_behind(tokens, _with_words_behind(text, tokens, first, read))
+    other = if_grouped_by_stops(word) if read.last == first else None
+    glued = _GLUED_SCALE.match(text, tokens.ends[read.last])
+    if glued and isinstance(read.value, float):
+        scale = _GLUED_SCALES[glued[0].lower()]
         if glued[0] == "bn" or has_currency(text, tokens.starts[first]) or ("." in word and glued[0] in "kM"):
-            scale = glued_scale
-            value *= scale
+            read = read._replace(value=read.value * scale, scale=scale)
         else:
-            other = value * glued_scale  # "1.5m" may be metres
-    approximate = first > 0 and tokens.stems[first - 1] in _APPROXIMATE
+            other = read.value * scale  # "1.5m" may be metres
+    value, digits, last, scale = read
     return Number(
-        first, last, value, digits, approximate,
+        first, last, value, digits,
+        approximate=first > 0 and tokens.stems[first - 1] in _APPROXIMATE,
         unit=_unit_behind(tokens, last), unit_at=last + 1, bound=_bound_before(tokens, first),
         counted=_counted_behind(tokens, last + (glued is not None and scale > 1)),
         ordinal=text[tokens.ends[last] : tokens.ends[last] + 2] in ORDINAL_ENDINGS,
@@ -188,6 +166,38 @@ def _read_number(text: str, tokens: Tokens, first: int) -> Number:
         of_all=first > 0 and tokens.stems[first - 1] in ("the", "all", "these", "those"),
         money=has_currency(text, tokens.starts[first]),
     )  # fmt: skip
+
+
+def _with_words_behind(text: str, tokens: Tokens, first: int, read: _Read) -> _Read:
+    """The number with the words that go on with it: "twenty-five", "five hundred", "1.2 million"."""
+    value, digits, last, scale = read
+    while last + 1 < len(tokens) and tokens.kinds[last + 1] == NUMBER and isinstance(value, float) and last < first + 4:
+        word = tokens.stems[last + 1]
+        if tokens.starts[last + 1] - tokens.ends[last] > 1 and not _is_in_brackets(text, tokens, first, last):
+            break
+        if word in SCALE_WORDS:
+            value *= SCALE_WORDS[word]
+            scale *= SCALE_WORDS[word]
+        elif (
+            word in NUMBER_WORDS
+            and not tokens.words[first][0].isdigit()
+            and (value % 100 == 0 or (value % 10 == 0 and NUMBER_WORDS[word] < 10))
+        ):
+            value += NUMBER_WORDS[word]
+            digits += 1
+        else:
+            break
+        last += 1
+    return _Read(value, digits, last, scale)
+
+
+def _with_half_behind(tokens: Tokens, read: _Read) -> _Read:
+    """ "Five and a half", "five and a half million"."""
+    if isinstance(read.value, str) or tokens.stems[read.last + 1 : read.last + 4] != _AND_A_HALF:
+        return read
+    behind = "".join(tokens.stems[read.last + 4 : read.last + 5])
+    scale = SCALE_WORDS.get(behind, 1.0)
+    return _Read((read.value + 0.5) * scale, read.digits + 1, read.last + 3 + (behind in SCALE_WORDS), scale)
 
 
 def _value_of_word(tokens: Tokens, first: int) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from itertools import compress
 from typing import Final
 
 from pipeline.engines.words import NUMBER, NUMBER_WORDS, Tokens
@@ -33,7 +32,7 @@ def find_fractions(text: str) -> Iterator[tuple[int, int, float]]:
 def find_ratios(tokens: Tokens) -> Iterator[tuple[int, int, float]]:
     """(first, last, share) of the words "one in four", "3 out of 5", "2 in 10"."""
     stems, kinds = tokens.stems, tokens.kinds
-    for at in compress(range(2, len(kinds)), map(NUMBER.__eq__, kinds[2:])):
+    for at in [at for at, kind in enumerate(kinds) if kind == NUMBER and at > 1]:
         if stems[at - 1] == "in":
             first = at - 2
         elif at > 2 and stems[at - 2 : at] == ["out", "of"]:

@@ -105,8 +105,7 @@ def _field(key: tuple[str, ...], cut: int, value: str) -> Iterator[Field]:
     name = "".join(named).lower().removesuffix("s")
     if len(name) >= _MIN_CHARS:
         is_inner = cut > 1 and key[cut][0].islower() and key[cut - 1][0].isupper()  # "Business Parking garage"
-        tokens = tokenize(" ".join(named))
-        words = tuple(stem for stem, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind == CONTENT)
+        words = tuple(tokenize(" ".join(named)).content_stems())
         group = key[cut - 1].lower() if is_inner else ""
         cost = value if value in (FREE, PAID) else ""
         yield Field(name, group, YES if cost else value, words, " ".join(named), cost)

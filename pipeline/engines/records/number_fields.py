@@ -115,8 +115,7 @@ def _rest(text: str, match: re.Match[str]) -> str:
 
 def _words_of(key: str) -> tuple[str, ...]:
     """The stems of a key's content words, without a unit at its end; () when it has none, or too many."""
-    tokens = tokenize(without_unit(_HUMP.sub(" ", key)))
-    words = [word for word, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind == CONTENT]
+    words = tokenize(without_unit(_HUMP.sub(" ", key))).content_stems()
     while len(words) > 1 and (words[-1] in UNITS or words[-1] in _MONEY):
         words.pop()
     return tuple(sorted(set(words))) if len(words) <= _MOST_WORDS else ()

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pipeline.engines.numerals.clock import other_half
+from pipeline.engines.numerals.dates import DAY_NAMES
 from pipeline.engines.numerals.numbers import find_numbers
 from pipeline.engines.words import stem, tokenize
 from schemas.records import Passage
 
-_DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_WEEK: Final = range(len(_DAYS))
+_WEEK: Final = range(len(DAY_NAMES))
 _SETS: Final = {"weekday": _WEEK[:5], "weekend": _WEEK[5:], "daily": _WEEK, "everyday": _WEEK}
 COUNTED_DAYS: Final = stem("days")  # what "open six days a week" counts
 _MOST_OPENINGS: Final = 24  # of one day: what a claim is compared with
@@ -88,7 +88,7 @@ def days_of(text: str) -> list[int]:
         if some is not None:
             found += some
             continue
-        day = next(number for number, whole in enumerate(_DAYS) if whole.startswith(name[:3]))
+        day = next(number for number, whole in enumerate(DAY_NAMES) if whole.startswith(name[:3]))
         if match["through"] and found:
             found += [(found[-1] + step) % 7 for step in range(1, (day - found[-1]) % 7)]
         found.append(day)

@@ -66,7 +66,7 @@ class Row:
     @cached_property
     def words(self) -> dict[str, frozenset[str]]:
         """The content words of each cell, by head."""
-        return {head: content_words(cell) for head, cell in self.cells.items()}
+        return {head: frozenset(tokenize(cell).content_stems()) for head, cell in self.cells.items()}
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
@@ -149,12 +149,6 @@ class Tables:
                 found += [row for name, row in here if len(name) == longest and row not in found]
                 behind = at + longest
         return found
-
-
-def content_words(text: str) -> frozenset[str]:
-    """The stems of a text's content words."""
-    tokens = tokenize(text)
-    return frozenset(word for word, kind in zip(tokens.stems, tokens.kinds, strict=True) if kind == CONTENT)
 
 
 def read_tables(passages: tuple[Passage, ...]) -> Tables | None:

@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from pipeline.engines.lexical import NO_CONTEXT, LexicalVerifier, name_spans
+from pipeline.engines.lexical import LexicalVerifier, name_spans
 from pipeline.engines.lexical_model import CLAUSE_MODEL, NEUTRAL_BAND
 from pipeline.engines.linear import ClaimModel
 from pipeline.engines.rules import RulesExtractor
 from pipeline.engines.words import tokenize
-from schemas.records import CONTRADICTED, OK, SUPPORTED, UNMATCHED, UNSUPPORTED, Claim, Passage, Sample
+from schemas.records import CONTRADICTED, NO_CONTEXT, OK, SUPPORTED, UNMATCHED, UNSUPPORTED, Claim, Passage, Sample
 
 PASSAGES = (
     Passage(

@@ -32,7 +32,7 @@ def test_rank_without_groups_gets_empty_micro_batches():
     assert deal([], world_size=2, token_budget=10) == [[], []]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 60), max_size=40), st.integers(1, 6), st.integers(1, 100))
 def test_every_group_once_within_the_budget_and_as_many_micro_batches_on_every_rank(tokens, world_size, budget):
     dealt = deal(tokens, world_size, budget)

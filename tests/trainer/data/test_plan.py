@@ -49,7 +49,7 @@ def whole(plan: Plan, epoch: int) -> list[int]:
 SIZES = st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=8), min_size=1, max_size=3)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SIZES, st.integers(0, 2**40), st.integers(1, 9), st.integers(1, 5), st.integers(0, 50))
 def test_every_epoch_has_each_group_exactly_once(sizes, seed, per_step, window, epoch):
     plan = make_plan(sizes, seed=seed, per_step=per_step, window=window)
@@ -57,7 +57,7 @@ def test_every_epoch_has_each_group_exactly_once(sizes, seed, per_step, window, 
     assert {len(step_of(plan, epoch, step)) for step in range(plan.epoch(epoch).steps - 1)} <= {per_step}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIZES, st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=6))
 def test_a_step_is_the_same_whatever_was_asked_before(sizes, asked):
     used, fresh = make_plan(sizes, per_step=1), make_plan(sizes, per_step=1)
@@ -109,7 +109,7 @@ def test_weight_two_passes_twice_and_a_half_goes_on_in_the_next_epoch():
     assert sorted(halves[0] + halves[1]) == list(range(7, 16))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0.05, 3.0), st.integers(1, 20))
 def test_passes_are_whole_for_any_weight(weight, groups):
     plan = make_plan([[groups], [3]], weights=[weight, 1.0])

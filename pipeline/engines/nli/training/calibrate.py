@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.engines.nli.trained import CLAIM, TOKEN_MAX, TOKEN_MEAN, WORDS, Calibration
+from pipeline.engines.nli.trained import CLAIM, TOKEN_MAX, TOKEN_MEAN, WORDS, Calibration, usable_calibration
 
 FEATURE_SETS: Final = (
     (CLAIM, TOKEN_MAX, TOKEN_MEAN, WORDS),
@@ -96,7 +96,7 @@ def measured_out_of_fold(
         others = np.flatnonzero(fold != number)
         fitted = calibrate([values[at] for at in others.tolist()], wrong[others], sizes[others])
         for at in np.flatnonzero(fold == number).tolist():
-            usable = next((one for one in fitted if set(one.features) <= set(values[at])), None)
+            usable = usable_calibration(fitted, values[at])
             if usable is not None:
                 said[at] = usable.unsupported(values[at])
                 called[at] = said[at] >= usable.threshold

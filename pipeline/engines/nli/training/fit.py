@@ -16,7 +16,6 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.engines.nli.gather import Gatherer
-from pipeline.engines.nli.heads import SUPPORT
 from pipeline.engines.nli.loading import OpenModel, choose_device, loading_errors, model_window, token_counter
 from pipeline.engines.nli.settings import AUTO
 from pipeline.engines.nli.tokens import TOKEN_LABELS, encode_inputs, token_inputs
@@ -24,6 +23,7 @@ from pipeline.engines.nli.training.corruptions import corrupt, corrupted_respons
 from pipeline.engines.nli.training.examples import UNKNOWN, Example
 from pipeline.engines.nli.training.options import TrainOptions
 from schemas.errors import ConfigError
+from schemas.records import SUPPORTED
 
 IGNORED: Final = -100  # label of a token that does not count in the loss
 PROGRESS: Final = 0.1  # of the steps between two lines that say how far training is
@@ -53,7 +53,7 @@ def fit_claims(examples: Sequence[Example], base: Path, out: Path, options: Trai
         )
     inner: Any = model.model
     freeze_layers(inner, options.frozen_layers)
-    inner.config.id2label, inner.config.label2id = {0: SUPPORT}, {SUPPORT: 0}
+    inner.config.id2label, inner.config.label2id = {0: SUPPORTED}, {SUPPORTED: 0}
     window = min(options.window, model_window(inner.config, model.tokenizer))
     model.max_seq_length = window
     pairs = claim_pairs(examples, opened_for(model.tokenizer, window), options)

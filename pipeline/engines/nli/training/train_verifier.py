@@ -15,7 +15,15 @@ from pipeline.engines.lexical import LexicalVerifier
 from pipeline.engines.nli.loading import OpenModel, check_encoder, quiet_transformers
 from pipeline.engines.nli.model_files import VERIFIER_FILE, find_folder, fingerprint
 from pipeline.engines.nli.settings import Compute, NliSettings
-from pipeline.engines.nli.trained import CLAIMS, TOKENS, WORDS, Calibration, TrainedVerifier, write_trained
+from pipeline.engines.nli.trained import (
+    CLAIMS,
+    TOKENS,
+    WORDS,
+    Calibration,
+    TrainedVerifier,
+    usable_calibration,
+    write_trained,
+)
 from pipeline.engines.nli.training.calibrate import best_threshold, calibrate, measured_out_of_fold
 from pipeline.engines.nli.training.examples import UNKNOWN, WRONG, Example, held_out, read_examples
 from pipeline.engines.nli.training.fit import fit_claims, fit_tokens
@@ -132,7 +140,9 @@ def fit_and_calibrate(
     notes["held_out"] = measured_out_of_fold(values, wrong, sizes, groups, options.seed)
     alone = [{name: known[name] for name in known if name == WORDS} for known in values]
     notes["held_out_lexical"] = measured_out_of_fold(alone, wrong, sizes, groups, options.seed)
-    threshold = token_threshold(kept_back, characters, calls(calibrations, values)) if options.tokens else 1.0
+    threshold = (
+        token_threshold(kept_back, characters, called_unsupported(calibrations, values)) if options.tokens else 1.0
+    )
     verifier = TrainedVerifier(tuple(parts), options.window, calibrations, threshold, LexicalVerifier.name, notes)
     write_trained(out, verifier)
     return verifier
@@ -165,9 +175,9 @@ def open_draft(draft: TrainedVerifier, folder: Path, options: TrainOptions) -> O
     return open_trained(settings, Compute(device=options.device), folder, None, draft)
 
 
-def calls(calibrations: Sequence[Calibration], values: Sequence[Mapping[str, float]]) -> list[bool]:
+def called_unsupported(calibrations: Sequence[Calibration], values: Sequence[Mapping[str, float]]) -> list[bool]:
     """Whether each claim is called unsupported; one that no calibration fits is not."""
-    usable = [next((one for one in calibrations if set(one.features) <= set(known)), None) for known in values]
+    usable = [usable_calibration(calibrations, known) for known in values]
     return [
         one is not None and one.unsupported(known) >= one.threshold for one, known in zip(usable, values, strict=True)
     ]

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipeline.engines import LlmSettings, make_extractor, make_verifier
+from pipeline.engines import EngineChoice, LlmSettings
 from pipeline.engines.llm.estimate import CHARS_PER_TOKEN, StageEstimate, answer_tokens_per_claim, estimate
+from pipeline.engines.rules import RulesExtractor
 from pipeline.llm.chat import Usage
 from pipeline.locate_spans import locate_claims
 from pipeline.sentences import split_sentences
@@ -23,7 +24,8 @@ SAMPLES = [
 
 
 def engines():
-    return make_extractor("llm", SETTINGS, KEY), make_verifier("llm", SETTINGS, KEY)
+    chosen = EngineChoice("llm", "llm", SETTINGS)
+    return chosen.make_extractor(KEY), chosen.make_verifier(KEY)
 
 
 async def label(ask):
@@ -57,7 +59,7 @@ def test_repeated_beginnings_are_counted_as_cacheable():
 
 def test_only_the_stages_that_ask_a_model_are_estimated():
     extractor, verifier = engines()
-    assert set(estimate(SAMPLES, make_extractor("rules"), verifier).stages) == {"verify"}
+    assert set(estimate(SAMPLES, RulesExtractor(), verifier).stages) == {"verify"}
     assert set(estimate(SAMPLES, extractor, None).stages) == {"extract"}
 
 

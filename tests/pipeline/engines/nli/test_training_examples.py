@@ -8,7 +8,7 @@ import pytest
 from pipeline.engines.nli.training.calibrate import best_threshold, calibrate, calibration_error, measured_out_of_fold
 from pipeline.engines.nli.training.corruptions import corrupt, names_in
 from pipeline.engines.nli.training.examples import FINE, UNKNOWN, WRONG, Example, LabelledClaim, example_of, held_out
-from pipeline.engines.nli.training.train_verifier import calls, token_threshold
+from pipeline.engines.nli.training.train_verifier import called_unsupported, token_threshold
 from pipeline.gold_labels import gold_claims
 from schemas.records import Claim, GoldSpan, LabelledResponse, LabelSpan, Passage, Sample, Span, TokenLabels
 
@@ -122,7 +122,7 @@ def test_where_nothing_is_called_no_word_is_named():
 def test_claims_that_no_calibration_fits_are_not_called():
     values = [{"claim": -2.0}] * 30 + [{"claim": 2.0}] * 10
     fitted = calibrate(values, np.array([False] * 30 + [True] * 10), np.ones(40))
-    assert calls(fitted, [{"claim": 2.0}, {"claim": -2.0}, {}]) == [True, False, False]
+    assert called_unsupported(fitted, [{"claim": 2.0}, {"claim": -2.0}, {}]) == [True, False, False]
 
 
 def test_calibration_error_by_hand():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.engines.nli.verifier import EMPTY, NO_CONTEXT, NO_SCORE, TOO_LONG
-from schemas.records import CONTRADICTED, OK, SUPPORTED, UNSUPPORTED, Evidence
+from pipeline.engines.nli.verifier import EMPTY, NO_SCORE, TOO_LONG
+from schemas.records import CONTRADICTED, NO_CONTEXT, OK, SUPPORTED, UNSUPPORTED, Evidence
 from tests.pipeline.engines.nli.tiny_nli_models import KnowingModel, open_fake, sample_of, verifier_with
 
 BRIDGE = "The bridge opened in 1932. It is long."
