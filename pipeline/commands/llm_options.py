@@ -55,6 +55,13 @@ class LlmOptions:
     max_cost: Annotated[
         float, _option("--max-cost", "US dollars of the run, all its starts together; 0: no limit.", min=0)
     ] = 0
+    accept_failures: Annotated[
+        bool,
+        _option(
+            "--accept-failures",
+            "Finish though the endpoint answers nothing it is asked: for a corpus that it refuses by its content.",
+        ),
+    ] = False
     cache: Annotated[
         str,
         _option("--cache", "Where replies are kept: sqlite:PATH, redis://HOST, off; default: a file beside --out."),
@@ -111,6 +118,7 @@ class LlmOptions:
             tokens_per_minute=self.tokens_per_minute,
             max_requests=self.max_requests,
             max_cost=self.max_cost,
+            accept_failures=self.accept_failures,
             prices=self.prices,
             cache=self.cache,
             cache_required=self.cache_required,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 
 from pipeline.llm.cache import ReplyCache, open_cache
 from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
@@ -21,8 +22,10 @@ from schemas.errors import BaltoError, ConfigError
 
 CHARS_PER_TOKEN = 4  # of a prompt, to book tokens before the endpoint has counted them
 # Questions in a row, beyond those under way together, that failed after all attempts: then it is not about them, even
-# where the endpoint still answers the probe's.
+# where the endpoint still answers the probe's. The same goes for so many refused ones, where none was ever answered.
 DEAD_AFTER = 10
+# What a user does who knows that it is about the records all the same.
+_WAY_ON = "; if the records are to blame for it, --accept-failures goes on without them"
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +44,7 @@ class Asker:
         self._tokens = Pace(transport.tokens_per_minute / transport.processes)
         self._running: dict[str, asyncio.Future[ChatReply]] = {}
         self._failed_in_a_row = 0
+        self._refused: Counter[str] = Counter()  # by purpose
         self._answers = 0
         self._doubting = asyncio.Lock()
         self._last_failures: dict[str, str] = {}  # by purpose
@@ -142,13 +146,22 @@ class Asker:
         was first sent."""
         self._last_failures[purpose] = failure.reason
         if not failure.again:  # a refused request says that the endpoint is there
+            self._refused[purpose] += 1
+            if self.transport.ledger and self._refused[purpose] >= self._dead_after:
+                self.check_answered()
             return
         self._failed_in_a_row += 1
-        if self._failed_in_a_row >= self._dead_after or not await self._is_there(answers_before):
-            url, many = self.transport.endpoint.base_url, self._failed_in_a_row
+        is_there = await self._is_there(answers_before)
+        url, many = self.transport.endpoint.base_url, self._failed_in_a_row
+        if not is_there:
             raise EndpointError(
                 f"{url} is gone: what it is asked fails after all attempts ({many} in a row), the last with: "
                 f"{failure.reason}; what was answered is kept, and the same command resumes"
+            )
+        if many >= self._dead_after and not self.transport.accept_failures:
+            raise EndpointError(
+                f"{url} answers a tiny question, but none of the run after all attempts ({many} failed in a row), the "
+                f"last with: {failure.reason}; what was answered is kept, and the same command resumes{_WAY_ON}"
             )
 
     async def _is_there(self, answers_before: int) -> bool:
@@ -167,12 +180,14 @@ class Asker:
 
     def check_answered(self) -> None:
         """Raises EndpointError when some questions for a purpose failed, and none of the whole run was ever answered:
-        then it is not about the records, however few they are."""
+        then it is not about the records, however few they are, unless the user says so."""
+        if self.transport.accept_failures:
+            return
         for purpose, reason in self._last_failures.items():
             if self.ledger.is_in_vain(purpose):
                 raise EndpointError(
                     f"{self.transport.endpoint.base_url} answered none of the run's {purpose} requests, the last "
-                    f"failed with: {reason}; once that is mended, the same command resumes"
+                    f"failed with: {reason}; once that is mended, the same command resumes{_WAY_ON}"
                 )
 
     async def _sleep(self, seconds: float) -> None:

@@ -11,18 +11,18 @@ from tests.llm_server.claim_answers import answer_by_rule
 from tests.pipeline.llm.asking import FailsOnRecords
 from tests.rows import small_corpus, write_jsonl
 
+IN_VAIN = "answered none of the run's {purpose} requests, the last failed with: "
+
 
 @pytest.mark.parametrize("extractor", ["llm", "rules"])
 @pytest.mark.parametrize(
     ("dead", "says"),
     [
         (behaviour(faults={"500": 1.0}), "is gone: what it is asked fails after all attempts"),
-        (
-            FailsOnRecords(models=(MODEL,)),
-            "answered none of the run's {purpose} requests, the last failed with: HTTP 500",
-        ),
+        (FailsOnRecords(models=(MODEL,)), f"{IN_VAIN}HTTP 500"),
+        (behaviour(context_tokens=200), f"{IN_VAIN}HTTP 400: This model's maximum context length is 200 tokens"),
     ],
-    ids=["gone", "of no use"],
+    ids=["gone", "of no use", "refuses"],
 )
 def test_a_small_corpus_whose_every_request_fails_is_not_finished_but_resumed(
     extractor, dead, says, tmp_path, monkeypatch
@@ -35,12 +35,24 @@ def test_a_small_corpus_whose_every_request_fails_is_not_finished_but_resumed(
         server.behaviour = dead  # what it honours is known from now on
         message = label(server, corpus, tmp_path / "labels", *engines, code=1)
         assert says.format(purpose={"llm": "extract", "rules": "verify"}[extractor]) in message
-        assert message.endswith("the same command resumes\n")
+        assert "the same command resumes" in message
+        assert ("--accept-failures" in message) == says.startswith(IN_VAIN)
         assert message.count("\n") == 1
         assert not (tmp_path / "labels" / "manifest.json").exists()
         server.behaviour = behaviour()
         label(server, corpus, tmp_path / "labels", *engines)
     assert read_manifest(tmp_path / "labels").counts == {"read": 6, "labelled": 6, "rejected": 0}
+
+
+def test_a_corpus_that_the_endpoint_refuses_by_its_content_is_finished_when_the_user_says_so(tmp_path):
+    corpus, out = write_jsonl(tmp_path / "a.jsonl", small_corpus(2)), tmp_path / "labels"
+    engines = ("--extractor", "rules", "--verifier", "llm")
+    with LlmServer(behaviour(context_tokens=200), answer_by_rule) as server:
+        label(server, corpus, out, *engines, code=1)
+        said = label(server, corpus, out, *engines, "--accept-failures")
+    assert read_manifest(out).counts == {"read": 6, "labelled": 6, "rejected": 0}
+    assert set(read_manifest(out).claims["status"]) == {"unverified: api_error"}
+    assert "warning: the endpoint failed" in said
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sqlite3
 import time
 
@@ -175,11 +176,32 @@ def test_an_endpoint_that_went_away_ends_the_run():
 
 
 def test_an_endpoint_that_answers_tiny_questions_only_ends_a_long_run():
+    questions = [request(number) for number in range(30)]
     with LlmServer(FailsOnRecords(), repeat) as server:
-        chosen = transport(server, max_attempts=2, in_flight=4)
-        results, _ = ask_all(chosen, [request(number) for number in range(100)])
+        results, _ = ask_all(transport(server, max_attempts=2, in_flight=4), questions)
+        accepted, _ = ask_all(transport(server, max_attempts=1, in_flight=4, accept_failures=True), questions)
     assert sum(isinstance(one, ChatReply) for one in results) < DEAD_AFTER + 4
-    assert f"({DEAD_AFTER + 4} in a row)" in str(results[-1])
+    assert f"({DEAD_AFTER + 4} failed in a row)" in str(results[-1])
+    assert "--accept-failures goes on without them" in str(results[-1])
+    assert {reply.status for reply in accepted} == {API_ERROR}
+
+
+def test_an_endpoint_that_refuses_every_question_ends_a_long_run_early_unless_the_user_accepts_it(tmp_path):
+    questions = [request(number) for number in range(100)]
+    with LlmServer(Behaviour(context_tokens=1), repeat) as server:
+        chosen = transport(server, in_flight=4, ledger=f"{tmp_path}/ledger")
+        results, _ = ask_all(chosen, questions)
+        assert DEAD_AFTER + 4 <= server.counts["sent"] < DEAD_AFTER + 2 * 4
+        assert "answered none of the run's verify requests, the last failed with: HTTP 400" in str(results[-1])
+        replies, _ = ask_all(dataclasses.replace(chosen, accept_failures=True), questions)
+        assert {reply.status for reply in replies} == {API_ERROR}
+
+
+def test_refusals_end_no_run_of_which_something_was_answered(tmp_path):
+    with LlmServer(Behaviour(context_tokens=100), repeat) as server:
+        chosen = transport(server, in_flight=1, ledger=f"{tmp_path}/ledger")
+        replies, _ = ask_all(chosen, [request(0), *(request(f"{number}{'x' * 999}") for number in range(40))])
+    assert [reply.status for reply in replies] == [OK, *[API_ERROR] * 40]
 
 
 def test_a_question_that_fails_alone_ends_no_run():
