@@ -50,10 +50,15 @@ class LlmOptions:
     tokens_per_minute: Annotated[float, _option("--tokens-per-minute", "Limit of the whole run; 0: none.", min=0)] = 0
     max_requests: Annotated[
         int,
-        _option("--max-requests", "Of the run, all its starts together; then it stops, resumable; 0: no limit.", min=0),
+        _option(
+            "--max-requests",
+            "Of the run, all its starts together, without those put off (429); then it stops, resumable; 0: no limit.",
+            min=0,
+        ),
     ] = 0
     max_cost: Annotated[
-        float, _option("--max-cost", "US dollars of the run, all its starts together; 0: no limit.", min=0)
+        float,
+        _option("--max-cost", "US dollars of the run, all its starts and workers together; 0: no limit.", min=0),
     ] = 0
     accept_failures: Annotated[
         bool,

@@ -10,11 +10,11 @@ from pipeline.llm.cache import ReplyCache, open_cache
 from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
 from pipeline.llm.client import ChatClient
 from pipeline.llm.endpoint import EndpointError
-from pipeline.llm.ledger import Ledger
+from pipeline.llm.ledger import BudgetSpent, Ledger
 from pipeline.llm.limits import Pace, share
 from pipeline.llm.prices import price_of
 from pipeline.llm.probe import QUESTION
-from pipeline.llm.replies import Failure
+from pipeline.llm.replies import TOO_MANY, Failure
 from pipeline.llm.reply_key import reply_key
 from pipeline.llm.transport import Transport
 from pipeline.llm.window_check import is_cut
@@ -46,7 +46,7 @@ class Asker:
         self._failed_in_a_row = 0
         self._refused: Counter[str] = Counter()  # by purpose
         self._answers = 0
-        self._doubting = asyncio.Lock()
+        self._doubting, self._booking = asyncio.Lock(), asyncio.Lock()
         self._last_failures: dict[str, str] = {}  # by purpose
         self._is_cutting = False
         self._stopped = asyncio.Event()
@@ -98,27 +98,17 @@ class Asker:
         booked = (len(request.system) + len(request.user)) / CHARS_PER_TOKEN
         answers = self._answers
         cost = self.ledger.cost_at_most(request, self.transport.endpoint.thinking_tokens or 0)
-        is_open = False
 
         async def before(again: bool) -> None:
-            nonlocal is_open
-            if is_open:  # the attempt that failed
-                is_open = False
-                self.ledger.returned(cost)
             await self._requests.wait(1, self._sleep)
             await self._tokens.wait(booked, self._sleep)
-            await self.ledger.room_for(cost)
-            if self.fatal is not None:
-                raise self.fatal
-            self.ledger.take(cost)
-            is_open = True
+            await self._take(cost)
             self.ledger.sent(request.purpose, again)
 
-        try:
-            reply = await self.client.ask(request, before, self._sleep)
-        finally:
-            if is_open:
-                self.ledger.returned(cost)
+        def after(failure: Failure | None) -> None:
+            self.ledger.returned(cost, counts=failure is None or failure.status != TOO_MANY)
+
+        reply = await self.client.ask(request, before, self._sleep, after)
         if isinstance(reply, Failure):
             self.ledger.failed(request.purpose)
             await self._note_failure(request.purpose, reply, answers)
@@ -130,6 +120,18 @@ class Asker:
             self._note_cut(reply.usage.prompt_tokens)
         self._tokens.correct(reply.usage.prompt_tokens + reply.usage.completion_tokens - booked)
         return reply
+
+    async def _take(self, cost: float) -> None:
+        """Book a request when there is room for it, or when nothing is under way any more that could make some."""
+        async with self._booking:  # one at a time looks again and again
+            while True:
+                if self.fatal is not None:
+                    raise self.fatal
+                try:
+                    return self.ledger.take(cost)
+                except BudgetSpent:
+                    if not await self.ledger.may_make_room():
+                        raise
 
     def _note_cut(self, tokens: int) -> None:
         if not self._is_cutting:
@@ -151,17 +153,16 @@ class Asker:
                 self.check_answered()
             return
         self._failed_in_a_row += 1
-        is_there = await self._is_there(answers_before)
         url, many = self.transport.endpoint.base_url, self._failed_in_a_row
-        if not is_there:
-            raise EndpointError(
-                f"{url} is gone: what it is asked fails after all attempts ({many} in a row), the last with: "
-                f"{failure.reason}; what was answered is kept, and the same command resumes"
-            )
         if many >= self._dead_after and not self.transport.accept_failures:
             raise EndpointError(
                 f"{url} answers a tiny question, but none of the run after all attempts ({many} failed in a row), the "
                 f"last with: {failure.reason}; what was answered is kept, and the same command resumes{_WAY_ON}"
+            )
+        if not await self._is_there(answers_before):
+            raise EndpointError(
+                f"{url} is gone: what it is asked fails after all attempts ({self._failed_in_a_row} in a row), the "
+                f"last with: {failure.reason}; what was answered is kept, and the same command resumes"
             )
 
     async def _is_there(self, answers_before: int) -> bool:

@@ -139,11 +139,13 @@ class ChatClient:
         request: ChatRequest,
         before: Callable[[bool], Awaitable[None]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        after: Callable[[Failure | None], None] = lambda _: None,
     ) -> ChatReply | Failure:
         """Send until there is an answer or the attempts are used up. One that the server wants repeated later is none,
         until LONGEST_RETRY_AFTER_S have been waited for its sake.
 
-        before: awaited before each sending, with whether it is a repetition; what it raises ends the asking.
+        before: awaited before each sending, with whether it is a repetition; what it raises ends the asking.   after:
+        called after each, with how it failed; None when it was answered, or given up with the run.
         Raises EndpointError when no request of the run will be answered any more.
         """
         body = orjson.dumps(completion_body(self.endpoint, request))
@@ -154,7 +156,11 @@ class ChatClient:
                 await sleep(self.wait_s(max(1, attempts), failure))
             await before(sent > 0)
             sent += 1
-            result = await self.send(body)
+            result = None
+            try:
+                result = await self.send(body)
+            finally:
+                after(result if isinstance(result, Failure) else None)
             if isinstance(result, ChatReply):
                 return result
             failure = result

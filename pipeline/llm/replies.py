@@ -13,7 +13,8 @@ from pipeline.llm.chat import CONTENT_FILTER, LENGTH, OK, REFUSAL, ChatReply, Us
 from pipeline.llm.find_json import END_OF_THINKING
 from schemas.errors import one_line
 
-RETRIED: Final = frozenset({408, 409, 425, 429})  # and every 5xx
+TOO_MANY: Final = 429  # requests: this one was turned away unread, and costs nothing
+RETRIED: Final = frozenset({408, 409, 425, TOO_MANY})  # and every 5xx
 MAX_REASON_CHARS: Final = 300
 
 

@@ -264,6 +264,37 @@ def test_budget_of_requests_holds_exactly_keeps_what_was_answered_and_resumes(tm
     assert read_usage(options["ledger"])["verify"]["requests"] == server.counts["sent"]
 
 
+def test_requests_that_are_put_off_do_not_count_for_the_budget(tmp_path):
+    with LlmServer(Behaviour(faults={"429": 0.7}, retry_after_s=0.01), repeat) as server:
+        chosen = transport(server, ledger=f"{tmp_path}/ledger", max_requests=40, in_flight=16)
+        results, _ = ask_all(chosen, [request(number) for number in range(60)])
+        assert server.counts["answered"] == sum(isinstance(one, ChatReply) for one in results) == 40
+        assert server.counts["429"] > 40
+    assert "all 40 requests of --max-requests are sent" in str(results[-1])
+
+
+def test_several_processes_share_a_budget_of_money(tmp_path):
+    """Each with its own connection to the ledger, as processes have."""
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"models": {"test-model": {"input": 1000, "output": 1000}}}')  # as in the next test
+
+    async def ask_apart(server):
+        chosen = transport(
+            server, prices=str(prices), ledger=f"{tmp_path}/ledger", in_flight=120, processes=3, max_cost=0.3
+        )
+        askers = [await open_asker(chosen) for _ in range(3)]
+        questions = [asker.ask(request(number, max_tokens=5)) for number in range(60) for asker in askers]
+        results = await asyncio.gather(*questions, return_exceptions=True)
+        for asker in askers:
+            await asker.close()
+        return results
+
+    with LlmServer(Behaviour(latency_s=0.05), answer=repeat) as server:
+        results = asyncio.run(ask_apart(server))
+    assert any(isinstance(one, BudgetSpent) for one in results)
+    assert 0.3 - 0.0121 < read_usage(f"{tmp_path}/ledger")["all"]["cost_usd"] <= 0.3
+
+
 def test_budget_of_money_is_nearly_used_and_never_overstepped_over_all_starts_of_a_run(tmp_path):
     prices = tmp_path / "prices.json"
     # Every request here: 6 prompt tokens and 3 or 4 of the answer, $0.009 or $0.01; it may cost 7 and 5: $0.012.

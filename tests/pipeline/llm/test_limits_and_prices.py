@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -146,6 +147,29 @@ def test_two_processes_share_one_budget(tmp_path):
             ledger.take()
         ledger.close()
     assert read_usage(path) == {}
+
+
+def test_what_other_processes_have_under_way_leaves_no_room_until_it_is_back_cheaper_or_the_run_begins_again(tmp_path):
+    path, price = str(tmp_path / "ledger"), Price(0, 0, output=1e6)  # a dollar a token
+
+    async def come_back(ledger):
+        ledger.returned(6)
+        ledger.answered("verify", Usage(completion_tokens=2))  # 2 dollars of the 6 that were feared
+        ledger.flush()
+
+    first, second = (Ledger(path, price, max_cost=10) for _ in range(2))
+    first.take(6)
+    with pytest.raises(BudgetSpent, match=r"\$0 of .* 10 is spent, and 1 requests under way and the next .* \$11"):
+        second.take(5)
+    asyncio.run(come_back(first))
+    second.take(5)
+    with pytest.raises(BudgetSpent, match=r"\$2 of"):
+        first.take(5)
+    first.close()
+    set_stopped(path, False)  # the next start; what the second had sent does not come back
+    third = Ledger(path, price, max_cost=10)
+    third.take(8)
+    third.close()
 
 
 def test_a_stopped_run_takes_no_request_in_any_process_until_it_begins_again(tmp_path):
