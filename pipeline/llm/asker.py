@@ -24,6 +24,7 @@ CHARS_PER_TOKEN = 4  # of a prompt, to book tokens before the endpoint has count
 # Questions in a row, beyond those under way together, that failed after all attempts: then it is not about them, even
 # where the endpoint still answers the probe's. The same goes for so many refused ones, where none was ever answered.
 DEAD_AFTER = 10
+LOOK_S = 0.5  # between two looks at whether the run has ended in another process
 # What a user does who knows that it is about the records all the same.
 _WAY_ON = "; if the records are to blame for it, --accept-failures goes on without them"
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Asker:
         self._last_failures: dict[str, str] = {}  # by purpose
         self._is_cutting = False
         self._stopped = asyncio.Event()
+        self._watching = asyncio.create_task(self._watch())
         self.fatal: BaltoError | None = None
 
     async def ask(self, request: ChatRequest) -> ChatReply:
@@ -199,6 +201,13 @@ class Asker:
         except TimeoutError:
             return
 
+    async def _watch(self) -> None:
+        """Stop when the run has ended in another process, also while every request of this one sleeps."""
+        while not self._stopped.is_set():
+            await self._sleep(LOOK_S)
+            if self.ledger.is_stopped():
+                self.stop(BaltoError("the run has ended in another process"))
+
     def stop(self, err: BaltoError) -> None:
         """Answer nothing more: every later `ask` raises `err`. Calls that are under way are finished and kept."""
         if self.fatal is None:
@@ -207,6 +216,7 @@ class Asker:
 
     async def close(self) -> None:
         """Close the connections and write what waits."""
+        self._watching.cancel()
         await self.client.close()
         await self.cache.close()
         self.ledger.close()

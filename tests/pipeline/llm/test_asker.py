@@ -13,7 +13,7 @@ from pipeline.llm.asker import DEAD_AFTER, open_asker
 from pipeline.llm.chat import API_ERROR, CONTENT_FILTER, LENGTH, OK, REFUSAL, ChatReply
 from pipeline.llm.client import ChatClient
 from pipeline.llm.endpoint import EndpointError
-from pipeline.llm.ledger import BudgetSpent, read_usage
+from pipeline.llm.ledger import BudgetSpent, read_usage, set_stopped
 from schemas.errors import BaltoError, ConfigError
 from tests.llm_server import Behaviour, LlmServer
 from tests.pipeline.llm.asking import FailsOnRecords, ask_all, repeat, request, texts, transport
@@ -293,6 +293,22 @@ def test_several_processes_share_a_budget_of_money(tmp_path):
         results = asyncio.run(ask_apart(server))
     assert any(isinstance(one, BudgetSpent) for one in results)
     assert 0.3 - 0.0121 < read_usage(f"{tmp_path}/ledger")["all"]["cost_usd"] <= 0.3
+
+
+def test_requests_that_wait_for_their_next_attempt_end_with_a_run_that_ends_in_another_process(tmp_path):
+    async def ask(chosen):
+        asker = await open_asker(chosen)
+        asking = asyncio.create_task(asker.ask(request(1)))
+        await asyncio.sleep(0.3)
+        set_stopped(chosen.ledger, True)
+        began = time.monotonic()
+        with pytest.raises(BaltoError, match="the run has ended in another process"):
+            await asking
+        await asker.close()
+        return time.monotonic() - began
+
+    with LlmServer(Behaviour(faults={"429": 1.0}, retry_after_s=600), repeat) as server:
+        assert asyncio.run(ask(transport(server, ledger=f"{tmp_path}/ledger", processes=2))) < 5
 
 
 def test_budget_of_money_is_nearly_used_and_never_overstepped_over_all_starts_of_a_run(tmp_path):
