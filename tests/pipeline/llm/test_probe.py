@@ -25,7 +25,7 @@ def answer(body):
 def probed(behaviour, says=answer, **changes):
     with LlmServer(behaviour, says) as server:
         endpoint = Endpoint(server.base_url, "test-model", timeout_s=5)
-        return probe(dataclasses.replace(endpoint, **changes)), server
+        return asyncio.run(probe(dataclasses.replace(endpoint, **changes))), server
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_passing_failures_are_tried_again(monkeypatch):
 
 def _faults(behaviour):
     with LlmServer(answer=answer) as server:
-        probe(Endpoint(server.base_url, "test-model"))
+        asyncio.run(probe(Endpoint(server.base_url, "test-model")))
         body = server.received[0].body
     return [behaviour.fault_of(body, repetition) for repetition in (0, 1)]
 
@@ -152,9 +152,9 @@ def test_address_that_nobody_serves_and_wrong_path():
     with LlmServer() as server:
         url = server.base_url
         with pytest.raises(ConfigError, match="no chat completions there.*usually ends in /v1"):
-            probe(Endpoint(f"{url}/wrong", "test-model"))
+            asyncio.run(probe(Endpoint(f"{url}/wrong", "test-model")))
     with pytest.raises(ConfigError, match="cannot be reached .*; is the server running"):
-        probe(Endpoint(url, "test-model", timeout_s=5))
+        asyncio.run(probe(Endpoint(url, "test-model", timeout_s=5)))
 
 
 @pytest.mark.parametrize(
