@@ -8,13 +8,13 @@ from collections import Counter
 
 from pipeline.llm.cache import ReplyCache, open_cache
 from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
-from pipeline.llm.client import ChatClient
+from pipeline.llm.client import ChatClient, explain
 from pipeline.llm.endpoint import EndpointError
 from pipeline.llm.ledger import BudgetSpent, Ledger
 from pipeline.llm.limits import Pace, share
 from pipeline.llm.prices import price_of
 from pipeline.llm.probe import QUESTION
-from pipeline.llm.replies import TOO_MANY, Failure
+from pipeline.llm.replies import FORBIDDEN, TOO_MANY, Failure
 from pipeline.llm.reply_key import reply_key
 from pipeline.llm.transport import Transport
 from pipeline.llm.window_check import is_cut
@@ -149,6 +149,8 @@ class Asker:
         """Raises EndpointError when it is not about the question.   answers_before: of the endpoint, when the question
         was first sent."""
         self._last_failures[purpose] = failure.reason
+        if failure.status == FORBIDDEN and not await self._is_there(answers_before):
+            raise EndpointError(explain(self.transport.endpoint, failure))
         if not failure.again:  # a refused request says that the endpoint is there
             self._refused[purpose] += 1
             if self.transport.ledger and self._refused[purpose] >= self._dead_after:

@@ -16,7 +16,7 @@ from pipeline.llm.endpoint import EndpointError
 from pipeline.llm.ledger import BudgetSpent, read_usage, set_stopped
 from schemas.errors import BaltoError, ConfigError
 from tests.llm_server import Behaviour, LlmServer
-from tests.pipeline.llm.asking import FailsOnRecords, ask_all, repeat, request, texts, transport
+from tests.pipeline.llm.asking import FailsOnRecords, IsThere, ask_all, repeat, request, texts, transport
 
 QUICK = {"429", "500", "reset", "broken_http"}
 
@@ -204,6 +204,30 @@ def test_refusals_end_no_run_of_which_something_was_answered(tmp_path):
     assert [reply.status for reply in replies] == [OK, *[API_ERROR] * 40]
 
 
+def test_a_403_that_is_about_the_question_ends_no_run():
+    class Guarded(LlmServer):
+        def _refused(self, body):
+            return (403, {"error": "blocked"}) if "question 7" in str(body) else super()._refused(body)
+
+    with Guarded(answer=repeat) as server:
+        replies, _ = ask_all(transport(server, in_flight=1), [request(7), request(8), request(77)])
+    assert [(reply.status, reply.reason[:17]) for reply in replies] == [
+        (API_ERROR, "HTTP 403: blocked"),
+        (OK, ""),
+        (API_ERROR, "HTTP 403: blocked"),
+    ]
+
+
+def test_a_403_for_any_question_ends_the_run():
+    class Locked(LlmServer):
+        def _refused(self, body):
+            return 403, {"error": "not from there"}
+
+    with Locked(answer=repeat) as server:
+        (error,), _ = ask_all(transport(server), [request(7)])
+    assert "refused the key in OPENAI_API_KEY (HTTP 403: not from there" in str(error)
+
+
 def test_a_question_that_fails_alone_ends_no_run():
     with LlmServer(FailsOnRecords(text=b"question 7"), repeat) as server:
         replies, _ = ask_all(transport(server, max_attempts=2, in_flight=1), [request(7), request(8)])
@@ -235,7 +259,7 @@ def test_equal_requests_share_one_call_and_cached_ones_send_nothing(tmp_path):
 
 def test_only_replies_that_would_come_again_are_kept(tmp_path):
     shares = {"500": 0.4, "refusal": 0.3, "length": 0.3}
-    with LlmServer(Behaviour(faults=shares), repeat) as server:
+    with LlmServer(IsThere(faults=shares), repeat) as server:
         chosen = transport(server, max_attempts=1, cache=f"sqlite:{tmp_path}/cache")
         replies, _ = ask_all(chosen, [request(number) for number in range(100)])
     failed = sum(reply.status == API_ERROR for reply in replies)
