@@ -16,7 +16,7 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -43,6 +43,7 @@ LEAST_RETRY_AFTER_S: Final = 1.0  # is counted for less, so that a server that s
 MAX_REPLY_BYTES: Final = 16 << 20  # of a server that sends without end
 CONNECT_S: Final = 20.0
 LEAST_KEY_CHARS: Final = 8  # "EMPTY" or "ollama" is no secret, and may be a word of what a server says
+Read = TypeVar("Read")
 log = logging.getLogger(__name__)
 
 
@@ -100,8 +101,11 @@ class ChatClient:
             },
         )
 
-    async def send(self, body: bytes) -> ChatReply | Failure:
-        """Send a body once. Never raises for what the network or the server did."""
+    async def send(
+        self, body: bytes, read: Callable[[bytes], Read | Failure] = read_completion
+    ) -> Read | ChatReply | Failure:
+        """Send a body once.   read: makes something of the body of a 200. What is withheld is a ChatReply in any case.
+        Never raises for what the network or the server did."""
         try:
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
                 content = await _read_bounded(response)
@@ -109,13 +113,13 @@ class ChatClient:
             return self._no_reply(err)
         if content is None:
             return Failure(f"the reply has more than {MAX_REPLY_BYTES} bytes", again=False)
-        if response.status == 200 and isinstance(reply := read_completion(content), ChatReply):
+        if response.status == 200 and not isinstance(reply := read(content), Failure):
             return reply
         # Servers that repeat the key that they refuse are known; what they say goes into logs and label sets.
         if len(self._key) >= LEAST_KEY_CHARS:
             content = content.replace(self._key.encode(), b"[the key]")
         if response.status == 200:
-            return read_completion(content)
+            return read(content)
         return read_refused(response.status, response.headers, content, time.time())
 
     async def get_json(self, path: str) -> dict[str, Any]:
@@ -150,6 +154,17 @@ class ChatClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         after: Callable[[Failure | None], None] = lambda _: None,
     ) -> ChatReply | Failure:
+        """Ask a question, as `post` does."""
+        return await self.post(orjson.dumps(completion_body(self.endpoint, request)), before, sleep, after)
+
+    async def post(
+        self,
+        body: bytes,
+        before: Callable[[bool], Awaitable[None]],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        after: Callable[[Failure | None], None] = lambda _: None,
+        read: Callable[[bytes], Read | Failure] = read_completion,
+    ) -> Read | ChatReply | Failure:
         """Send until there is an answer or the attempts are used up. One that the server wants repeated later is none,
         until LONGEST_RETRY_AFTER_S have been waited for its sake.
 
@@ -158,7 +173,6 @@ class ChatClient:
         Raises EndpointError when no request of the run will be answered any more. A 403 is handed back: it may be about
         the question (what stands before the server dislikes its words) as well as about the key.
         """
-        body = orjson.dumps(completion_body(self.endpoint, request))
         failure = Failure("", again=True)
         sent, attempts, put_off_s = 0, 0, 0.0
         while failure.again and attempts < self.endpoint.max_attempts:
@@ -168,10 +182,10 @@ class ChatClient:
             sent += 1
             result = None
             try:
-                result = await self.send(body)
+                result = await self.send(body, read)
             finally:
                 after(result if isinstance(result, Failure) else None)
-            if isinstance(result, ChatReply):
+            if not isinstance(result, Failure):
                 return result
             failure = result
             if failure.fatal and failure.status != FORBIDDEN:
@@ -181,7 +195,7 @@ class ChatClient:
                 attempts += 1
             else:
                 self._say_put_off(failure)
-        return dataclasses.replace(failure, reason=f"{failure.reason} (attempts: {sent})")
+        return dataclasses.replace(failure, reason=f"{failure.reason} (attempts: {sent})") if sent > 1 else failure
 
     def _say_put_off(self, failure: Failure) -> None:
         if not self._said_put_off:

@@ -47,7 +47,7 @@ def read_completion(body: bytes) -> ChatReply | Failure:
         text, thinking = _text_and_thinking(message)
         usage = _usage(value.get("usage") or {}, thinking)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return Failure(one_line(f"no chat completion came, but: {_error(body)[1]}", MAX_REASON_CHARS), again=True)
+        return no_completion(body)
     if refusal:
         return ChatReply(REFUSAL, text, one_line(refusal, MAX_REASON_CHARS), usage)
     if finish == "length":
@@ -55,6 +55,11 @@ def read_completion(body: bytes) -> ChatReply | Failure:
     if finish == "content_filter":
         return ChatReply(CONTENT_FILTER, text, "withheld by the endpoint's content filter", usage)
     return ChatReply(OK, text, "", usage)
+
+
+def no_completion(body: bytes) -> Failure:
+    """What the body of a 200 is that holds no completion."""
+    return Failure(one_line(f"no chat completion came, but: {_error(body)[1]}", MAX_REASON_CHARS), again=True)
 
 
 def _text_and_thinking(message: Mapping[str, Any]) -> tuple[str, str]:
