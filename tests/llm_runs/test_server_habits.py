@@ -1,5 +1,7 @@
 """Servers and small models that speak the protocol in their own way."""
 
+import json
+
 import pytest
 
 from schemas.manifest import read_manifest
@@ -32,3 +34,22 @@ def test_habits_of_servers_and_small_models_change_no_row(habit, server, tmp_pat
         label(other, corpus, tmp_path / "labels", "--canaries", 0)
     assert rows(tmp_path / "labels").equals(rows(tmp_path / "plain"))
     assert "noticed" not in read_manifest(tmp_path / "labels").usage
+
+
+@pytest.mark.parametrize("words", [{"supported": "belegt"}, {"supported": "mostly supported"}])
+def test_a_verdict_in_other_words_is_none_and_the_run_says_what_is_wrong(words, tmp_path):
+    others = dict.fromkeys(("unsupported", "contradicted"), "nicht belegt") | words
+
+    def answer(body):
+        value = json.loads(answer_by_rule(body))
+        for one in value.get("answers", ()):
+            one["verdict"] = others[one["verdict"]]
+        return json.dumps(value)
+
+    corpus = write_jsonl(tmp_path / "a.jsonl", small_corpus(1))
+    with LlmServer(behaviour(), answer) as server:
+        said = label(server, corpus, tmp_path / "labels", "--canaries", 0)
+    claims = read_manifest(tmp_path / "labels").claims
+    assert set(claims["status"]) == {"unverified: missing_ids"}
+    # 6 claims, asked 3 times each
+    assert "(most: unverified: missing_ids; 18 answers had another verdict than the three words)" in said
