@@ -12,14 +12,17 @@ import asyncio
 import dataclasses
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx2
-import openai
+import orjson
 
+from pipeline.llm.chat import ChatReply
+from pipeline.llm.client import ChatClient, explain
 from pipeline.llm.endpoint import Endpoint, resolve_key
-from schemas.errors import BaltoError, one_line
+from pipeline.llm.replies import Failure, no_completion
+from schemas.errors import BaltoError
 from schemas.records import CUT, FINISH_REASON, STOPPED, Message, Rejected, Sample
 from schemas.tokens import ResponseTokenizer
 from trainer.generation.generate import Prompt, refused, sampling_meta
@@ -30,6 +33,36 @@ from trainer.prompts import place_context
 _REASONS: Final = {"stop": STOPPED, "length": CUT}
 _REFUSED: Final = (400, 413, 422)  # about the prompt; after all attempts any other status is about the endpoint
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """One response as it came.   tokens: (UTF-8 of the piece, log-probability); None where they were not told."""
+
+    text: str
+    finish_reason: str
+    tokens: list[tuple[bytes, float]] | None
+
+
+def _read_choices(body: bytes) -> list[_Choice] | Failure:
+    """The responses in the body of a 200."""
+    try:
+        return [_read_choice(choice) for choice in orjson.loads(body)["choices"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return no_completion(body)
+
+
+def _read_choice(choice: Mapping[str, Any]) -> _Choice:
+    text = choice["message"].get("content") or ""
+    if not isinstance(text, str):
+        raise TypeError("content is no text")
+    told = (choice.get("logprobs") or {}).get("content")
+    tokens = [(_bytes(token), float(token["logprob"])) for token in told] if told else None
+    return _Choice(text, str(choice.get("finish_reason")), tokens)
+
+
+async def _at_once(again: bool) -> None:
+    """What comes before a call: nothing."""
 
 
 class EndpointPolicy:
@@ -55,7 +88,7 @@ class EndpointPolicy:
         self._tokenizer = tokenizer
         self._stop = tuple(stop)
         self._in_flight = in_flight
-        self._key = resolve_key(endpoint)
+        resolve_key(endpoint)  # before any work
         self._most_at_once = params.num_samples
         self._said_few_at_once = False
         self._said_no_logprobs = False
@@ -88,13 +121,7 @@ class EndpointPolicy:
         for."""
         failed: list[Exception] = []
         slots = asyncio.Semaphore(self._in_flight)
-        client = openai.AsyncOpenAI(
-            base_url=self._endpoint.base_url,
-            api_key=self._key,
-            timeout=self._endpoint.timeout_s,
-            max_retries=self._endpoint.max_attempts - 1,
-            http_client=openai.DefaultAioHttpClient(limits=httpx2.Limits(max_connections=self._in_flight)),
-        )
+        client = ChatClient(self._endpoint, self._in_flight)
 
         async def one(prompt: Prompt) -> list[Sample] | Rejected | None:
             async with slots:
@@ -106,25 +133,26 @@ class EndpointPolicy:
                     failed.append(err)
                     return None
 
-        async with client:
+        try:
             answered = await asyncio.gather(*map(one, prompts))
+        finally:
+            await client.close()
         return [one for one in answered if one is not None], failed
 
-    async def _ask(self, client: openai.AsyncOpenAI, sample: Sample) -> list[Sample] | Rejected:
+    async def _ask(self, client: ChatClient, sample: Sample) -> list[Sample] | Rejected:
         """As many responses as are wanted, in as many calls as that takes while each gives one that can be used."""
         wanted, answered, reasons = self.params.num_samples, [], set()
         most = self._most_at_once
         while len(answered) < wanted:
             asked = min(wanted - len(answered), most)
-            try:
-                choices = await self._choices(client, sample, asked, len(answered))
-            except openai.APIStatusError as err:
+            choices = await self._choices(client, sample, asked, len(answered))
+            if isinstance(choices, str):
                 if asked == 1:
-                    return refused(sample, f"the endpoint refused the prompt: {one_line(err, 300)}")
+                    return refused(sample, f"the endpoint refused the prompt: {choices}")
                 most = 1  # is it about the prompt, or about the number?
                 continue
-            usable = [choice for choice in choices if choice.finish_reason in _REASONS and choice.message.content]
-            reasons |= {str(choice.finish_reason) for choice in choices}
+            usable = [choice for choice in choices if choice.finish_reason in _REASONS and choice.text]
+            reasons |= {choice.finish_reason for choice in choices}
             answered += usable[:asked]
             if not usable:
                 told = ", ".join(sorted(reasons)) or "none"
@@ -147,26 +175,18 @@ class EndpointPolicy:
                 *(given, self.params.num_samples),
             )
 
-    async def _choices(self, client: openai.AsyncOpenAI, sample: Sample, asked: int, before: int) -> list[Any]:
-        """The choices of one call.   before: responses that the prompt has already; part of the seed.   Raises
-        BaltoError when the endpoint is gone, and APIStatusError when it refuses this prompt."""
-        try:
-            completion = await client.chat.completions.create(**self._body(sample, asked, before))
-        except openai.APIConnectionError as err:
-            raise self._gone(f"cannot be reached ({one_line(err, 300)})") from err
-        except openai.APIStatusError as err:
-            if err.status_code in _REFUSED:
-                raise
-            raise self._gone(one_line(err, 300)) from err
-        except ValueError as err:
-            raise self._gone(f"its reply is no JSON ({one_line(err, 300)})") from err
-        choices = getattr(completion, "choices", None)
-        if not isinstance(choices, list):
-            raise self._gone(f"its reply is no chat completion ({one_line(completion, 300)})")
-        return choices
-
-    def _gone(self, what: str) -> BaltoError:
-        return BaltoError(f"{self._endpoint.base_url}: {what}; the same command goes on there")
+    async def _choices(self, client: ChatClient, sample: Sample, asked: int, before: int) -> list[_Choice] | str:
+        """The choices of one call, or why the endpoint refuses this prompt.   before: responses that the prompt has
+        already; part of the seed.   Raises BaltoError when the endpoint is gone."""
+        body = orjson.dumps(self._body(sample, asked, before))
+        result = await client.post(body, _at_once, read=_read_choices)
+        if isinstance(result, ChatReply):
+            return result.reason
+        if not isinstance(result, Failure):
+            return result
+        if result.status in _REFUSED:
+            return result.reason
+        raise BaltoError(f"{explain(self._endpoint, result)}; the same command goes on there")
 
     def _body(self, sample: Sample, asked: int, before: int) -> dict[str, Any]:
         messages: tuple[Message, ...] = place_context(sample.prompt, sample.context)
@@ -189,8 +209,8 @@ class EndpointPolicy:
     def _keeps_logprobs(self) -> bool:
         return self._tokenizer is not None and self.params.temperature == 1.0 and self.params.top_p == 1.0
 
-    def _record(self, sample: Sample, number: int, choice: Any) -> Sample:
-        text = choice.message.content
+    def _record(self, sample: Sample, number: int, choice: _Choice) -> Sample:
+        text = choice.text
         ids, logprobs = self._tokens(text, choice)
         return dataclasses.replace(
             sample,
@@ -204,15 +224,15 @@ class EndpointPolicy:
             meta={**sample.meta, FINISH_REASON: _REASONS[choice.finish_reason], **sampling_meta(self.params)},
         )
 
-    def _tokens(self, text: str, choice: Any) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+    def _tokens(self, text: str, choice: _Choice) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
         """Ids and log-probabilities where endpoint and tokenizer agree on the pieces; a stop token at the end goes."""
         if self._tokenizer is None or not self._keeps_logprobs:
             return None, None
-        told = choice.logprobs.content if choice.logprobs else None
+        told = choice.tokens
         ids, starts, ends = self._tokenizer.encode(text)
         pieces = [text[start:end].encode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-        if told and [_bytes(token) for token in told[: len(pieces)]] == pieces and len(told) <= len(pieces) + 1:
-            return tuple(ids.tolist()), tuple(float(token.logprob) for token in told[: len(pieces)])
+        if told and [piece for piece, _ in told[: len(pieces)]] == pieces and len(told) <= len(pieces) + 1:
+            return tuple(ids.tolist()), tuple(logprob for _, logprob in told[: len(pieces)])
         if not self._said_no_logprobs:
             self._said_no_logprobs = True
             why = "cuts responses otherwise than the tokenizer given" if told else "gives no log-probabilities"
@@ -220,5 +240,5 @@ class EndpointPolicy:
         return None, None
 
 
-def _bytes(token: Any) -> bytes:
-    return bytes(token.bytes) if token.bytes else str(token.token).encode()
+def _bytes(token: Mapping[str, Any]) -> bytes:
+    return bytes(token["bytes"]) if token.get("bytes") else str(token.get("token")).encode()

@@ -50,11 +50,23 @@ class LlmOptions:
     tokens_per_minute: Annotated[float, _option("--tokens-per-minute", "Limit of the whole run; 0: none.", min=0)] = 0
     max_requests: Annotated[
         int,
-        _option("--max-requests", "Of the run, all its starts together; then it stops, resumable; 0: no limit.", min=0),
+        _option(
+            "--max-requests",
+            "Of the run, all its starts together, without those put off (429); then it stops, resumable; 0: no limit.",
+            min=0,
+        ),
     ] = 0
     max_cost: Annotated[
-        float, _option("--max-cost", "US dollars of the run, all its starts together; 0: no limit.", min=0)
+        float,
+        _option("--max-cost", "US dollars of the run, all its starts and workers together; 0: no limit.", min=0),
     ] = 0
+    accept_failures: Annotated[
+        bool,
+        _option(
+            "--accept-failures",
+            "Finish though the endpoint answers nothing it is asked: for a corpus that it refuses by its content.",
+        ),
+    ] = False
     cache: Annotated[
         str,
         _option("--cache", "Where replies are kept: sqlite:PATH, redis://HOST, off; default: a file beside --out."),
@@ -111,6 +123,7 @@ class LlmOptions:
             tokens_per_minute=self.tokens_per_minute,
             max_requests=self.max_requests,
             max_cost=self.max_cost,
+            accept_failures=self.accept_failures,
             prices=self.prices,
             cache=self.cache,
             cache_required=self.cache_required,

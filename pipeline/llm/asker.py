@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 
 from pipeline.llm.cache import ReplyCache, open_cache
 from pipeline.llm.chat import API_ERROR, ChatReply, ChatRequest
-from pipeline.llm.client import ChatClient
+from pipeline.llm.client import ChatClient, explain
 from pipeline.llm.endpoint import EndpointError
-from pipeline.llm.ledger import Ledger
+from pipeline.llm.ledger import BudgetSpent, Ledger
 from pipeline.llm.limits import Pace, share
 from pipeline.llm.prices import price_of
 from pipeline.llm.probe import QUESTION
-from pipeline.llm.replies import Failure
+from pipeline.llm.replies import FORBIDDEN, TOO_MANY, Failure
 from pipeline.llm.reply_key import reply_key
 from pipeline.llm.transport import Transport
 from pipeline.llm.window_check import is_cut
@@ -21,8 +22,11 @@ from schemas.errors import BaltoError, ConfigError
 
 CHARS_PER_TOKEN = 4  # of a prompt, to book tokens before the endpoint has counted them
 # Questions in a row, beyond those under way together, that failed after all attempts: then it is not about them, even
-# where the endpoint still answers the probe's.
+# where the endpoint still answers the probe's. The same goes for so many refused ones, where none was ever answered.
 DEAD_AFTER = 10
+LOOK_S = 0.5  # between two looks at whether the run has ended in another process
+# What a user does who knows that it is about the records all the same.
+_WAY_ON = "; if the records are to blame for it, --accept-failures goes on without them"
 log = logging.getLogger(__name__)
 
 
@@ -41,11 +45,13 @@ class Asker:
         self._tokens = Pace(transport.tokens_per_minute / transport.processes)
         self._running: dict[str, asyncio.Future[ChatReply]] = {}
         self._failed_in_a_row = 0
+        self._refused: Counter[str] = Counter()  # by purpose
         self._answers = 0
-        self._doubting = asyncio.Lock()
+        self._doubting, self._booking = asyncio.Lock(), asyncio.Lock()
         self._last_failures: dict[str, str] = {}  # by purpose
         self._is_cutting = False
         self._stopped = asyncio.Event()
+        self._watching = asyncio.create_task(self._watch())
         self.fatal: BaltoError | None = None
 
     async def ask(self, request: ChatRequest) -> ChatReply:
@@ -94,27 +100,17 @@ class Asker:
         booked = (len(request.system) + len(request.user)) / CHARS_PER_TOKEN
         answers = self._answers
         cost = self.ledger.cost_at_most(request, self.transport.endpoint.thinking_tokens or 0)
-        is_open = False
 
         async def before(again: bool) -> None:
-            nonlocal is_open
-            if is_open:  # the attempt that failed
-                is_open = False
-                self.ledger.returned(cost)
             await self._requests.wait(1, self._sleep)
             await self._tokens.wait(booked, self._sleep)
-            await self.ledger.room_for(cost)
-            if self.fatal is not None:
-                raise self.fatal
-            self.ledger.take(cost)
-            is_open = True
+            await self._take(cost)
             self.ledger.sent(request.purpose, again)
 
-        try:
-            reply = await self.client.ask(request, before, self._sleep)
-        finally:
-            if is_open:
-                self.ledger.returned(cost)
+        def after(failure: Failure | None) -> None:
+            self.ledger.returned(cost, counts=failure is None or failure.status != TOO_MANY)
+
+        reply = await self.client.ask(request, before, self._sleep, after)
         if isinstance(reply, Failure):
             self.ledger.failed(request.purpose)
             await self._note_failure(request.purpose, reply, answers)
@@ -126,6 +122,18 @@ class Asker:
             self._note_cut(reply.usage.prompt_tokens)
         self._tokens.correct(reply.usage.prompt_tokens + reply.usage.completion_tokens - booked)
         return reply
+
+    async def _take(self, cost: float) -> None:
+        """Book a request when there is room for it, or when nothing is under way any more that could make some."""
+        async with self._booking:  # one at a time looks again and again
+            while True:
+                if self.fatal is not None:
+                    raise self.fatal
+                try:
+                    return self.ledger.take(cost)
+                except BudgetSpent:
+                    if not await self.ledger.may_make_room():
+                        raise
 
     def _note_cut(self, tokens: int) -> None:
         if not self._is_cutting:
@@ -141,14 +149,24 @@ class Asker:
         """Raises EndpointError when it is not about the question.   answers_before: of the endpoint, when the question
         was first sent."""
         self._last_failures[purpose] = failure.reason
+        if failure.status == FORBIDDEN and not await self._is_there(answers_before):
+            raise EndpointError(explain(self.transport.endpoint, failure))
         if not failure.again:  # a refused request says that the endpoint is there
+            self._refused[purpose] += 1
+            if self.transport.ledger and self._refused[purpose] >= self._dead_after:
+                self.check_answered()
             return
         self._failed_in_a_row += 1
-        if self._failed_in_a_row >= self._dead_after or not await self._is_there(answers_before):
-            url, many = self.transport.endpoint.base_url, self._failed_in_a_row
+        url, many = self.transport.endpoint.base_url, self._failed_in_a_row
+        if many >= self._dead_after and not self.transport.accept_failures:
             raise EndpointError(
-                f"{url} is gone: what it is asked fails after all attempts ({many} in a row), the last with: "
-                f"{failure.reason}; what was answered is kept, and the same command resumes"
+                f"{url} answers a tiny question, but none of the run after all attempts ({many} failed in a row), the "
+                f"last with: {failure.reason}; what was answered is kept, and the same command resumes{_WAY_ON}"
+            )
+        if not await self._is_there(answers_before):
+            raise EndpointError(
+                f"{url} is gone: what it is asked fails after all attempts ({self._failed_in_a_row} in a row), the "
+                f"last with: {failure.reason}; what was answered is kept, and the same command resumes"
             )
 
     async def _is_there(self, answers_before: int) -> bool:
@@ -167,12 +185,14 @@ class Asker:
 
     def check_answered(self) -> None:
         """Raises EndpointError when some questions for a purpose failed, and none of the whole run was ever answered:
-        then it is not about the records, however few they are."""
+        then it is not about the records, however few they are, unless the user says so."""
+        if self.transport.accept_failures:
+            return
         for purpose, reason in self._last_failures.items():
             if self.ledger.is_in_vain(purpose):
                 raise EndpointError(
                     f"{self.transport.endpoint.base_url} answered none of the run's {purpose} requests, the last "
-                    f"failed with: {reason}; once that is mended, the same command resumes"
+                    f"failed with: {reason}; once that is mended, the same command resumes{_WAY_ON}"
                 )
 
     async def _sleep(self, seconds: float) -> None:
@@ -183,6 +203,13 @@ class Asker:
         except TimeoutError:
             return
 
+    async def _watch(self) -> None:
+        """Stop when the run has ended in another process, also while every request of this one sleeps."""
+        while not self._stopped.is_set():
+            await self._sleep(LOOK_S)
+            if self.ledger.is_stopped():
+                self.stop(BaltoError("the run has ended in another process"))
+
     def stop(self, err: BaltoError) -> None:
         """Answer nothing more: every later `ask` raises `err`. Calls that are under way are finished and kept."""
         if self.fatal is None:
@@ -191,6 +218,7 @@ class Asker:
 
     async def close(self) -> None:
         """Close the connections and write what waits."""
+        self._watching.cancel()
         await self.client.close()
         await self.cache.close()
         self.ledger.close()

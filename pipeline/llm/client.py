@@ -12,10 +12,11 @@ import asyncio
 import dataclasses
 import logging
 import random
+import ssl
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -27,13 +28,13 @@ from pipeline.llm.chat import ChatReply, ChatRequest
 from pipeline.llm.endpoint import (
     JSON_OBJECT,
     JSON_SCHEMA,
-    NO_KEY,
     Endpoint,
     EndpointError,
     request_options,
     resolve_key,
 )
-from pipeline.llm.replies import Failure, read_completion, read_refused
+from pipeline.llm.replies import FORBIDDEN, MAX_REASON_CHARS, NO_QUOTA, Failure, read_completion, read_refused
+from schemas.errors import one_line
 
 FIRST_WAIT_S: Final = 0.5  # before the second attempt; doubles with every further one
 LONGEST_WAIT_S: Final = 60.0
@@ -41,6 +42,8 @@ LONGEST_RETRY_AFTER_S: Final = 900.0  # a server that asks for more will not ans
 LEAST_RETRY_AFTER_S: Final = 1.0  # is counted for less, so that a server that says 0.01 is not asked without end
 MAX_REPLY_BYTES: Final = 16 << 20  # of a server that sends without end
 CONNECT_S: Final = 20.0
+LEAST_KEY_CHARS: Final = 8  # "EMPTY" or "ollama" is no secret, and may be a word of what a server says
+Read = TypeVar("Read")
 log = logging.getLogger(__name__)
 
 
@@ -98,8 +101,11 @@ class ChatClient:
             },
         )
 
-    async def send(self, body: bytes) -> ChatReply | Failure:
-        """Send a body once. Never raises for what the network or the server did."""
+    async def send(
+        self, body: bytes, read: Callable[[bytes], Read | Failure] = read_completion
+    ) -> Read | ChatReply | Failure:
+        """Send a body once.   read: makes something of the body of a 200. What is withheld is a ChatReply in any case.
+        Never raises for what the network or the server did."""
         try:
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
                 content = await _read_bounded(response)
@@ -107,10 +113,13 @@ class ChatClient:
             return self._no_reply(err)
         if content is None:
             return Failure(f"the reply has more than {MAX_REPLY_BYTES} bytes", again=False)
-        if response.status == 200:
-            return read_completion(content)
+        if response.status == 200 and not isinstance(reply := read(content), Failure):
+            return reply
         # Servers that repeat the key that they refuse are known; what they say goes into logs and label sets.
-        content = content.replace(self._key.encode(), b"[the key]") if self._key != NO_KEY else content
+        if len(self._key) >= LEAST_KEY_CHARS:
+            content = content.replace(self._key.encode(), b"[the key]")
+        if response.status == 200:
+            return read(content)
         return read_refused(response.status, response.headers, content, time.time())
 
     async def get_json(self, path: str) -> dict[str, Any]:
@@ -132,21 +141,38 @@ class ChatClient:
             return Failure(f"no reply within {self.endpoint.timeout_s:g} s", again=True)
         while err.__cause__ is not None:
             err = err.__cause__
-        return Failure(f"the connection failed ({type(err).__name__})", again=True, code="connection")
+        if isinstance(err, ssl.SSLError):
+            what = one_line(err.strerror or err.reason or type(err).__name__, MAX_REASON_CHARS)
+            return Failure(f"no https there that can be trusted: {what}", again=True, code="connection")
+        what = one_line(getattr(err, "strerror", None) or type(err).__name__, MAX_REASON_CHARS)
+        return Failure(f"the connection failed: {what}", again=True, code="connection")
 
     async def ask(
         self,
         request: ChatRequest,
         before: Callable[[bool], Awaitable[None]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        after: Callable[[Failure | None], None] = lambda _: None,
     ) -> ChatReply | Failure:
+        """Ask a question, as `post` does."""
+        return await self.post(orjson.dumps(completion_body(self.endpoint, request)), before, sleep, after)
+
+    async def post(
+        self,
+        body: bytes,
+        before: Callable[[bool], Awaitable[None]],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        after: Callable[[Failure | None], None] = lambda _: None,
+        read: Callable[[bytes], Read | Failure] = read_completion,
+    ) -> Read | ChatReply | Failure:
         """Send until there is an answer or the attempts are used up. One that the server wants repeated later is none,
         until LONGEST_RETRY_AFTER_S have been waited for its sake.
 
-        before: awaited before each sending, with whether it is a repetition; what it raises ends the asking.
-        Raises EndpointError when no request of the run will be answered any more.
+        before: awaited before each sending, with whether it is a repetition; what it raises ends the asking.   after:
+        called after each, with how it failed; None when it was answered, or given up with the run.
+        Raises EndpointError when no request of the run will be answered any more. A 403 is handed back: it may be about
+        the question (what stands before the server dislikes its words) as well as about the key.
         """
-        body = orjson.dumps(completion_body(self.endpoint, request))
         failure = Failure("", again=True)
         sent, attempts, put_off_s = 0, 0, 0.0
         while failure.again and attempts < self.endpoint.max_attempts:
@@ -154,18 +180,22 @@ class ChatClient:
                 await sleep(self.wait_s(max(1, attempts), failure))
             await before(sent > 0)
             sent += 1
-            result = await self.send(body)
-            if isinstance(result, ChatReply):
+            result = None
+            try:
+                result = await self.send(body, read)
+            finally:
+                after(result if isinstance(result, Failure) else None)
+            if not isinstance(result, Failure):
                 return result
             failure = result
-            if failure.fatal:
+            if failure.fatal and failure.status != FORBIDDEN:
                 raise EndpointError(explain(self.endpoint, failure))
             put_off_s += max(failure.retry_after_s or 0.0, LEAST_RETRY_AFTER_S)
             if not failure.retry_after_s or put_off_s > LONGEST_RETRY_AFTER_S:
                 attempts += 1
             else:
                 self._say_put_off(failure)
-        return dataclasses.replace(failure, reason=f"{failure.reason} (attempts: {sent})")
+        return dataclasses.replace(failure, reason=f"{failure.reason} (attempts: {sent})") if sent > 1 else failure
 
     def _say_put_off(self, failure: Failure) -> None:
         if not self._said_put_off:
@@ -218,7 +248,7 @@ def explain(endpoint: Endpoint, failure: Failure) -> str:
     what = failure.reason
     if failure.status in (401, 403):
         return f"{endpoint.base_url} refused the key in {endpoint.api_key} ({what}); set a valid one"
-    if failure.code == "insufficient_quota" or failure.status == 402:
+    if failure.code == NO_QUOTA or failure.status == 402:
         return f"{endpoint.base_url}: the account's quota is spent ({what}); the same command resumes once it is raised"
     if failure.status == 404:
         return f"{endpoint.base_url}: no model {endpoint.model!r} there ({what}); see --model and --base-url"

@@ -65,8 +65,13 @@ class Endpoint:
             raise ConfigError(
                 f"--base-url {self.base_url}: must be an http(s) address such as http://localhost:8000/v1"
             )
-        if parts.username or parts.password or parts.query:
+        if parts.username or parts.password:
             raise ConfigError("--base-url: put the key into an environment variable and name it with --api-key-env")
+        if parts.query:  # not repeated: it may hold a key
+            raise ConfigError(
+                "--base-url: must end before the question mark (Azure needs no api-version at "
+                "https://RESOURCE.openai.azure.com/openai/v1); a key is named with --api-key-env"
+            )
         if not self.model:
             raise ConfigError("--model: name the model that the endpoint serves")
         if self.answer_form not in ("", *ANSWER_FORMS):
@@ -116,8 +121,13 @@ def check_reference(reference: str, option: str = "--api-key-env") -> None:
 
 
 def resolve_key(endpoint: Endpoint) -> str:
-    """The key that the reference stands for. Raises ConfigError, naming the reference, when there is none."""
+    """The key that the reference stands for. Raises ConfigError, naming the reference, when there is none, or one that
+    no request can carry."""
     key = read_secret(endpoint.api_key)
+    if key and not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            f"the key in {endpoint.api_key} holds a line break or a character that no key has: copy it anew, alone"
+        )
     if key:
         return key
     if endpoint.is_loopback:

@@ -1,12 +1,14 @@
 """What a run has sent and spent, over all its processes and all its resumptions: one SQLite file beside the output.
 
-Counts are gathered in memory and added to the file every FLUSH_S seconds; a request under `max_requests` is booked in
-the file before it is sent, so the limit holds exactly, also across kills.
+Counts are gathered in memory and added to the file every FLUSH_S seconds. Under a budget, a request is booked in the
+file before it is sent, with what it may cost, and what came back is booked off as its cost is written: the budget
+holds exactly over all processes, and the number of requests also across kills.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 from collections import defaultdict
@@ -21,8 +23,15 @@ from schemas.errors import BaltoError
 FLUSH_S: Final = 0.05
 BUSY_S: Final = 60.0  # how long to wait for other processes that write
 BYTES_PER_TOKEN: Final = 3  # of a prompt; few tokens of any tokenizer are shorter
-_BOOK: Final = """INSERT INTO totals VALUES ('booked', 1)
-    ON CONFLICT (name) DO UPDATE SET value = value + 1 WHERE value < ?"""
+# One row. booked: requests that count for `max_requests`.   open, open_cost: what has not come back, of all processes.
+_BUDGET: Final = """CREATE TABLE IF NOT EXISTS budget
+    (one INTEGER PRIMARY KEY, booked INTEGER NOT NULL, open INTEGER NOT NULL, open_cost REAL NOT NULL)"""
+_SPENT: Final = "(SELECT total(value) FROM totals WHERE name LIKE '%.cost_usd')"
+_BOOK: Final = f"""UPDATE budget SET booked = booked + 1, open = open + 1, open_cost = open_cost + :cost
+    WHERE (:max_requests = 0 OR booked < :max_requests)
+    AND (:max_cost = 0 OR {_SPENT} + open_cost + :cost <= :max_cost)"""  # noqa: S608  # our own words
+_BOOK_OFF: Final = """UPDATE budget SET booked = booked - :uncounted, open = max(0, open - :back),
+    open_cost = CASE WHEN open > :back THEN max(0, open_cost - :cost) ELSE 0 END"""
 NO_CHANCE: Final = 3  # questions; fewer may be hard ones that happen to be a run's first or only ones
 _STOPPED: Final = "stopped"  # in the file while no process of the run may send anything more
 _ANSWERED: Final = "answered"  # in the file, with a purpose behind it
@@ -58,14 +67,13 @@ class Ledger:
         self.max_cost = max_cost
         self.counts: defaultdict[str, float] = defaultdict(float)  # of this process, since it began
         self._unwritten: defaultdict[str, float] = defaultdict(float)
-        self._spent = 0.0  # of the whole run, as of the last flush
-        self._open = 0  # requests of this process that have not come back, and what they may cost together
-        self._open_cost = 0.0
+        # Requests that have come back since the last flush.
+        self._back: dict[str, float] = {"back": 0, "uncounted": 0, "cost": 0}
         self._came_back = asyncio.Event()
         self._is_stopped = False  # as of the last flush
         self._timer: asyncio.TimerHandle | None = None
         self._file = _open(path)
-        self._read()
+        self.is_stopped()
 
     def cost_at_most(self, request: ChatRequest, thinking_tokens: int = 0, batched: bool = False) -> float:
         """US dollars that a request can cost: a long prompt, and an answer up to its limit. 0 without a budget."""
@@ -74,39 +82,47 @@ class Ledger:
         prompt_tokens = (len(request.system.encode()) + len(request.user.encode())) // BYTES_PER_TOKEN
         return self.price.cost(Usage(prompt_tokens, 0, request.max_tokens + thinking_tokens), batched)
 
-    async def room_for(self, cost: float) -> None:
-        """Return when a request that may cost so much fits into the budget, or when nothing is under way that could
-        turn out cheaper than feared and make room."""
-        while self._open and not self._fits(cost):
-            self._came_back.clear()
-            await self._came_back.wait()
-
-    def _fits(self, cost: float) -> bool:
-        return not self.max_cost or self._spent + self._open_cost + cost <= self.max_cost
-
     def take(self, cost: float = 0.0) -> None:
         """Book one request that is about to be sent and may cost so much. Raises BudgetSpent when it has no room, and
         BaltoError when the run has ended in another process."""
         if self._is_stopped:
             raise BaltoError("the run has ended in another process")
-        if not self._fits(cost):
-            under_way = f"{self._open} requests under way and the next" if self._open else "the next request"
-            raise BudgetSpent(
-                f"${self._spent:.4g} of --max-cost {self.max_cost:g} is spent, and {under_way} may take up to "
-                f"${self._open_cost + cost:.2g}; what was answered is kept, and the same command with a larger "
-                "--max-cost resumes"
-            )
-        if self.max_requests:
-            self._book()
-        self._open += 1
-        self._open_cost += cost
+        if not (self.max_requests or self.max_cost):
+            return
+        if not self._book(cost):
+            self.flush()  # with what has come back
+            if not self._book(cost):
+                raise self._spent(cost)
 
-    def _book(self) -> None:
-        if self._file.execute(_BOOK, (self.max_requests,)).rowcount == 0:
-            raise BudgetSpent(
+    def _book(self, cost: float) -> bool:
+        limits = {"cost": cost, "max_requests": self.max_requests, "max_cost": self.max_cost}
+        return self._file.execute(_BOOK, limits).rowcount > 0
+
+    def _spent(self, cost: float) -> BudgetSpent:
+        booked, under_way, open_cost, spent = self._file.execute(
+            f"SELECT booked, open, open_cost, {_SPENT} FROM budget"  # noqa: S608  # our own words
+        ).fetchone()
+        if self.max_requests and booked >= self.max_requests:
+            return BudgetSpent(
                 f"all {self.max_requests} requests of --max-requests are sent; what was answered is kept, "
                 "and the same command with a larger --max-requests resumes"
             )
+        asked = f"{under_way} requests under way and the next" if under_way else "the next request"
+        return BudgetSpent(
+            f"${spent:.4g} of --max-cost {self.max_cost:g} is spent, and {asked} may take up to "
+            f"${open_cost + cost:.2g}; what was answered is kept, and the same command with a larger "
+            "--max-cost resumes"
+        )
+
+    async def may_make_room(self) -> bool:
+        """Whether requests are under way, in any process, that may turn out cheaper than feared or not count; after
+        one has come back, or a moment."""
+        (under_way,) = self._file.execute("SELECT open FROM budget").fetchone()
+        if under_way:
+            self._came_back.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._came_back.wait(), FLUSH_S)
+        return under_way > 0
 
     def sent(self, purpose: str, again: bool) -> None:
         """Count a request that went out.   again: it repeats one that failed."""
@@ -114,11 +130,15 @@ class Ledger:
         if again:
             self._add(purpose, "retries", 1)
 
-    def returned(self, cost: float = 0.0) -> None:
-        """A request that `take` booked has come back, answered or not."""
-        self._open = max(0, self._open - 1)  # those of a killed run were not booked here
-        self._open_cost = self._open_cost - cost if self._open else 0.0
+    def returned(self, cost: float = 0.0, counts: bool = True) -> None:
+        """A request that `take` booked has come back, answered or not.   counts: for `max_requests`."""
+        if not (self.max_requests or self.max_cost):
+            return
+        self._back["back"] += 1
+        self._back["uncounted"] += not counts
+        self._back["cost"] += cost
         self._came_back.set()
+        self._flush_soon()
 
     def answered(self, purpose: str, usage: Usage, batched: bool = False) -> None:
         """Count the tokens of an answer and what they cost."""
@@ -127,9 +147,7 @@ class Ledger:
         self._add(purpose, "completion_tokens", usage.completion_tokens)
         self._note_answer(purpose)
         if self.price is not None:
-            cost = self.price.cost(usage, batched)
-            self._add(purpose, "cost_usd", cost)
-            self._spent += cost
+            self._add(purpose, "cost_usd", self.price.cost(usage, batched))
 
     def cached(self, purpose: str) -> None:
         """Count a question that was answered without sending anything."""
@@ -158,6 +176,9 @@ class Ledger:
         if not value:
             return
         self._unwritten[f"{purpose}.{name}"] += value
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
 
@@ -167,22 +188,20 @@ class Ledger:
             self._timer.cancel()
             self._timer = None
         rows, self._unwritten = list(self._unwritten.items()), defaultdict(float)
+        back, self._back = self._back, dict.fromkeys(self._back, 0.0)
         for name, value in rows:
             self.counts[name] += value
         self._file.execute("BEGIN IMMEDIATE")
         self._file.executemany(_ADD, rows)
+        if back["back"]:
+            self._file.execute(_BOOK_OFF, back)
         self._file.execute("COMMIT")
-        self._read()
+        self.is_stopped()
 
-    def _read(self) -> None:
-        """What all processes have written."""
-        if self.max_cost:
-            self._spent = self._total_cost()
+    def is_stopped(self) -> bool:
+        """Whether the run has ended in another process."""
         self._is_stopped = bool(self._file.execute("SELECT 1 FROM totals WHERE name = ?", (_STOPPED,)).fetchone())
-
-    def _total_cost(self) -> float:
-        (value,) = self._file.execute("SELECT total(value) FROM totals WHERE name LIKE '%.cost_usd'").fetchone()
-        return value
+        return self._is_stopped
 
     def close(self) -> None:
         """Write the rest and close the file."""
@@ -198,6 +217,8 @@ def _open(path: str) -> sqlite3.Connection:
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = NORMAL")
         file.execute("CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value REAL NOT NULL)")
+        file.execute(_BUDGET)
+        file.execute("INSERT OR IGNORE INTO budget VALUES (1, 0, 0, 0)")
         file.execute("SELECT name, value FROM totals LIMIT 1")
     except sqlite3.Error as err:
         raise BaltoError(f"{path}: cannot be used for the run's usage counts ({err})") from err
@@ -205,12 +226,15 @@ def _open(path: str) -> sqlite3.Connection:
 
 
 def set_stopped(path: str, is_stopped: bool) -> None:
-    """Let the processes of a run send nothing more: each ends when what it has sent is back. Or let them ask again."""
+    """Let the processes of a run send nothing more: each ends when what it has sent is back. Or let those of its next
+    start ask, for which nothing is under way: what a killed one had sent does not come back."""
     file = _open(path)
     try:
         file.execute("DELETE FROM totals WHERE name = ?", (_STOPPED,))
         if is_stopped:
             file.execute(_ADD, (_STOPPED, 1))
+        else:
+            file.execute("UPDATE budget SET open = 0, open_cost = 0")
     finally:
         file.close()
 

@@ -42,12 +42,8 @@ QUESTION: Final = ChatRequest(
 log = logging.getLogger(__name__)
 
 
-def probe(endpoint: Endpoint) -> Endpoint:
+async def probe(endpoint: Endpoint) -> Endpoint:
     """The endpoint with what it honours filled in. Raises ConfigError, in one line, when it cannot be used."""
-    return asyncio.run(_probe(endpoint))
-
-
-async def _probe(endpoint: Endpoint) -> Endpoint:
     forms = (endpoint.answer_form,) if endpoint.answer_form else ANSWER_FORMS
     is_cut = False
     for form in forms:
@@ -103,6 +99,7 @@ async def _ask_adapting(endpoint: Endpoint) -> tuple[Endpoint, ChatReply | Failu
                         f"--base-url {endpoint.base_url}: cannot be reached ({result.reason}); is the server running?"
                     )
                 return endpoint, result
+            log.warning("%s: %s; trying again", endpoint.base_url, result.reason)
             await asyncio.sleep(min(client.wait_s(failures, result), 10.0))
 
 

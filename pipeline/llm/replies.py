@@ -13,7 +13,13 @@ from pipeline.llm.chat import CONTENT_FILTER, LENGTH, OK, REFUSAL, ChatReply, Us
 from pipeline.llm.find_json import END_OF_THINKING
 from schemas.errors import one_line
 
-RETRIED: Final = frozenset({408, 409, 425, 429})  # and every 5xx
+FORBIDDEN: Final = 403
+TOO_MANY: Final = 429  # requests: this one was turned away unread, and costs nothing
+RETRIED: Final = frozenset({408, 409, 425, TOO_MANY})  # and every 5xx
+NO_QUOTA: Final = "insufficient_quota"
+# What the code, type or metadata of an error hold when it is the content of the question that is refused: OpenAI and
+# Azure, LiteLLM, DashScope, OpenAI's models that think, OpenRouter.
+_WITHHELD: Final = ("content_filter", "content_policy", "data_inspection_failed", "invalid_prompt", "flagged_input")
 MAX_REASON_CHARS: Final = 300
 
 
@@ -40,8 +46,8 @@ def read_completion(body: bytes) -> ChatReply | Failure:
         finish, refusal = choice.get("finish_reason"), message.get("refusal")
         text, thinking = _text_and_thinking(message)
         usage = _usage(value.get("usage") or {}, thinking)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as err:
-        return Failure(f"the endpoint sent no chat completion ({type(err).__name__})", again=True)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return no_completion(body)
     if refusal:
         return ChatReply(REFUSAL, text, one_line(refusal, MAX_REASON_CHARS), usage)
     if finish == "length":
@@ -49,6 +55,11 @@ def read_completion(body: bytes) -> ChatReply | Failure:
     if finish == "content_filter":
         return ChatReply(CONTENT_FILTER, text, "withheld by the endpoint's content filter", usage)
     return ChatReply(OK, text, "", usage)
+
+
+def no_completion(body: bytes) -> Failure:
+    """What the body of a 200 is that holds no completion."""
+    return Failure(one_line(f"no chat completion came, but: {_error(body)[1]}", MAX_REASON_CHARS), again=True)
 
 
 def _text_and_thinking(message: Mapping[str, Any]) -> tuple[str, str]:
@@ -80,11 +91,13 @@ def _usage(value: Mapping[str, Any], thinking: str) -> Usage:
 def read_refused(status: int, headers: Mapping[str, str], body: bytes, now: float) -> ChatReply | Failure:
     """What a status other than 200 means.   now: seconds since the epoch, for a Retry-After that names a date."""
     code, message = _error(body)
+    if 300 <= status < 400:
+        message = f"it redirects to {headers.get('location', 'somewhere else')}"
     reason = one_line(f"HTTP {status}: {message}" if message else f"HTTP {status}", MAX_REASON_CHARS)
-    if status == 400 and "content_filter" in code:
+    if status in (400, 403) and any(word in code for word in _WITHHELD):
         return ChatReply(CONTENT_FILTER, "", reason)
-    if status == 429 and code == "insufficient_quota":
-        return Failure(reason, again=False, fatal=True, code=code, status=status)
+    if status == 429 and NO_QUOTA in code:
+        return Failure(reason, again=False, fatal=True, code=NO_QUOTA, status=status)
     if status in RETRIED or status >= 500:
         wait = retry_after(headers.get("retry-after"), now)
         return Failure(reason, again=True, retry_after_s=wait, code=code, status=status)
@@ -92,17 +105,20 @@ def read_refused(status: int, headers: Mapping[str, str], body: bytes, now: floa
 
 
 def _error(body: bytes) -> tuple[str, str]:
-    """(code, message) of an error body in any of the forms that servers send."""
+    """(code and type, message) of an error body in any of the forms that servers send; else ("", how it begins)."""
     try:
         error = orjson.loads(body)
         error = error[0] if isinstance(error, list) else error  # Google's form
         error = error.get("error", error)
         if isinstance(error, str):
             return "", error
-        message = error.get("message") or error.get("detail") or ""
-        return str(error.get("code") or ""), str(message)
-    except (ValueError, AttributeError, IndexError):
-        return "", body[:MAX_REASON_CHARS].decode(errors="replace")
+        message = error.get("message") or error.get("detail")
+        told = [error.get("code"), error.get("type"), *(error.get("metadata") or {})]
+        if message or any(told):
+            return " ".join(str(one).lower() for one in told if one), str(message or "")
+    except (ValueError, AttributeError, IndexError, TypeError):
+        pass
+    return "", body[:MAX_REASON_CHARS].decode(errors="replace")
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -22,7 +22,8 @@ class Transport:
 
     in_flight: requests at a time, requests_per_minute, tokens_per_minute: of the whole run, divided evenly over
     `processes`; 0 per minute: no limit.   max_requests, max_cost (US dollars): of the whole run with its resumptions;
-    0: no limit.   prices: a file like `prices.json`; empty: the package's.   cache: as `open_cache` takes it.
+    0: no limit.   accept_failures: a run of which no question for a purpose is answered is finished all the same.
+    prices: a file like `prices.json`; empty: the package's.   cache: as `open_cache` takes it.
     cache_password: a reference, like the endpoint's key.
     ledger: path of the file with the run's counts; empty: they are kept per process and in Beam's counters only.
     """
@@ -34,6 +35,7 @@ class Transport:
     processes: int = 1
     max_requests: int = 0
     max_cost: float = 0.0
+    accept_failures: bool = False
     prices: str = ""
     cache: str = NONE
     cache_required: bool = False

@@ -124,7 +124,7 @@ async def _prepare(transport: Transport, context_window: int) -> Asking:
 
 
 async def _tried(endpoint: Endpoint, context_window: int) -> Endpoint:
-    found = await asyncio.to_thread(probe, endpoint)
+    found = await probe(endpoint)
     await check_window(found, context_window)
     return found
 

@@ -91,8 +91,10 @@ def _of_verdicts(manifest: Manifest, verdicts: Mapping[str, int]) -> list[str]:
     if unjudged > MOST_CLAIMS * claims:
         statuses = {name: count for name, count in manifest.claims["status"].items() if name != OK}
         status = max(statuses, key=lambda name: statuses[name])
+        other_words = manifest.usage.get("noticed", {}).get("unknown_verdicts", 0)
+        said = f"; {other_words:,} answers had another verdict than the three words" if other_words else ""
         return [
-            f"{unjudged:,} of {claims:,} claims have no verdict and label nothing (most: {status}): "
+            f"{unjudged:,} of {claims:,} claims have no verdict and label nothing (most: {status}{said}): "
             + _to_check(manifest, "verifier")
         ]
     if len(judged) == 1:

@@ -124,9 +124,18 @@ def test_refused_answers_are_rejected_with_their_reason(tmp_path):
     assert "0 usable responses of 3 (finish reasons: content_filter)" in rejected[0].reason
 
 
-def test_server_errors_are_repeated(tmp_path):
+def test_a_server_that_puts_requests_off_is_asked_when_it_says(tmp_path):
+    """However often: that uses up no attempt."""
+    with LlmServer(answer=say, behaviour=Behaviour(faults={"429": 0.6}, retry_after_s=0.01)) as server:
+        summary, _ = answers(server, tmp_path / "c.jsonl", attempts=1)
+        assert server.counts["sent"] > 3
+    assert summary.responses == 9
+
+
+def test_server_errors_are_repeated(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
     with LlmServer(answer=say, behaviour=Behaviour(faults={"500": 0.4})) as server:
-        summary, _ = answers(server, tmp_path / "c.jsonl", count=6)
+        summary, _ = answers(server, tmp_path / "c.jsonl", count=6, attempts=20)
         assert server.counts["sent"] > 6
     assert summary.responses == 18
 
@@ -134,7 +143,7 @@ def test_server_errors_are_repeated(tmp_path):
 @pytest.mark.parametrize("fault", ["429", "500"])
 def test_an_endpoint_that_fails_after_all_attempts_ends_the_run_and_loses_no_answer(tmp_path, fault):
     out = tmp_path / "c.jsonl"
-    with LlmServer(answer=say, behaviour=Behaviour(faults={fault: 0.5}, retry_after_s=0.01)) as server:
+    with LlmServer(answer=say, behaviour=Behaviour(faults={fault: 0.5}, retry_after_s=None)) as server:
         with pytest.raises(BaltoError, match=f"{fault}.*; the same command goes on there"):
             answers(server, out, count=8, attempts=1)
         answered = server.counts["sent"] - server.counts[fault]
@@ -147,10 +156,11 @@ def test_an_endpoint_that_fails_after_all_attempts_ends_the_run_and_loses_no_ans
     assert (summary.generated, summary.responses, summary.rejected) == (8, 24, 0)
 
 
-def test_a_reply_that_is_no_completion_ends_the_run_and_refuses_no_prompt(tmp_path):
+def test_a_reply_that_is_no_completion_ends_the_run_and_refuses_no_prompt(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.llm.client.FIRST_WAIT_S", 0.01)
     with (
         LlmServer(answer=say, behaviour=Behaviour(faults={"broken_http": 1.0})) as server,
-        pytest.raises(BaltoError, match="its reply is no JSON .*; the same command goes on there"),
+        pytest.raises(BaltoError, match="no chat completion came, but: .*; the same command goes on there"),
     ):
         answers(server, tmp_path / "c.jsonl")
 
@@ -162,16 +172,19 @@ def test_a_prompt_that_the_endpoint_does_not_take_is_rejected_alone(tmp_path):
         long = Sample("long", "long", "When? " * 1000, (), None)
         summary = generate_corpus([*prompts(), long], policy, tmp_path / "c.jsonl", {}, rejected)
     assert (summary.generated, summary.rejected) == (3, 1)
-    assert "the endpoint refused the prompt: Error code: 400" in rejected[0].reason
+    assert "the endpoint refused the prompt: HTTP 400: This model's maximum context length" in rejected[0].reason
 
 
 def test_wrong_key_ends_the_run_in_one_line_and_leaves_it_resumable(tmp_path, monkeypatch):
-    monkeypatch.setenv("BALTO_TEST_KEY", "wrong")
+    monkeypatch.setenv("BALTO_TEST_KEY", "sk-the-wrong-one")
     out = tmp_path / "c.jsonl"
     with LlmServer(answer=say, behaviour=Behaviour(api_key="right")) as server:
         policy = EndpointPolicy(Endpoint(server.base_url, "test-model", "BALTO_TEST_KEY"), "remote", PARAMS)
-        with pytest.raises(BaltoError, match="the same command goes on there"):
+        with pytest.raises(
+            BaltoError, match=r"refused the key in BALTO_TEST_KEY \(HTTP 401: .*\[the key\]\)"
+        ) as raised:
             generate_corpus(prompts(), policy, out, {}, [])
+        assert "sk-the-wrong-one" not in str(raised.value)
         assert not out.exists()
         monkeypatch.setenv("BALTO_TEST_KEY", "right")
         policy = EndpointPolicy(Endpoint(server.base_url, "test-model", "BALTO_TEST_KEY"), "remote", PARAMS)

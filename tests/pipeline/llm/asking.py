@@ -31,6 +31,14 @@ class FailsOnRecords(Behaviour):
         return "500" if self.text in body and b"Name a colour" not in body else ""
 
 
+@dataclass(frozen=True)
+class IsThere(Behaviour):
+    """Its faults befall everything but the tiny question that tells whether it is there."""
+
+    def fault_of(self, body: bytes, repetition: int) -> str:
+        return "" if b"Name a colour" in body else super().fault_of(body, repetition)
+
+
 def request(number: int | str, **changes: Any) -> ChatRequest:
     values: dict[str, Any] = {
         "purpose": "verify",

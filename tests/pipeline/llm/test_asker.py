@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sqlite3
 import time
 
@@ -12,10 +13,10 @@ from pipeline.llm.asker import DEAD_AFTER, open_asker
 from pipeline.llm.chat import API_ERROR, CONTENT_FILTER, LENGTH, OK, REFUSAL, ChatReply
 from pipeline.llm.client import ChatClient
 from pipeline.llm.endpoint import EndpointError
-from pipeline.llm.ledger import BudgetSpent, read_usage
+from pipeline.llm.ledger import BudgetSpent, read_usage, set_stopped
 from schemas.errors import BaltoError, ConfigError
 from tests.llm_server import Behaviour, LlmServer
-from tests.pipeline.llm.asking import FailsOnRecords, ask_all, repeat, request, texts, transport
+from tests.pipeline.llm.asking import FailsOnRecords, IsThere, ask_all, repeat, request, texts, transport
 
 QUICK = {"429", "500", "reset", "broken_http"}
 
@@ -175,11 +176,56 @@ def test_an_endpoint_that_went_away_ends_the_run():
 
 
 def test_an_endpoint_that_answers_tiny_questions_only_ends_a_long_run():
+    questions = [request(number) for number in range(30)]
     with LlmServer(FailsOnRecords(), repeat) as server:
-        chosen = transport(server, max_attempts=2, in_flight=4)
-        results, _ = ask_all(chosen, [request(number) for number in range(100)])
+        results, _ = ask_all(transport(server, max_attempts=2, in_flight=4), questions)
+        accepted, _ = ask_all(transport(server, max_attempts=1, in_flight=4, accept_failures=True), questions)
     assert sum(isinstance(one, ChatReply) for one in results) < DEAD_AFTER + 4
-    assert f"({DEAD_AFTER + 4} in a row)" in str(results[-1])
+    assert f"({DEAD_AFTER + 4} failed in a row)" in str(results[-1])
+    assert "--accept-failures goes on without them" in str(results[-1])
+    assert {reply.status for reply in accepted} == {API_ERROR}
+
+
+def test_an_endpoint_that_refuses_every_question_ends_a_long_run_early_unless_the_user_accepts_it(tmp_path):
+    questions = [request(number) for number in range(100)]
+    with LlmServer(Behaviour(context_tokens=1), repeat) as server:
+        chosen = transport(server, in_flight=4, ledger=f"{tmp_path}/ledger")
+        results, _ = ask_all(chosen, questions)
+        assert DEAD_AFTER + 4 <= server.counts["sent"] < DEAD_AFTER + 2 * 4
+        assert "answered none of the run's verify requests, the last failed with: HTTP 400" in str(results[-1])
+        replies, _ = ask_all(dataclasses.replace(chosen, accept_failures=True), questions)
+        assert {reply.status for reply in replies} == {API_ERROR}
+
+
+def test_refusals_end_no_run_of_which_something_was_answered(tmp_path):
+    with LlmServer(Behaviour(context_tokens=100), repeat) as server:
+        chosen = transport(server, in_flight=1, ledger=f"{tmp_path}/ledger")
+        replies, _ = ask_all(chosen, [request(0), *(request(f"{number}{'x' * 999}") for number in range(40))])
+    assert [reply.status for reply in replies] == [OK, *[API_ERROR] * 40]
+
+
+def test_a_403_that_is_about_the_question_ends_no_run():
+    class Guarded(LlmServer):
+        def _refused(self, body):
+            return (403, {"error": "blocked"}) if "question 7" in str(body) else super()._refused(body)
+
+    with Guarded(answer=repeat) as server:
+        replies, _ = ask_all(transport(server, in_flight=1), [request(7), request(8), request(77)])
+    assert [(reply.status, reply.reason[:17]) for reply in replies] == [
+        (API_ERROR, "HTTP 403: blocked"),
+        (OK, ""),
+        (API_ERROR, "HTTP 403: blocked"),
+    ]
+
+
+def test_a_403_for_any_question_ends_the_run():
+    class Locked(LlmServer):
+        def _refused(self, body):
+            return 403, {"error": "not from there"}
+
+    with Locked(answer=repeat) as server:
+        (error,), _ = ask_all(transport(server), [request(7)])
+    assert "refused the key in OPENAI_API_KEY (HTTP 403: not from there" in str(error)
 
 
 def test_a_question_that_fails_alone_ends_no_run():
@@ -213,7 +259,7 @@ def test_equal_requests_share_one_call_and_cached_ones_send_nothing(tmp_path):
 
 def test_only_replies_that_would_come_again_are_kept(tmp_path):
     shares = {"500": 0.4, "refusal": 0.3, "length": 0.3}
-    with LlmServer(Behaviour(faults=shares), repeat) as server:
+    with LlmServer(IsThere(faults=shares), repeat) as server:
         chosen = transport(server, max_attempts=1, cache=f"sqlite:{tmp_path}/cache")
         replies, _ = ask_all(chosen, [request(number) for number in range(100)])
     failed = sum(reply.status == API_ERROR for reply in replies)
@@ -240,6 +286,53 @@ def test_budget_of_requests_holds_exactly_keeps_what_was_answered_and_resumes(tm
         assert texts(results) == [f"question {number}" for number in range(60)]
         assert server.counts["answered"] == 60  # none asked twice
     assert read_usage(options["ledger"])["verify"]["requests"] == server.counts["sent"]
+
+
+def test_requests_that_are_put_off_do_not_count_for_the_budget(tmp_path):
+    with LlmServer(Behaviour(faults={"429": 0.7}, retry_after_s=0.01), repeat) as server:
+        chosen = transport(server, ledger=f"{tmp_path}/ledger", max_requests=40, in_flight=16)
+        results, _ = ask_all(chosen, [request(number) for number in range(60)])
+        assert server.counts["answered"] == sum(isinstance(one, ChatReply) for one in results) == 40
+        assert server.counts["429"] > 40
+    assert "all 40 requests of --max-requests are sent" in str(results[-1])
+
+
+def test_several_processes_share_a_budget_of_money(tmp_path):
+    """Each with its own connection to the ledger, as processes have."""
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"models": {"test-model": {"input": 1000, "output": 1000}}}')  # as in the next test
+
+    async def ask_apart(server):
+        chosen = transport(
+            server, prices=str(prices), ledger=f"{tmp_path}/ledger", in_flight=120, processes=3, max_cost=0.3
+        )
+        askers = [await open_asker(chosen) for _ in range(3)]
+        questions = [asker.ask(request(number, max_tokens=5)) for number in range(60) for asker in askers]
+        results = await asyncio.gather(*questions, return_exceptions=True)
+        for asker in askers:
+            await asker.close()
+        return results
+
+    with LlmServer(Behaviour(latency_s=0.05), answer=repeat) as server:
+        results = asyncio.run(ask_apart(server))
+    assert any(isinstance(one, BudgetSpent) for one in results)
+    assert 0.3 - 0.0121 < read_usage(f"{tmp_path}/ledger")["all"]["cost_usd"] <= 0.3
+
+
+def test_requests_that_wait_for_their_next_attempt_end_with_a_run_that_ends_in_another_process(tmp_path):
+    async def ask(chosen):
+        asker = await open_asker(chosen)
+        asking = asyncio.create_task(asker.ask(request(1)))
+        await asyncio.sleep(0.3)
+        set_stopped(chosen.ledger, True)
+        began = time.monotonic()
+        with pytest.raises(BaltoError, match="the run has ended in another process"):
+            await asking
+        await asker.close()
+        return time.monotonic() - began
+
+    with LlmServer(Behaviour(faults={"429": 1.0}, retry_after_s=600), repeat) as server:
+        assert asyncio.run(ask(transport(server, ledger=f"{tmp_path}/ledger", processes=2))) < 5
 
 
 def test_budget_of_money_is_nearly_used_and_never_overstepped_over_all_starts_of_a_run(tmp_path):

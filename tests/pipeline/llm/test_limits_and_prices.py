@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -96,6 +97,7 @@ def test_body_that_is_no_completion_is_a_failure_worth_another_attempt(data):
     [
         (429, "rate_limit_exceeded", True, False),
         (429, "insufficient_quota", False, True),
+        (302, None, False, False),
         (500, None, True, False),
         (503, None, True, False),
         (529, None, True, False),
@@ -111,14 +113,41 @@ def test_which_failures_are_repeated_and_which_end_the_run(status, code, again, 
     data = json.dumps({"error": {"message": "a\nb", "code": code}}).encode()
     failure = read_refused(status, {}, data, now=0.0)
     assert isinstance(failure, Failure)
-    assert (failure.again, failure.fatal, failure.reason) == (again, fatal, f"HTTP {status}: a b")
+    says = "it redirects to somewhere else" if status == 302 else "a b"
+    assert (failure.again, failure.fatal, failure.reason) == (again, fatal, f"HTTP {status}: {says}")
 
 
-def test_content_filter_may_come_as_a_400():
-    data = b'{"error": {"message": "filtered", "code": "content_filter"}}'
-    reply = read_refused(400, {}, data, now=0.0)
-    assert isinstance(reply, ChatReply)
-    assert reply.status == CONTENT_FILTER
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"code": "content_filter"}),
+        (400, {"code": None, "type": "content_filter"}),
+        (400, {"code": "data_inspection_failed", "type": "data_inspection_failed"}),
+        (400, {"code": "invalid_prompt", "type": "invalid_request_error"}),
+        (403, {"code": 403, "metadata": {"reasons": ["violence"], "flagged_input": "..."}}),
+    ],
+)
+def test_an_answer_that_is_withheld_may_come_as_an_error(status, error):
+    reply = read_refused(status, {}, json.dumps({"error": {"message": "no", **error}}).encode(), now=0.0)
+    assert reply == ChatReply(CONTENT_FILTER, reason=f"HTTP {status}: no")
+
+
+def test_a_quota_may_be_named_by_the_type_of_an_error():
+    reply = read_refused(429, {}, b'{"error": {"message": "no", "type": "insufficient_quota"}}', now=0.0)
+    assert isinstance(reply, Failure)
+    assert reply.fatal
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b'{"error": {"message": "Provider returned error", "code": 502}}', "Provider returned error"),
+        (b"<html>please\nlog in</html>", "<html>please log in</html>"),
+        (b'{"choices": []}', '{"choices": []}'),
+    ],
+)
+def test_what_came_instead_of_a_completion_is_told(data, says):
+    assert read_completion(data) == Failure(f"no chat completion came, but: {says}", again=True)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +175,29 @@ def test_two_processes_share_one_budget(tmp_path):
             ledger.take()
         ledger.close()
     assert read_usage(path) == {}
+
+
+def test_what_other_processes_have_under_way_leaves_no_room_until_it_is_back_cheaper_or_the_run_begins_again(tmp_path):
+    path, price = str(tmp_path / "ledger"), Price(0, 0, output=1e6)  # a dollar a token
+
+    async def come_back(ledger):
+        ledger.returned(6)
+        ledger.answered("verify", Usage(completion_tokens=2))  # 2 dollars of the 6 that were feared
+        ledger.flush()
+
+    first, second = (Ledger(path, price, max_cost=10) for _ in range(2))
+    first.take(6)
+    with pytest.raises(BudgetSpent, match=r"\$0 of .* 10 is spent, and 1 requests under way and the next .* \$11"):
+        second.take(5)
+    asyncio.run(come_back(first))
+    second.take(5)
+    with pytest.raises(BudgetSpent, match=r"\$2 of"):
+        first.take(5)
+    first.close()
+    set_stopped(path, False)  # the next start; what the second had sent does not come back
+    third = Ledger(path, price, max_cost=10)
+    third.take(8)
+    third.close()
 
 
 def test_a_stopped_run_takes_no_request_in_any_process_until_it_begins_again(tmp_path):

@@ -25,7 +25,7 @@ def answer(body):
 def probed(behaviour, says=answer, **changes):
     with LlmServer(behaviour, says) as server:
         endpoint = Endpoint(server.base_url, "test-model", timeout_s=5)
-        return probe(dataclasses.replace(endpoint, **changes)), server
+        return asyncio.run(probe(dataclasses.replace(endpoint, **changes))), server
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_passing_failures_are_tried_again(monkeypatch):
 
 def _faults(behaviour):
     with LlmServer(answer=answer) as server:
-        probe(Endpoint(server.base_url, "test-model"))
+        asyncio.run(probe(Endpoint(server.base_url, "test-model")))
         body = server.received[0].body
     return [behaviour.fault_of(body, repetition) for repetition in (0, 1)]
 
@@ -152,9 +152,9 @@ def test_address_that_nobody_serves_and_wrong_path():
     with LlmServer() as server:
         url = server.base_url
         with pytest.raises(ConfigError, match="no chat completions there.*usually ends in /v1"):
-            probe(Endpoint(f"{url}/wrong", "test-model"))
+            asyncio.run(probe(Endpoint(f"{url}/wrong", "test-model")))
     with pytest.raises(ConfigError, match="cannot be reached .*; is the server running"):
-        probe(Endpoint(url, "test-model", timeout_s=5))
+        asyncio.run(probe(Endpoint(url, "test-model", timeout_s=5)))
 
 
 @pytest.mark.parametrize(
@@ -186,3 +186,35 @@ def test_key_is_needed_except_on_this_machine(monkeypatch):
     assert resolve_key(Endpoint("http://127.0.0.1:8000/v1", "m")) == "none"
     monkeypatch.setenv("MY_KEY", "k1\n")
     assert resolve_key(Endpoint("https://api.openai.com/v1", "m", api_key="MY_KEY")) == "k1"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "says"),
+    [
+        ("https://r.openai.azure.com/openai/deployments/d?api-version=2024-06-01&api-key=sk-1", "Azure needs no api-v"),
+        ("127.0.0.1:8000/v1", "must be an http\\(s\\) address"),
+        ("http://user:sk-1@localhost/v1", "put the key into an environment variable"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line_that_repeats_no_key(base_url, says):
+    with pytest.raises(ConfigError, match=says) as raised:
+        Endpoint(base_url, "m")
+    assert "sk-1" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["sk-123\nsk-456", "sk-\u2013123"])
+def test_a_key_that_no_request_can_carry_is_named_and_not_repeated(key, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ConfigError, match="the key in OPENAI_API_KEY holds a line break or a character"):
+        resolve_key(Endpoint("http://localhost/v1", "m"))
+
+
+def test_https_where_only_http_is_spoken_is_told():
+    with LlmServer() as server, pytest.raises(ConfigError, match="no https there that can be trusted: .*SSL"):
+        asyncio.run(probe(Endpoint(server.base_url.replace("http:", "https:"), "test-model", timeout_s=5)))
+
+
+def test_a_short_key_is_no_secret_and_stays_in_what_a_server_says(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "token")  # of "max_completion_tokens"
+    found, _ = probed(Behaviour(token_field="max_completion_tokens"))
+    assert found.token_field == "max_completion_tokens"
