@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from schemas.errors import BaltoError, ConfigError
+from schemas.interruption import NUMBERS
 from trainer.batches import deal_credit, needed_piece
 from trainer.checkpoint import TrainState, load_checkpoint, prune, save_checkpoint
 from trainer.config import TrainConfig
@@ -194,7 +195,10 @@ def _steps(
 
 @contextmanager
 def _asked_to_stop() -> Iterator[list[str]]:
-    """A list that gets the signal's name when this process is asked to stop (SIGTERM, SIGINT); a second one ends it."""
+    """A list that gets the signal's name when this process is asked to stop (SIGTERM, SIGINT); a second one ends it.
+
+    Ignored signals stay ignored.
+    """
     asked: list[str] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -203,7 +207,8 @@ def _asked_to_stop() -> Iterator[list[str]]:
             (handler if callable(handler) else signal.default_int_handler)(number, frame)
         asked.append(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    heard = [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield asked
     finally:

@@ -22,9 +22,19 @@ from trainer.checkpoint import read_state
 from trainer.config import to_yaml
 from trainer.distributed import Ranks
 from trainer.run_folder import start_or_resume
-from trainer.train import train
+from trainer.train import _asked_to_stop, train
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_a_signal_that_is_ignored_stays_ignored_while_training():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for a command with &
+    try:
+        with _asked_to_stop() as asked:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert asked == []
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
