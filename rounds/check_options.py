@@ -36,6 +36,13 @@ def check_options(stages: Iterable[Stage]) -> None:
 
 def _check_values(name: str, values: Mapping[str, Any]) -> None:
     """Raise ConfigError where a command's own configuration does."""
+    if name == "generate":
+        from rounds.ablate_context import Ablation
+        from trainer.generation.sampling import SamplingParams
+
+        shared = ("max_new_tokens", "temperature", "top_p", "seed", "first_sample")
+        SamplingParams(values["samples"], **{name: values[name] for name in shared})
+        Ablation(values["drop_passages"], values["swap_passages"])
     if name == "train":
         from trainer.config import TrainConfig, make_config
 

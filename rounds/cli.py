@@ -19,7 +19,7 @@ Fields = Annotated[
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Responses per prompt.")]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Per response.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of all random choices.")]
-Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token.")]
+Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token; for --samples 1.")]
 TopP = Annotated[float, typer.Option("--top-p", help="Nucleus mass.")]
 Stop = Annotated[list[str] | None, typer.Option("--stop", help="Further tokens that end a response.")]
 Drop = Annotated[float, typer.Option("--drop-passages", help="Probability that a passage is left out of a context.")]

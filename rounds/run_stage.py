@@ -16,10 +16,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pipeline.runs import output_folder
 from schemas.errors import BaltoError, ConfigError
@@ -76,10 +75,10 @@ def run_stage(stage: Stage) -> None:
     _check_end(stage, process.exitcode or 0)
 
 
-def _end(stage: Stage, process: BaseProcess, had: Connection) -> None:
+def _end(stage: Stage, process: BaseProcess, had: Any) -> None:
     """End the stage: as a signal ends its command, at the next signal as a second one does, in the end by SIGKILL.
 
-    had: a byte for each signal that the stage has got.
+    had: the end of a pipe at which a byte arrives for each signal that the stage has got.
     """
     got = 0
     for meant, grace_s, told in _ENDING:
@@ -132,8 +131,8 @@ def _check_end(stage: Stage, code: int) -> None:
         raise BaltoError(f"{stage.name} left no {stage.product}; the same command goes on there")
 
 
-def _be_balto(arguments: Sequence[str], noted: Connection) -> None:
-    """The process of a stage: the command, its summary not shown.   noted: gets a byte for each signal."""
+def _be_balto(arguments: Sequence[str], noted: Any) -> None:
+    """The process of a stage: the command, its summary not shown.   noted: the other end of that pipe."""
     leave_with_parent()
     os.set_blocking(noted.fileno(), False)
     signal.set_wakeup_fd(noted.fileno(), warn_on_full_buffer=False)

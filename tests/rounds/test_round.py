@@ -105,6 +105,7 @@ def test_a_failing_stage_ends_the_round_with_its_name_and_another_question_does_
         ({"train": "--epohcs 2"}, "--train: No such option: --epohcs"),
         ({"train": "--lr fast"}, "--train: Invalid value for '--lr'"),
         ({"generate": "--samples 0"}, "--generate: Invalid value for '--samples'"),
+        ({"generate": "--temperature 0"}, "--generate: --temperature 0 with --samples 8: .* give --samples 1"),
         ({"label": "--workers x"}, "--label: Invalid value for '--workers'"),
         ({"label": "--verifer lexical"}, "--label: --verifer: neither an option .* did you mean --verifier"),
         ({"label": "--verifier nope"}, "--label: --verifier nope: there is no such engine"),
