@@ -35,6 +35,7 @@ from trainer.metrics import (
     MetricsLog,
     ProgressLine,
     StepClock,
+    counted,
     last_metrics,
     read_metrics,
     shifts_of_last_epoch,
@@ -101,8 +102,8 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         gradient.most_tokens = fitting
         if state.step > data.total_steps:
             raise ConfigError(
-                f"--out {run}: has taken {state.step} steps already, more than the {data.total_steps} of these options;"
-                " name another folder"
+                f"--out {run}: has taken {counted(state.step, 'step')} already, more than the {data.total_steps} of "
+                "these options; name another folder"
             )
         if ranks.is_first:
             store_run(run, asked_for, data.index)
@@ -267,8 +268,9 @@ def _rate(config: TrainConfig, step: int, total_steps: int) -> float:
 
 def _not_finite(config: TrainConfig, state: TrainState) -> BaltoError:
     return BaltoError(
-        f"{config.out}: {state.skipped_in_row} steps in a row had a gradient that is not finite, the last is step "
-        f"{state.step}; lower --lr or --beta, or use --precision float32 (a new --out: the weights are as they were)"
+        f"{config.out}: {counted(state.skipped_in_row, 'step')} in a row had a gradient that is not finite, the last "
+        f"is step {state.step}; lower --lr or --beta, or use --precision float32 (a new --out: the weights are as they "
+        "were)"
     )
 
 

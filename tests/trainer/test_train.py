@@ -60,8 +60,8 @@ def test_a_run_says_what_makes_it_learn_little_before_it_starts(model, labels, t
     config = tiny_config(model, labels, tmp_path / "run", max_steps=1, warmup_steps=5)
     train(config)
     said = [record.getMessage() for record in caplog.records]
-    assert "the learning rate never reaches its peak: lower --warmup-steps below 1" in said
-    assert "1 step is few: lower --groups-per-step or raise --epochs" in said
+    assert "the learning rate never reaches its peak: give --warmup-steps 0" in said
+    assert "1 step is few: raise --max-steps" in said
     caplog.clear()
     train(config)  # finished: nothing is going to be learnt
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -73,7 +73,7 @@ def test_a_run_says_what_makes_it_learn_little_before_it_starts(model, labels, t
         ({"eval_every": 3}, "--eval-every without --held-out: there is nothing to evaluate"),
         ({"eval_groups": 9}, "--eval-groups without --held-out: there is nothing to evaluate"),
         ({"held_out": 0.001}, "no group is held out: nothing will be evaluated but the steps themselves"),
-        ({"held_out": 0.2, "eval_groups": 1}, "evaluation: one group is too few to judge by"),
+        ({"held_out": 0.2, "eval_groups": 1}, "evaluation: 1 group is too few to judge by"),
         ({"max_positions": 9999}, "--max-positions 9999 is more than the model's window of 512"),
     ],
 )
