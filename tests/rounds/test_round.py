@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.make_tiny_policy import make_policy
+from rounds.cli import GenerateOptions
 from rounds.endpoint_policy import EndpointPolicy
 from rounds.generate_corpus import GenerationConfig, run_generate
 from rounds.round import RoundConfig, held_out_groups, run_round, stages
@@ -77,6 +78,15 @@ def test_a_finished_round_runs_nothing_again(finished, monkeypatch):
 
     monkeypatch.setattr("rounds.round.run_stage", refuse)
     assert run_round(config, out) == scores
+
+
+def test_defaults_of_generate_are_those_of_its_configuration():
+    options = dataclasses.asdict(GenerateOptions())
+    for config in (SamplingParams, GenerationConfig):
+        for field in dataclasses.fields(config):
+            if field.name in options and field.name != "stop":
+                assert options[field.name] == field.default, field.name
+    assert options["samples"] == SamplingParams().num_samples
 
 
 def test_stages_are_commands_and_each_starts_from_the_last_model(tmp_path):
