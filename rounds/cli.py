@@ -138,5 +138,7 @@ def round_(
 
 def mount(app: Any) -> None:
     """Add these commands to the `balto` command."""
-    app.command()(generate)
-    app.command(name="round")(round_)
+    example = "Example: balto generate prompts.jsonl --model MODEL --out corpus.jsonl --samples 8"
+    app.command(epilog=example)(generate)
+    example = "Example: balto round prompts.jsonl --model MODEL --out DIR --train '--lora-rank 16'"
+    app.command(name="round", epilog=example)(round_)
