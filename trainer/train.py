@@ -21,7 +21,7 @@ import torch
 
 from schemas.errors import BaltoError, ConfigError
 from schemas.interruption import NUMBERS
-from trainer.batches import deal_credit, needed_piece
+from trainer.batches import CreditOptions, deal_credit, needed_piece
 from trainer.checkpoint import TrainState, load_checkpoint, prune, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.data.stream import GroupStream
@@ -167,8 +167,7 @@ def _steps(
         dealt = [deal_credit(micro_batch.groups, credit) for micro_batch in batch.micro_batches]
         counts = ranks.sum_all(_counts([found for _, found in dealt], batch.skipped_groups))
         divisors = Divisors(counts["active_blocks"], counts["anchor_tokens"], counts["response_tokens"])
-        # Where no rank needs a token, none computes a gradient: with one of zeros AdamW would go on moving weights.
-        is_needed = divisors.active_blocks or divisors.anchor_tokens or (credit.holds_stop and divisors.stop_places)
+        is_needed = _is_needed(state, divisors, credit)
         pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt if is_needed]
         sums = gradient.accumulate(pieces, divisors)
         rate = _rate(config, state.step, data.total_steps)
@@ -192,6 +191,18 @@ def _steps(
     if written is not None:
         progress.end()
     return state
+
+
+def _is_needed(state: TrainState, divisors: Divisors, credit: CreditOptions) -> bool:
+    """Whether a step computes a gradient. All ranks say the same.
+
+    Not where no rank needs a token: with a gradient of zeros AdamW would go on moving weights. Nor before the first
+    step with credit: the policy still is the reference, the anchors' gradient is 0 up to rounding, and AdamW makes
+    steps of full size of that.
+    """
+    has_moved = state.totals.get("active_blocks", state.step) > 0
+    is_held = divisors.anchor_tokens or (credit.holds_stop and divisors.stop_places)
+    return bool(divisors.active_blocks or (has_moved and is_held))
 
 
 @contextmanager
@@ -249,7 +260,8 @@ def _reduced(sums: dict[str, torch.Tensor], ranks: Ranks) -> dict[str, float]:
 
 def _after(state: TrainState, epoch: int, step: int, was_skipped: bool, counts: dict[str, float]) -> TrainState:
     totals = {
-        name: state.totals.get(name, 0.0) + counts[name] for name in ("groups", "response_tokens", "skipped_groups")
+        name: state.totals.get(name, 0.0) + counts[name]
+        for name in ("active_blocks", "groups", "response_tokens", "skipped_groups")
     }
     totals["skipped"] = state.totals.get("skipped", 0.0) + was_skipped
     skipped_in_row = state.skipped_in_row + 1 if was_skipped else 0

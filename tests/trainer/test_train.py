@@ -16,7 +16,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from schemas.errors import ModelError
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_models import CONFIGS
-from tests.trainer.tiny_runs import byte_tokenizer, curve, latest_checkpoint, model_folder, tiny_config
+from tests.trainer.tiny_runs import (
+    assert_same,
+    byte_tokenizer,
+    curve,
+    latest_checkpoint,
+    model_folder,
+    tiny_config,
+    weights,
+)
 from trainer import policy, prepare
 from trainer.data.index import load_index
 from trainer.data.stream import GroupStream
@@ -65,6 +73,14 @@ def test_a_run_says_what_makes_it_learn_little_before_it_starts(model, labels, t
     caplog.clear()
     train(config)  # finished: nothing is going to be learnt
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_steps_before_the_first_credit_move_no_weight(model, labels, tmp_path):
+    """Their gradient is 0 up to rounding, of which AdamW would make whole steps. Its responses are equally faithful."""
+    options = {"credit": "response", "lr": 1e-2, "weight_decay": 0.1}
+    train(tiny_config(model, labels, tmp_path / "run", **options))
+    assert [step["active_blocks"] for step in curve(tmp_path / "run")] == [0] * 6
+    assert_same(weights(tmp_path / "run"), load_file(model / "model.safetensors"))
 
 
 @pytest.mark.parametrize(
