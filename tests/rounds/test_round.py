@@ -193,7 +193,7 @@ def test_an_unfinished_corpus_is_not_resumed_when_the_sources_of_its_prompts_hav
         (str(tmp_path / "response.jsonl"),), "m", SamplingParams(1, 5), base_url="http://127.0.0.1:9/v1"
     )
 
-    def gone(self, prompts):
+    def gone(self, prompts, done):
         raise BaltoError("gone")
 
     monkeypatch.setattr(EndpointPolicy, "answer", gone)
