@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -81,14 +82,14 @@ def main() -> None:
 
 
 def _say_interrupted(heard: Heard) -> int:
-    """SIGTERM ends a run as Ctrl-C does, with its workers and its line."""
+    """SIGTERM ends a run as Ctrl-C does, with its workers and its line; for a stage of a round the round says it."""
     terminated = signal.SIGTERM in heard.numbers
+    code = 128 + (signal.SIGTERM if terminated else signal.SIGINT)
+    if multiprocessing.parent_process() is not None:
+        return code
     again = "begins anew" if BEGIN_ANEW.intersection(sys.argv[1:2]) else "resumes"
     then = "the output is complete" if heard.output is Output.COMPLETE else f"the same command {again}"
-    return _fail(
-        f"{'terminated' if terminated else 'interrupted'}; {then}",
-        128 + (signal.SIGTERM if terminated else signal.SIGINT),
-    )
+    return _fail(f"{'terminated' if terminated else 'interrupted'}; {then}", code)
 
 
 def _run_for_a_reader() -> int:

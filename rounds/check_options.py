@@ -36,6 +36,13 @@ def check_options(stages: Iterable[Stage]) -> None:
 
 def _check_values(name: str, values: Mapping[str, Any]) -> None:
     """Raise ConfigError where a command's own configuration does."""
+    if name == "generate":
+        from pipeline.commands.option_tables import shared_with
+        from rounds.ablate_context import Ablation
+        from trainer.generation.sampling import SamplingParams
+
+        SamplingParams(values["samples"], **shared_with(SamplingParams, values))
+        Ablation(values["drop_passages"], values["swap_passages"])
     if name == "train":
         from trainer.config import TrainConfig, make_config
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from pipeline.commands.option_tables import shared_with, with_options_of
 
 Prompts = Annotated[
     list[str], typer.Argument(help="Corpus files or patterns in any known format; one prompt per prompt group.")
@@ -16,56 +19,60 @@ Format = Annotated[str | None, typer.Option("--format", help="Format of the prom
 Fields = Annotated[
     str, typer.Option("--fields", help="Which field is which: prompt=question,context=docs.", show_default=False)
 ]
-Samples = Annotated[int, typer.Option("--samples", min=1, help="Responses per prompt.")]
-NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Per response.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of all random choices.")]
-Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token.")]
-TopP = Annotated[float, typer.Option("--top-p", help="Nucleus mass.")]
-Stop = Annotated[list[str] | None, typer.Option("--stop", help="Further tokens that end a response.")]
-Drop = Annotated[float, typer.Option("--drop-passages", help="Probability that a passage is left out of a context.")]
-Swap = Annotated[float, typer.Option("--swap-passages", help="Probability that a foreign passage takes its place.")]
-CachedTokens = Annotated[
-    int, typer.Option("--max-cached-tokens", min=1, help="Tokens held in the key-value cache at once.")
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
-Precision = Annotated[str, typer.Option("--precision", help="auto (bfloat16 on a GPU), float32, bfloat16.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
+@dataclass(frozen=True)
+class GenerateOptions:
+    """How `balto generate` samples; what of it is not its own goes into SamplingParams and GenerationConfig by name."""
+
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Responses per prompt.")] = 8
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Per response.")] = 512
+    temperature: Annotated[
+        float, typer.Option("--temperature", help="0 takes the likeliest token; for --samples 1.")
+    ] = 1.0
+    top_p: Annotated[float, typer.Option("--top-p", help="Nucleus mass.")] = 1.0
+    seed: Seed = 0
+    first_sample: Annotated[int, typer.Option("--first-sample", min=0, help="Number of the first response.")] = 0
+    stop: Annotated[list[str] | None, typer.Option("--stop", help="Further tokens that end a response.")] = None
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="Name that the responses carry; default: the model's.")
+    ] = None
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="Tokenizer folder or hub id; default: the model's own.")
+    ] = None
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="Ask this OpenAI-compatible endpoint instead of loading the model.")
+    ] = None
+    api_key_env: Annotated[
+        str, typer.Option("--api-key-env", help="Environment variable (or gcp-secret:... reference) with its key.")
+    ] = "OPENAI_API_KEY"
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Calls to the endpoint at once.")] = 16
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first prompts.")] = None
+    drop_passages: Annotated[
+        float, typer.Option("--drop-passages", help="Probability that a passage is left out of a context.")
+    ] = 0.0
+    swap_passages: Annotated[
+        float, typer.Option("--swap-passages", help="Probability that a foreign passage takes its place.")
+    ] = 0.0
+    max_cached_tokens: Annotated[
+        int, typer.Option("--max-cached-tokens", min=1, help="Tokens held in the key-value cache at once.")
+    ] = 200_000
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto"
+    precision: Annotated[str, typer.Option("--precision", help="auto (bfloat16 on a GPU), float32, bfloat16.")] = "auto"
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a corpus that is already there.")] = False
+    as_json: AsJson = False
+
+
+@with_options_of(GenerateOptions)
 def generate(
     prompts: Prompts,
     model: Model,
     out: Annotated[Path, typer.Option("--out", help="Corpus file to write (JSONL).", show_default=False)],
     format: Format = None,
     fields: Fields = "",
-    samples: Samples = 8,
-    max_new_tokens: NewTokens = 512,
-    temperature: Temperature = 1.0,
-    top_p: TopP = 1.0,
-    seed: Seed = 0,
-    first_sample: Annotated[int, typer.Option("--first-sample", min=0, help="Number of the first response.")] = 0,
-    stop: Stop = None,
-    policy: Annotated[
-        str | None, typer.Option("--policy", help="Name that the responses carry; default: the model's.")
-    ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option("--tokenizer", help="Tokenizer folder or hub id; default: the model's own.")
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option("--base-url", help="Ask this OpenAI-compatible endpoint instead of loading the model.")
-    ] = None,
-    api_key_env: Annotated[
-        str, typer.Option("--api-key-env", help="Environment variable (or gcp-secret:... reference) with its key.")
-    ] = "OPENAI_API_KEY",
-    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Calls to the endpoint at once.")] = 16,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first prompts.")] = None,
-    drop_passages: Drop = 0.0,
-    swap_passages: Swap = 0.0,
-    max_cached_tokens: CachedTokens = 200_000,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a corpus that is already there.")] = False,
-    as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Sample responses of a model to the prompts of a corpus, with token ids and log-probabilities.
 
@@ -79,25 +86,16 @@ def generate(
     from trainer.generation.sampling import SamplingParams
 
     transformers_logging.disable_progress_bar()
+    named = {**shared_with(GenerationConfig, options), "stop": tuple(options["stop"] or ())}
     config = GenerationConfig(
         prompts=tuple(prompts),
         model=model,
         format=format_with_fields(format, fields),
-        tokenizer=tokenizer,
-        policy=policy,
-        sampling=SamplingParams(samples, max_new_tokens, temperature, top_p, seed, first_sample),
-        stop=tuple(stop or ()),
-        limit=limit,
-        drop_passages=drop_passages,
-        swap_passages=swap_passages,
-        max_cached_tokens=max_cached_tokens,
-        device=device,
-        precision=precision,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        concurrency=concurrency,
+        sampling=SamplingParams(options["samples"], **shared_with(SamplingParams, options)),
+        **named,
     )
-    print_generated(dataclasses.asdict(run_generate(config, out, overwrite)), out, as_json)
+    summary = run_generate(config, out, options["overwrite"])
+    print_generated(dataclasses.asdict(summary), out, options["as_json"])
 
 
 def round_(
@@ -140,5 +138,7 @@ def round_(
 
 def mount(app: Any) -> None:
     """Add these commands to the `balto` command."""
-    app.command()(generate)
-    app.command(name="round")(round_)
+    example = "Example: balto generate prompts.jsonl --model MODEL --out corpus.jsonl --samples 8"
+    app.command(epilog=example)(generate)
+    example = "Example: balto round prompts.jsonl --model MODEL --out DIR --train '--lora-rank 16'"
+    app.command(name="round", epilog=example)(round_)

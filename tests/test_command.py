@@ -12,7 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 
+from balto import app
 from tests.rows import small_corpus, write_jsonl
 
 ROOT = Path(__file__).parents[1]
@@ -203,6 +205,13 @@ balto.main()
 """
     done = subprocess.run([sys.executable, "-c", code, command], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (143, f"balto: terminated; {then}\n")
+
+
+def test_the_help_of_every_command_ends_with_an_example():
+    commands = typer.main.get_command(app).commands
+    assert {
+        name for name, one in commands.items() if not (one.epilog or "").startswith(f"Example: balto {name} ")
+    } == set()
 
 
 def test_help_loads_nothing_heavy_and_is_quick():

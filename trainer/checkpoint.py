@@ -64,7 +64,8 @@ def save_checkpoint(
     """Write a checkpoint and remove the oldest beyond `keep`. Every rank calls it, once for a step; rank 0 writes."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     weights: Any = get_model_state_dict(model, options=options)
-    moments = get_optimizer_state_dict(model, optimizer, options=options)
+    # of an optimizer that has taken no step, torch would make one that has taken one
+    moments = get_optimizer_state_dict(model, optimizer, options=options) if optimizer.state else {}
     if ranks.is_first:
         final = run / FOLDER / f"step-{state.step:08d}"
         partial = final.with_name(f".{final.name}.partial")
@@ -146,7 +147,8 @@ def load_checkpoint(checkpoint: Path, model: nn.Module, optimizer: torch.optim.O
         missing = {name for name, weight in model.named_parameters() if weight.requires_grad} - weights.keys()
         if unknown or missing - _tied_names(model):
             raise ValueError(f"its weights are not this model's, such as {sorted({*unknown, *missing})[0]}")
-        set_optimizer_state_dict(model, optimizer, moments, options=StateDictOptions(full_state_dict=True))
+        if moments:
+            set_optimizer_state_dict(model, optimizer, moments, options=StateDictOptions(full_state_dict=True))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, EOFError) as err:
         raise BaltoError(
             f"{checkpoint}: cannot be resumed ({first_line(err)}); remove it to resume from the one before it"

@@ -51,7 +51,9 @@ def train(config: Path | None, dry_run: bool, as_json: bool, **options: Any) -> 
 
 def mount(app: typer.Typer) -> None:
     """Add this package's commands to the `balto` command."""
-    app.command()(_with_options_of(TrainConfig, train))
+    app.command(epilog="Example: balto train labels --model MODEL --out run --lora-rank 16 --held-out 0.05")(
+        _with_options_of(TrainConfig, train)
+    )
 
 
 def end_process(code: int) -> NoReturn:

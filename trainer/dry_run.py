@@ -21,7 +21,7 @@ from trainer.distributed import join_ranks
 from trainer.gradient import StepGradient
 from trainer.inputs import open_inputs
 from trainer.loss import Divisors
-from trainer.metrics import duration, peak_memory_bytes
+from trainer.metrics import counted, duration, peak_memory_bytes
 from trainer.prepare import Data, credit_options, prepare_data, prepare_gradient
 from trainer.run_warnings import warnings_about
 
@@ -34,6 +34,7 @@ _MARKERS: Final = {1: ("[+", "+]"), -1: ("[-", "-]"), 0: ("", "")}  # where ther
 def dry_run(config: TrainConfig, console: Console | None = None) -> None:
     """Open, plan, show the first groups with coloured labels, measure one step, warn."""
     console = console or Console(highlight=False)
+    console.soft_wrap = not console.is_terminal  # a pipe has no width
     ranks = join_ranks()
     inputs = open_inputs(config, ranks)
     policy = inputs.policy
@@ -98,10 +99,12 @@ def sizes(config: TrainConfig, data: Data) -> list[str]:
     supported, unsupported = int(entries["supported"].sum()), int(entries["unsupported"].sum())
     share = 100 * (supported + unsupported) / max(tokens, 1)
     return [
-        f"{len(entries)} prompt groups to train on, {len(data.split.held_out)} held out; {_steps(data)} of "
-        f"{config.groups_per_step} group{'s' * (config.groups_per_step != 1)}",
-        f"{tokens} response tokens, {share:.1f} % labelled: {supported} supported, {unsupported} unsupported",
-        f"{packed} tokens read per epoch when packed, {padded} when padded; longest row {entries['longest_row'].max()}",
+        f"{counted(len(entries), 'prompt group')} to train on, {len(data.split.held_out)} held out; "
+        f"{counted(data.total_steps, 'step')} of {counted(config.groups_per_step, 'group')}",
+        f"{counted(tokens, 'response token')}, {share:.1f} % labelled: {supported:,} supported, {unsupported:,} "
+        "unsupported",
+        f"{counted(packed, 'token')} read per epoch when packed, {padded:,} when padded; longest row "
+        f"{entries['longest_row'].max():,}",
     ]
 
 
@@ -119,8 +122,8 @@ def _cost(config: TrainConfig, data: Data, stream: GroupStream, first: StepBatch
     return [
         f"measured: {seconds:.2f} s for the first step with {gradient.layout} rows, about "
         f"{duration(seconds * data.total_steps)} in all; {memory:.2f} GiB with the largest group of "
-        f"{int(data.index.packed_tokens[largest][0])} packed tokens",
-        f"{trained} trained weights",
+        f"{int(data.index.packed_tokens[largest][0]):,} packed tokens",
+        f"{counted(trained, 'trained weight')}",
     ]
 
 
@@ -130,7 +133,3 @@ def _compute(config: TrainConfig, step: StepBatch, gradient: StepGradient) -> No
     dealt = [deal_credit(batch.groups, credit) for batch in step.micro_batches]
     gradient.accumulate([needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt], Divisors())
     gradient.scorer.zero_grad(set_to_none=True)
-
-
-def _steps(data: Data) -> str:
-    return f"{data.total_steps} step{'s' * (data.total_steps != 1)}"

@@ -131,6 +131,11 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def counted(number: float, noun: str) -> str:
+    """`1 step`, `2 steps`, `1,024 tokens`."""
+    return f"{number:,.0f} {noun}{'s' * (round(number) != 1)}"
+
+
 def duration(seconds: float) -> str:
     """`0.4 s`, `45 s`, `12 min`, `3.5 h`."""
     if seconds < 1:

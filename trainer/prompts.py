@@ -24,7 +24,6 @@ but schemas.samples.ROLES. Same input, same ids, on any day: a template that ask
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import re
@@ -76,16 +75,6 @@ class _Written:
 
     text: str
     roles: tuple[str, ...]
-
-
-def render_prompt(prompt: Prompt, context: Sequence[Passage], tokenizer: Any) -> PromptRendering:
-    """`PromptRenderer.render` with a renderer kept per tokenizer (a transformers tokenizer)."""
-    return _renderer(tokenizer).render(prompt, context)
-
-
-@functools.lru_cache(maxsize=4)
-def _renderer(tokenizer: Any) -> PromptRenderer:
-    return PromptRenderer(tokenizer)
 
 
 class PromptRenderer:

@@ -9,6 +9,7 @@ import numpy as np
 
 from trainer.config import TrainConfig, flag
 from trainer.data.index import GroupIndex
+from trainer.metrics import counted
 from trainer.prepare import Data
 
 MAX_SINGLE_CLASS: Final = 0.5
@@ -42,16 +43,24 @@ def warnings_about(data: Data, config: TrainConfig) -> list[str]:
         if data.split.left_out.get("too_long"):
             longest = data.index.entries["longest_row"].max()
             counts += f" (prompt and response up to {longest} tokens: more than the model's window, or --max-positions)"
-        found.append(f"{left_out} of {len(data.index.entries)} groups are left out: {counts}")
+        verb = "is" if left_out == 1 else "are"
+        found.append(f"{left_out} of {counted(len(data.index.entries), 'group')} {verb} left out: {counts}")
     if config.max_positions and config.max_positions > data.window:
         found.append(f"--max-positions {config.max_positions} is more than the model's window of {data.window}")
     found += _about_evaluation(data, config)
     if config.warmup_steps >= data.total_steps:
-        found.append(f"the learning rate never reaches its peak: lower --warmup-steps below {data.total_steps}")
+        remedy = f"lower --warmup-steps below {data.total_steps}" if data.total_steps > 1 else "give --warmup-steps 0"
+        found.append(f"the learning rate never reaches its peak: {remedy}")
     if data.total_steps < SHORT_RUN:
-        few = "1 step is" if data.total_steps == 1 else f"{data.total_steps} steps are"
-        found.append(f"{few} few: lower --groups-per-step or raise --epochs")
+        verb = "is" if data.total_steps == 1 else "are"
+        found.append(f"{counted(data.total_steps, 'step')} {verb} few: {_more_steps(data, config)}")
     return found
+
+
+def _more_steps(data: Data, config: TrainConfig) -> str:
+    if data.total_steps == config.max_steps:
+        return "raise --max-steps"
+    return "raise --epochs" if config.groups_per_step == 1 else "lower --groups-per-step or raise --epochs"
 
 
 def _about_evaluation(data: Data, config: TrainConfig) -> list[str]:
@@ -62,12 +71,14 @@ def _about_evaluation(data: Data, config: TrainConfig) -> list[str]:
     if not held_out:
         return ["no group is held out: nothing will be evaluated but the steps themselves; raise --held-out"]
     if held_out < FEW_HELD_OUT:
-        groups = "one group is" if held_out == 1 else f"{held_out} groups are"
+        groups = f"{counted(held_out, 'group')} {'is' if held_out == 1 else 'are'}"
         return [f"evaluation: {groups} too few to judge by; raise --held-out or --eval-groups, or label more prompts"]
     return []
 
 
 def _imbalance(index: GroupIndex, groups: np.ndarray) -> float:
+    """Tokens of the commoner label for each of the rarer; 0 where one of them is not there at all."""
     supported = float(index.entries["supported"][groups].sum())
     unsupported = float(index.entries["unsupported"][groups].sum())
-    return max(supported, unsupported) / max(min(supported, unsupported), 1.0)
+    rarer = min(supported, unsupported)
+    return max(supported, unsupported) / rarer if rarer else 0.0

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from trainer.metrics import counted
+
 
 def print_summary(summary: Mapping[str, Any], as_json: bool) -> None:
     """The summary of trainer.train as text, or as JSON."""
@@ -34,19 +36,20 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
     lines = []
     if summary["stopped"]:
         resumes = "" if summary["stopped"] == signal.SIGINT.name else "; the same command resumes"  # `main` says it
-        lines.append(f"stopped by {summary['stopped']} after {summary['steps']} steps{resumes}")
+        lines.append(f"stopped by {summary['stopped']} after {counted(summary['steps'], 'step')}{resumes}")
     else:
-        before = ", all of them taken before" if summary["steps"] == summary["steps_before"] else ""
-        lines.append(f"{summary['steps']} steps{before}; model in {summary['model']}")
+        before = ", all taken before" if summary["steps"] == summary["steps_before"] else ""
+        lines.append(f"{counted(summary['steps'], 'step')}{before}; model in {summary['model']}")
     if summary["skipped_steps"]:
-        lines.append(f"{summary['skipped_steps']} steps skipped: their gradient was not finite")
+        lines.append(f"{counted(summary['skipped_steps'], 'step')} skipped: the gradient was not finite")
     left_out = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary["left_out"].items() if count)
     if left_out:
         lines.append(f"prompt groups not trained on: {left_out}")
     where, shifts = _shifts(summary)
     for kind, (shift, tokens) in shifts.items():
         lines.append(
-            f"log-probability of {kind} tokens: {shift:+.3f} against the base on average ({tokens:.0f} tokens, {where})"
+            f"log-probability of {kind} tokens: {shift:+.3f} against the base on average "
+            f"({counted(tokens, 'token')}, {where})"
         )
     if "kl" in metrics:
         lines.append(f"KL to the base: {metrics['kl']:.4f} per token")

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 from schemas.errors import BaltoError, ConfigError
-from trainer.batches import deal_credit, needed_piece
+from schemas.interruption import NUMBERS
+from trainer.batches import CreditOptions, deal_credit, needed_piece
 from trainer.checkpoint import TrainState, load_checkpoint, prune, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.data.stream import GroupStream
@@ -34,6 +35,7 @@ from trainer.metrics import (
     MetricsLog,
     ProgressLine,
     StepClock,
+    counted,
     last_metrics,
     read_metrics,
     shifts_of_last_epoch,
@@ -100,8 +102,8 @@ def _train(asked_for: TrainConfig, run: Path, ranks: Ranks) -> dict[str, Any]:
         gradient.most_tokens = fitting
         if state.step > data.total_steps:
             raise ConfigError(
-                f"--out {run}: has taken {state.step} steps already, more than the {data.total_steps} of these options;"
-                " name another folder"
+                f"--out {run}: has taken {counted(state.step, 'step')} already, more than the {data.total_steps} of "
+                "these options; name another folder"
             )
         if ranks.is_first:
             store_run(run, asked_for, data.index)
@@ -165,8 +167,7 @@ def _steps(
         dealt = [deal_credit(micro_batch.groups, credit) for micro_batch in batch.micro_batches]
         counts = ranks.sum_all(_counts([found for _, found in dealt], batch.skipped_groups))
         divisors = Divisors(counts["active_blocks"], counts["anchor_tokens"], counts["response_tokens"])
-        # Where no rank needs a token, none computes a gradient: with one of zeros AdamW would go on moving weights.
-        is_needed = divisors.active_blocks or divisors.anchor_tokens or (credit.holds_stop and divisors.stop_places)
+        is_needed = _is_needed(state, divisors, credit)
         pieces = [needed_piece(groups, credit.anchor, credit.holds_stop) for groups, _ in dealt if is_needed]
         sums = gradient.accumulate(pieces, divisors)
         rate = _rate(config, state.step, data.total_steps)
@@ -192,9 +193,24 @@ def _steps(
     return state
 
 
+def _is_needed(state: TrainState, divisors: Divisors, credit: CreditOptions) -> bool:
+    """Whether a step computes a gradient. All ranks say the same.
+
+    Not where no rank needs a token: with a gradient of zeros AdamW would go on moving weights. Nor before the first
+    step with credit: the policy still is the reference, the anchors' gradient is 0 up to rounding, and AdamW makes
+    steps of full size of that.
+    """
+    has_moved = state.totals.get("active_blocks", state.step) > 0
+    is_held = divisors.anchor_tokens or (credit.holds_stop and divisors.stop_places)
+    return bool(divisors.active_blocks or (has_moved and is_held))
+
+
 @contextmanager
 def _asked_to_stop() -> Iterator[list[str]]:
-    """A list that gets the signal's name when this process is asked to stop (SIGTERM, SIGINT); a second one ends it."""
+    """A list that gets the signal's name when this process is asked to stop (SIGTERM, SIGINT); a second one ends it.
+
+    Ignored signals stay ignored.
+    """
     asked: list[str] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -203,7 +219,8 @@ def _asked_to_stop() -> Iterator[list[str]]:
             (handler if callable(handler) else signal.default_int_handler)(number, frame)
         asked.append(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    heard = [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield asked
     finally:
@@ -243,7 +260,8 @@ def _reduced(sums: dict[str, torch.Tensor], ranks: Ranks) -> dict[str, float]:
 
 def _after(state: TrainState, epoch: int, step: int, was_skipped: bool, counts: dict[str, float]) -> TrainState:
     totals = {
-        name: state.totals.get(name, 0.0) + counts[name] for name in ("groups", "response_tokens", "skipped_groups")
+        name: state.totals.get(name, 0.0) + counts[name]
+        for name in ("active_blocks", "groups", "response_tokens", "skipped_groups")
     }
     totals["skipped"] = state.totals.get("skipped", 0.0) + was_skipped
     skipped_in_row = state.skipped_in_row + 1 if was_skipped else 0
@@ -262,8 +280,9 @@ def _rate(config: TrainConfig, step: int, total_steps: int) -> float:
 
 def _not_finite(config: TrainConfig, state: TrainState) -> BaltoError:
     return BaltoError(
-        f"{config.out}: {state.skipped_in_row} steps in a row had a gradient that is not finite, the last is step "
-        f"{state.step}; lower --lr or --beta, or use --precision float32 (a new --out: the weights are as they were)"
+        f"{config.out}: {counted(state.skipped_in_row, 'step')} in a row had a gradient that is not finite, the last "
+        f"is step {state.step}; lower --lr or --beta, or use --precision float32 (a new --out: the weights are as they "
+        "were)"
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import shutil
 import signal
 import threading
 import time
@@ -16,13 +17,14 @@ NAMES = ("label", "label-llm", "project", "generate", "train", "report")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "round"])
 def test_a_signal_ends_a_run_in_one_line_and_the_same_command_finishes_it(
     name, number, balto, inputs, scenarios, folder
 ):
     scenario = scenarios[name]
     cost = measure(balto, inputs, scenario, folder / "killed")
-    out = folder / f"signal-{name}-{number}" / scenario.product
+    out = folder / "killed" / scenario.product  # a round names its own place
+    shutil.rmtree(out.parent)
     out.parent.mkdir()
     ended = balto.run(scenario.argv(out), kill_after_s=0.5 * cost.seconds, number=number)
     if ended.code != 0:  # else it was faster this time

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.make_tiny_policy import make_policy
+from rounds.cli import GenerateOptions
 from rounds.endpoint_policy import EndpointPolicy
 from rounds.generate_corpus import GenerationConfig, run_generate
 from rounds.round import RoundConfig, held_out_groups, run_round, stages
@@ -79,6 +80,15 @@ def test_a_finished_round_runs_nothing_again(finished, monkeypatch):
     assert run_round(config, out) == scores
 
 
+def test_defaults_of_generate_are_those_of_its_configuration():
+    options = dataclasses.asdict(GenerateOptions())
+    for config in (SamplingParams, GenerationConfig):
+        for field in dataclasses.fields(config):
+            if field.name in options and field.name != "stop":
+                assert options[field.name] == field.default, field.name
+    assert options["samples"] == SamplingParams().num_samples
+
+
 def test_stages_are_commands_and_each_starts_from_the_last_model(tmp_path):
     config = RoundConfig(("p.jsonl",), "start-model", rounds=2, train="--beta 0.1")
     commands = [stage.arguments for stage in stages(config, tmp_path)]
@@ -105,6 +115,7 @@ def test_a_failing_stage_ends_the_round_with_its_name_and_another_question_does_
         ({"train": "--epohcs 2"}, "--train: No such option: --epohcs"),
         ({"train": "--lr fast"}, "--train: Invalid value for '--lr'"),
         ({"generate": "--samples 0"}, "--generate: Invalid value for '--samples'"),
+        ({"generate": "--temperature 0"}, "--generate: --temperature 0 with --samples 8: .* give --samples 1"),
         ({"label": "--workers x"}, "--label: Invalid value for '--workers'"),
         ({"label": "--verifer lexical"}, "--label: --verifer: neither an option .* did you mean --verifier"),
         ({"label": "--verifier nope"}, "--label: --verifier nope: there is no such engine"),
@@ -182,7 +193,7 @@ def test_an_unfinished_corpus_is_not_resumed_when_the_sources_of_its_prompts_hav
         (str(tmp_path / "response.jsonl"),), "m", SamplingParams(1, 5), base_url="http://127.0.0.1:9/v1"
     )
 
-    def gone(self, prompts):
+    def gone(self, prompts, done):
         raise BaltoError("gone")
 
     monkeypatch.setattr(EndpointPolicy, "answer", gone)

@@ -11,17 +11,25 @@ import pytest
 
 from rounds.run_stage import Stage, run_stage, tidy_up
 from schemas.errors import BaltoError
+from tests.faults.process_tree import members
 from tests.llm_server import Behaviour, LlmServer
 from tests.rows import small_corpus, write_jsonl
+from tests.trainer.tiny_runs import label_folder, model_folder
+from trainer.checkpoint import checkpoints
 
 ROUND = """
+import logging
 import sys
 from pathlib import Path
-from rounds.run_stage import Stage, run_stage
+from rounds import run_stage
+from schemas.interruption import listening
 
 if __name__ == "__main__":
-    run_stage(Stage("answer", tuple(sys.argv[2:]), Path(sys.argv[1])))
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with listening():
+        run_stage.run_stage(run_stage.Stage("answer", tuple(sys.argv[2:]), Path(sys.argv[1])))
 """
+WAITING = "waiting for answer to finish what it is at; another signal ends it at once"
 
 
 @pytest.fixture
@@ -36,6 +44,30 @@ def waiting(server, tmp_path):
     corpus, out = write_jsonl(tmp_path / "corpus.jsonl", small_corpus(2)), tmp_path / "labels"
     engine = ("--extractor", "llm", "--verifier", "llm", "--model", "m", "--base-url", server.base_url)
     return Stage("answer", ("label", corpus, "--out", str(out), *engine), out)
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory):
+    """A stage that trains for ever, with a reader process, and writes no checkpoint on its way."""
+    folder = tmp_path_factory.mktemp("training")
+    model, labels = model_folder(folder / "model"), label_folder(folder / "labels")
+    run = folder / "run"
+    options = ("--groups-per-step", "1", "--epochs", "1000", "--save-every", "0", "--keep", "100")
+    return Stage("answer", ("train", str(labels), "--model", str(model), "--out", str(run), *options), run / "model")
+
+
+def steps(stage: Stage) -> int:
+    """Steps of the training so far."""
+    metrics = stage.product.parent / "metrics.jsonl"
+    return metrics.read_text().count("\n") if metrics.is_file() else 0
+
+
+def stage_of(parent: subprocess.Popen) -> int:
+    """The stage's process."""
+    (found,) = [
+        pid for pid in children(parent.pid) if "multiprocessing.spawn" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+    return found
 
 
 def children(pid: int) -> list[int]:
@@ -92,14 +124,52 @@ def test_ctrl_c_while_a_stage_starts_is_no_traceback(delay_s, waiting, server, t
     assert said.count("Traceback") <= 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_a_round_or_to_all_its_processes_lets_the_stage_write_its_checkpoint(
+    number, send, training, tmp_path
+):
+    before = steps(training)
+    parent = start(training, tmp_path, start_new_session=True)
+    wait_until(lambda: steps(training) > before + 2)
+    send(parent.pid, number)
+    _, said = parent.communicate(timeout=60)
+    assert said.rstrip().endswith("KeyboardInterrupt")  # which the command says in a line
+    assert "leaked" not in said
+    assert int(checkpoints(training.product.parent)[-1].name.removeprefix("step-")) == steps(training)
+    wait_until(lambda: not members(parent.pid))
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_a_stage_that_does_not_end(waiting, server, tmp_path):
+    parent = start(waiting, tmp_path)
+    wait_until(lambda: server.counts["sent"])
+    stage = stage_of(parent)
+    os.kill(stage, signal.SIGSTOP)
+    parent.send_signal(signal.SIGTERM)
+    assert any(WAITING in line for line in parent.stderr)
+    parent.send_signal(signal.SIGTERM)
+    parent.communicate(timeout=30)
+    wait_until(lambda: not is_alive(stage))
+
+
 def test_a_killed_stage_is_told_as_such(waiting, server, tmp_path):
     parent = start(waiting, tmp_path)
     wait_until(lambda: server.counts["sent"])
-    for pid in children(parent.pid):
-        if "multiprocessing.spawn" in Path(f"/proc/{pid}/cmdline").read_text():
-            os.kill(pid, signal.SIGKILL)
+    os.kill(stage_of(parent), signal.SIGKILL)
     _, said = parent.communicate(timeout=60)
     assert "answer was killed by signal SIGKILL (out of memory, or by somebody); the same command goes on there" in said
+
+
+@pytest.mark.slow
+def test_a_signal_to_a_stage_alone_is_told_as_such(training, tmp_path):
+    before = steps(training)
+    parent = start(training, tmp_path)
+    wait_until(lambda: steps(training) > before)
+    os.kill(stage_of(parent), signal.SIGTERM)
+    _, said = parent.communicate(timeout=60)
+    assert "answer was killed by signal SIGTERM (out of memory, or by somebody); the same command goes on there" in said
 
 
 def test_a_stage_that_fails_is_told_with_its_exit_code(tmp_path):

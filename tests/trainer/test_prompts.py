@@ -9,13 +9,17 @@ from schemas.errors import ConfigError
 from schemas.records import Message, Passage
 from tests.tokenizers_made_here import byte_level_bpe, word_piece
 from tests.trainer.chat_templates import CHATML, STOPS, STYLES, chatml, gemma, llama3, mistral, wrap
-from trainer.prompts import PromptError, PromptRenderer, place_context, render_prompt
+from trainer.prompts import PromptError, PromptRenderer, place_context
 
 TOKENIZERS = {style: make() for style, make in STYLES.items()}
 QUESTION = "When was the bridge opened?"
 ANSWER = "The bridge was opened in 1932."
 PASSAGES = (Passage("p1", "The bridge was opened in 1932."), Passage("p2", "It is 1,149 metres long."))
 WITH_PASSAGES = "Passages:\n\n[1] The bridge was opened in 1932.\n\n[2] It is 1,149 metres long.\n\n" + QUESTION
+
+
+def render_prompt(prompt, context, tokenizer):
+    return PromptRenderer(tokenizer).render(prompt, context)
 
 
 def decoded(tokenizer, ids) -> str:

@@ -1,7 +1,9 @@
 """A run that was stopped, killed or started again goes on bit by bit; what cannot go on is one line."""
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,17 +16,28 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from schemas.errors import BaltoError
-from tests.trainer.tiny_runs import assert_same, curve, latest_checkpoint, tiny_config, weights
+from tests.trainer.label_sets_made_here import make_rows, write_label_set
+from tests.trainer.tiny_runs import assert_same, byte_tokenizer, curve, latest_checkpoint, tiny_config, weights
 from trainer import checkpoint as checkpoint_module
 from trainer import optimizer, prepare
 from trainer import train as train_module
-from trainer.checkpoint import read_state
+from trainer.checkpoint import checkpoints, read_state
 from trainer.config import to_yaml
 from trainer.distributed import Ranks
 from trainer.run_folder import start_or_resume
-from trainer.train import train
+from trainer.train import _asked_to_stop, train
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_a_signal_that_is_ignored_stays_ignored_while_training():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for a command with &
+    try:
+        with _asked_to_stop() as asked:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert asked == []
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("options", [{}, {"lora_rank": 4}], ids=["all weights", "LoRA"])
@@ -39,6 +52,22 @@ def test_a_stopped_run_continues_bit_by_bit(options, model, labels, tmp_path, mo
     assert curve(broken) == curve(whole)
     name = "adapter_model.safetensors" if options else "model.safetensors"
     assert_same(load_file(broken / "model" / name), load_file(whole / "model" / name))
+
+
+def test_a_checkpoint_before_the_first_credit_changes_nothing(model, tmp_path):
+    rows = make_rows(byte_tokenizer(), 6)
+    for at, row in enumerate(rows[:-2]):  # the last group alone has labels
+        rows[at] = dataclasses.replace(row, tokens=dataclasses.replace(row.tokens, labels=row.tokens.labels * 0))
+    labels = write_label_set(tmp_path / "labels", rows, byte_tokenizer())
+    for save_every in (0, 1):
+        train(tiny_config(model, labels, tmp_path / f"{save_every}", groups_per_step=1, save_every=save_every, keep=9))
+    assert [step["active_blocks"] for step in curve(tmp_path / "1")].index(1) > 0
+    assert_same(weights(tmp_path / "0"), weights(tmp_path / "1"))
+    shutil.rmtree(tmp_path / "1" / "model")
+    for path in checkpoints(tmp_path / "1")[1:]:
+        shutil.rmtree(path)
+    train(tiny_config(model, labels, tmp_path / "1", groups_per_step=1, save_every=1, keep=9))
+    assert_same(weights(tmp_path / "0"), weights(tmp_path / "1"))
 
 
 def test_a_run_that_is_stopped_in_front_of_its_first_step_starts_anew(unbroken, model, labels, tmp_path, monkeypatch):

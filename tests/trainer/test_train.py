@@ -16,7 +16,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from schemas.errors import ModelError
 from tests.trainer.label_sets_made_here import make_rows, write_label_set
 from tests.trainer.tiny_models import CONFIGS
-from tests.trainer.tiny_runs import byte_tokenizer, curve, latest_checkpoint, model_folder, tiny_config
+from tests.trainer.tiny_runs import (
+    assert_same,
+    byte_tokenizer,
+    curve,
+    latest_checkpoint,
+    model_folder,
+    tiny_config,
+    weights,
+)
 from trainer import policy, prepare
 from trainer.data.index import load_index
 from trainer.data.stream import GroupStream
@@ -60,11 +68,19 @@ def test_a_run_says_what_makes_it_learn_little_before_it_starts(model, labels, t
     config = tiny_config(model, labels, tmp_path / "run", max_steps=1, warmup_steps=5)
     train(config)
     said = [record.getMessage() for record in caplog.records]
-    assert "the learning rate never reaches its peak: lower --warmup-steps below 1" in said
-    assert "1 step is few: lower --groups-per-step or raise --epochs" in said
+    assert "the learning rate never reaches its peak: give --warmup-steps 0" in said
+    assert "1 step is few: raise --max-steps" in said
     caplog.clear()
     train(config)  # finished: nothing is going to be learnt
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_steps_before_the_first_credit_move_no_weight(model, labels, tmp_path):
+    """Their gradient is 0 up to rounding, of which AdamW would make whole steps. Its responses are equally faithful."""
+    options = {"credit": "response", "lr": 1e-2, "weight_decay": 0.1}
+    train(tiny_config(model, labels, tmp_path / "run", **options))
+    assert [step["active_blocks"] for step in curve(tmp_path / "run")] == [0] * 6
+    assert_same(weights(tmp_path / "run"), load_file(model / "model.safetensors"))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +89,7 @@ def test_a_run_says_what_makes_it_learn_little_before_it_starts(model, labels, t
         ({"eval_every": 3}, "--eval-every without --held-out: there is nothing to evaluate"),
         ({"eval_groups": 9}, "--eval-groups without --held-out: there is nothing to evaluate"),
         ({"held_out": 0.001}, "no group is held out: nothing will be evaluated but the steps themselves"),
-        ({"held_out": 0.2, "eval_groups": 1}, "evaluation: one group is too few to judge by"),
+        ({"held_out": 0.2, "eval_groups": 1}, "evaluation: 1 group is too few to judge by"),
         ({"max_positions": 9999}, "--max-positions 9999 is more than the model's window of 512"),
     ],
 )

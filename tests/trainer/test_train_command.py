@@ -21,6 +21,7 @@ from trainer import attention, credit, loss, packing
 from trainer.config import CHOICES, TrainConfig, make_config, to_yaml
 from trainer.dry_run import dry_run, printable, runs
 from trainer.metrics import MetricsLog, duration, read_metrics, shifts_of_last_epoch
+from trainer.summary import print_summary
 
 ROOT = Path(__file__).parents[2]
 
@@ -161,11 +162,32 @@ def test_dry_run_shows_groups_costs_and_warnings_and_writes_nothing(parts, tmp_p
     assert "\x1b[37;41mIt is red." in shown
     text = re.sub(r"\x1b\[[\d;]*m", "", shown)
     assert "24 prompt groups to train on, 0 held out; 6 steps of 4 groups" in text
-    assert re.search(r"\d+ tokens read per epoch when packed, \d+ when padded", text)
+    assert re.search(r"[\d,]+ tokens read per epoch when packed, [\d,]+ when padded", text)
     assert re.search(r"measured: \d+\.\d\d s for the first step with packed rows, about [\d.]+ s in all", text)
-    assert re.search(r"\d\.\d\d GiB with the largest group of \d+ packed tokens", text)
+    assert re.search(r"\d\.\d\d GiB with the largest group of [\d,]+ packed tokens", text)
     assert "6 steps are few" in text
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_of_one_step_of_one_group_says_what_can_be_done(parts, tmp_path):
+    model, labels = parts
+    console = Console(file=open(os.devnull, "w"))  # noqa: SIM115
+    options = {"groups_per_step": 1, "warmup_steps": 1, "max_steps": 1}
+    with console.capture() as shown:
+        dry_run(tiny_config(model, labels, tmp_path / "run", **options), console)
+    assert "24 prompt groups to train on, 0 held out; 1 step of 1 group\n" in shown.get()
+    assert "the learning rate never reaches its peak: give --warmup-steps 0\n" in shown.get()
+    assert "1 step is few: raise --max-steps\n" in shown.get()
+
+
+def test_a_summary_counts_one_step_as_one(capsys):
+    kept = {"steps": 1, "steps_before": 0, "skipped_steps": 1, "stopped": None, "model": "m", "left_out": {}}
+    metrics = {"log_ratio_stop": 0.5, "stop_tokens": 1}
+    print_summary({**kept, "metrics": metrics}, as_json=False)
+    assert capsys.readouterr().out == (
+        "1 step; model in m\n1 step skipped: the gradient was not finite\n"
+        "log-probability of stop tokens: +0.500 against the base on average (1 token, held-out groups)\n"
+    )
 
 
 def test_dry_run_with_a_cached_reference_writes_nothing_either(parts, tmp_path):
@@ -176,8 +198,8 @@ def test_dry_run_with_a_cached_reference_writes_nothing_either(parts, tmp_path):
         dry_run(config, console)
     assert "[+It was opened in" in shown.get()  # no colour there
     assert "[-It is red.-]" in shown.get()
-    assert "no group is held out" in " ".join(shown.get().split())
-    assert "lower --warmup-steps below 6" in " ".join(shown.get().split())
+    assert "no group is held out: nothing will be evaluated but the steps themselves; raise --held-out\n" in shown.get()
+    assert "the learning rate never reaches its peak: lower --warmup-steps below 6\n" in shown.get()  # whole lines
     assert not (tmp_path / "run").exists()
 
 

@@ -33,8 +33,8 @@ _COMPACT_BELOW: Final = 0.75  # share of rows still going at which the finished 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
     """num_samples: responses per prompt (G).   max_new_tokens: per response.   temperature: 0 takes the likeliest
-    token.   top_p: nucleus mass in (0, 1].   seed: of all random streams.   first_sample: number of the first
-    response, so that more can be added to a prompt later."""
+    token, for one response.   top_p: nucleus mass in (0, 1].   seed: of all random streams.   first_sample: number of
+    the first response, so that more can be added to a prompt later."""
 
     num_samples: int = 8
     max_new_tokens: int = 512
@@ -48,6 +48,11 @@ class SamplingParams:
         _require(self.max_new_tokens >= 1, "--max-new-tokens", self.max_new_tokens, "at least 1")
         _require(self.temperature >= 0, "--temperature", self.temperature, "at least 0")
         _require(0 < self.top_p <= 1, "--top-p", self.top_p, "in (0, 1]")
+        if self.temperature == 0 and self.num_samples > 1:
+            raise ConfigError(
+                f"--temperature 0 with --samples {self.num_samples}: the likeliest tokens make the same response every "
+                "time; give --samples 1, or a temperature above 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)

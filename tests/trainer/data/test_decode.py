@@ -15,7 +15,7 @@ from trainer.data.decode import RefusedGroup, decode_row_group
 from trainer.data.groups import PromptGroup
 from trainer.data.index import READABLE, REFUSED, group_key, join_measured, measure_row_group, split_groups
 from trainer.data.label_sets import RowGroup
-from trainer.prompts import PromptRenderer, render_prompt
+from trainer.prompts import PromptRenderer
 
 TOKENIZER = chatml()
 RENDERER = PromptRenderer(TOKENIZER)
@@ -56,7 +56,7 @@ def test_rows_of_a_prompt_become_one_group_with_stop_tokens(tmp_path):
         row("r3", "g2", prompt="Why?"),
     )
     assert [(group.group_id, len(group.responses)) for group in (first, second)] == [("g1", 2), ("g2", 1)]
-    expected = render_prompt("When?", (Passage("", "It opened in 1932."),), TOKENIZER).prompt_ids
+    expected = PromptRenderer(TOKENIZER).render("When?", (Passage("", "It opened in 1932."),)).prompt_ids
     assert first.prompt_ids.tolist() == expected.tolist()
     one, other = first.responses
     assert (one.token_ids.tolist(), one.labels.tolist()) == ([5, 6, 7, STOP], [1, 0, -1, 0])
@@ -109,7 +109,7 @@ def test_chat_messages_are_rendered_with_their_roles(tmp_path):
     (group,) = decoded(tmp_path, row(prompt=chat))
     assert (
         group.prompt_ids.tolist()
-        == render_prompt(chat, (Passage("", "It opened in 1932."),), TOKENIZER).prompt_ids.tolist()
+        == PromptRenderer(TOKENIZER).render(chat, (Passage("", "It opened in 1932."),)).prompt_ids.tolist()
     )
 
 

@@ -138,11 +138,24 @@ def test_tokens_of_a_nucleus_are_those_of_a_sort_of_the_whole_vocabulary(top_p, 
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"num_samples": 0}, {"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"top_p": math.inf}]
+    "wrong",
+    [
+        {"num_samples": 0},
+        {"max_new_tokens": 0},
+        {"temperature": -1.0},
+        {"top_p": 0.0},
+        {"top_p": math.inf},
+    ],
 )
 def test_impossible_parameters_are_refused(wrong):
     with pytest.raises(ConfigError, match="must be"):
         SamplingParams(**wrong)
+
+
+def test_several_samples_of_the_likeliest_tokens_are_refused():
+    with pytest.raises(ConfigError, match="--temperature 0 with --samples 2: .* give --samples 1"):
+        SamplingParams(num_samples=2, temperature=0.0)
+    assert SamplingParams(num_samples=1, temperature=0.0).temperature == 0
 
 
 def test_a_long_batch_says_how_far_it_is(model, caplog, monkeypatch):
