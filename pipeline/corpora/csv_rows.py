@@ -7,17 +7,13 @@ as long as the header is refused: its texts may stand in columns of others.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import IO, Any, Final
 
-import orjson
-
-from pipeline.corpora.shapes import messages, passages
 from schemas.errors import CorpusError
 
 DELIMITERS: Final = ",\t;"
 _MAX_NAME_CHARS: Final = 100
-_MAX_DIGITS: Final = 19  # an integer of 64 bits has no more
 _NO_NAME: Final = frozenset('{}[]":')  # what a broken line of JSON has, and no name of a column
 
 
@@ -101,48 +97,3 @@ def _wrong(cells: list[str], header: list[str], text: bytes) -> str | None:
 def _by_column(header: list[str], cells: list[str]) -> dict[str, str | None]:
     """Without columns that have no name: pandas writes its index as one."""
     return {name: cell or None for name, cell in zip(header, cells, strict=True) if name}
-
-
-def parse_cells(ours: Mapping[str, Any]) -> dict[str, Any]:
-    """A record under our names whose cells hold as text what our format has as a number, and as JSON text what it has
-    as a list or an object.
-
-    Text stays what may be meant as text: a data record in `context`, a list in `response`.
-    """
-    return {name: _parsed(name, value) for name, value in ours.items()}
-
-
-def _parsed(name: str, cell: Any) -> Any:
-    if name == "source_row" and type(cell) is str and cell.isdecimal() and len(cell) < _MAX_DIGITS:
-        return int(cell)
-    if type(cell) is not str or not cell.startswith(("[", "{")) or name not in _JSON_CELLS:
-        return cell
-    try:
-        value = orjson.loads(cell)
-    except orjson.JSONDecodeError:
-        return cell
-    return value if _JSON_CELLS[name](value) else cell
-
-
-def _is_passages(value: Any) -> bool:
-    return type(value) is list and all(type(one) in (str, dict) and _is_passage(one) for one in value)
-
-
-def _is_passage(item: Any) -> bool:
-    return type(item) is str or passages([item]) != [item] or "text" in item
-
-
-def _is_messages(value: Any) -> bool:
-    return type(value) is list and all(type(one) is dict and messages([one])[0]["role"] for one in value)
-
-
-def _is_list(value: Any) -> bool:
-    return type(value) is list
-
-
-_JSON_CELLS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "prompt": _is_messages,
-    "context": _is_passages,
-    "meta": lambda value: type(value) is dict,
-    **dict.fromkeys(("gold_spans", "response_token_ids", "response_logprobs"), _is_list),
-}

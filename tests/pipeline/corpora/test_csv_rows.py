@@ -1,13 +1,12 @@
-"""Tables: rows, cells, and what is refused of them."""
+"""Tables: rows, and what is refused of them."""
 
 from __future__ import annotations
 
-import csv
 import gzip
 from pathlib import Path
 
 from pipeline.corpora import open_corpus
-from schemas.records import Message, Passage, Rejected, Sample
+from schemas.records import Passage, Rejected, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, rejections, samples, write
 
 
@@ -23,20 +22,6 @@ def test_tables_are_read_with_quoted_line_breaks_and_spreadsheet_rows(tmp_path: 
         assert first.context == (Passage("p1", 'Ada.\r\nBob "B"'),)
         assert (first.source_row, second.source_row, second.response) == (2, 4, None)
         assert dict(first.meta) == ({} if name == "d.csv" else {"model": "m7"})
-
-
-def test_cells_hold_lists_as_json(tmp_path: Path):
-    contexts = ['["Ada.", "Bob."]', '[{"page_content": "Cyd."}]', '[{"name": "Cafe"}]', '{"name": "Cafe"}', "['Ada.']"]
-    rows = [["id", "prompt", "context", "response"]]
-    rows += [[str(number), "Who?", context, '["Ada"]'] for number, context in enumerate(contexts)]
-    rows += [["m", '[{"role": "user", "content": "Who?"}]', "Ada.", "x"]]
-    with open(tmp_path / "c.tsv", "w", newline="") as file:
-        csv.writer(file, delimiter="\t").writerows(rows)
-    *found, chat = samples(str(tmp_path / "c.tsv"))
-    texts = [[passage.text for passage in sample.context] for sample in found]
-    assert texts == [["Ada.", "Bob."], ["Cyd."], ['[{"name": "Cafe"}]'], ['{"name": "Cafe"}'], ["['Ada.']"]]
-    assert {sample.response for sample in found} == {'["Ada"]'}
-    assert (chat.id, chat.prompt) == ("m", (Message("user", "Who?"),))
 
 
 def test_a_table_may_say_where_its_records_were_first_read(tmp_path: Path):
