@@ -53,3 +53,42 @@ def test_bad_rows_of_a_table_are_rejected_and_reading_goes_on(tmp_path: Path):
 def test_a_broken_first_line_of_json_is_no_header(tmp_path: Path):
     for line in (b'"id": "r0", "prompt": "x"}\n', b"loaded 5 records, skipped 3\n"):
         assert open_corpus([write(tmp_path / "c.jsonl", line, BALTO)])[0].container == "jsonl"
+
+
+def test_tsv_without_quoting_keeps_its_rows(tmp_path: Path):
+    """A quote that is never closed, two that close each other three rows apart, one about a part of a text."""
+    rows = [
+        "q0\tc\tr",
+        'q1\t"c\tr',
+        "q2\tc\tr",
+        'q3\tc"\tr',
+        'q4\t"c" d\tr',
+        '"q""5"\tc\tr',
+        "q6\tc",
+        "",
+        'q7\tc\t"r',
+        "q8\tc\tr",
+    ]
+    items = read_all(write(tmp_path / "c.tsv", "\r\n".join(["prompt\tcontext\tresponse", *rows]).encode()))
+    found = [(s.source_row, s.prompt, s.context[0].text, s.response) for s in items if isinstance(s, Sample)]
+    assert found == [
+        (2, "q0", "c", "r"),
+        (3, "q1", '"c', "r"),
+        (4, "q2", "c", "r"),
+        (5, "q3", 'c"', "r"),
+        (6, "q4", '"c" d', "r"),
+        (7, 'q"5', "c", "r"),
+        (10, "q7", "c", '"r'),
+        (11, "q8", "c", "r"),
+    ]
+    assert rejections(items) == [(8, "2 cells under a header of 3; quote texts that contain the delimiter")]
+
+
+def test_tsv_with_quoting_keeps_its_line_breaks(tmp_path: Path):
+    content = b'prompt\tcontext\tresponse\nq\t"a\nb\tc"\tr\nq\tc\t"a\nb\nc\n'
+    items = read_all(write(tmp_path / "c.tsv", content))
+    assert isinstance(items[0], Sample)
+    assert items[0].context == (Passage("p1", "a\nb\tc"),)
+    assert rejections(items) == [
+        (3, "a quote is opened here and never closed; 3 lines, all that follow, were taken for one text")
+    ]
