@@ -137,6 +137,42 @@ def test_documents_of_other_tools_are_passages(tmp_path: Path):
     assert samples(path)[0].context == passages
 
 
+@pytest.mark.parametrize(
+    ("context", "passages"),
+    [
+        ([["Ada", ["A countess.", " She wrote."]]], [("p1", "Ada\nA countess. She wrote.")]),  # HotpotQA
+        (
+            {"title": ["Ada", "Bob"], "sentences": [["A countess."], ["A fool."]]},
+            [("p1", "Ada\nA countess."), ("p2", "Bob\nA fool.")],
+        ),
+        ({"is_selected": [0], "passage_text": ["Ada."], "url": ["u"]}, [("p1", "Ada.")]),  # MS MARCO
+        ([{"idx": 0, "title": "Ada", "paragraph_text": "A countess."}], [("p1", "Ada\nA countess.")]),  # MuSiQue
+        ([{"_id": "d1", "title": "Ada", "text": "A countess."}], [("d1", "Ada\nA countess.")]),  # BEIR
+        ([{"node": {"id_": "n1", "text": "Ada."}, "score": 0.9}], [("n1", "Ada.")]),  # LlamaIndex
+        ([{"doc_id": 7, "text": "Ada."}, {"doc_id": 7, "text": "Bob."}], [("p1", "Ada."), ("p2", "Bob.")]),
+        ([{"id": 7, "text": "Ada."}, {"id": 1.5, "text": "Bob."}], [("7", "Ada."), ("p2", "Bob.")]),
+        ([{"title": "Ada", "text": "Ada\nA countess."}], [("p1", "Ada\nA countess.")]),
+    ],
+)
+@pytest.mark.parametrize("ours", [{"id": "r", "prompt": "Who?", "response": "x"}, {"question": "Who?", "answer": "x"}])
+def test_passages_of_published_sets_keep_ids_and_titles(
+    tmp_path: Path, ours: dict, context: object, passages: list[tuple[str, str]]
+):
+    found = samples(write(tmp_path / "c.jsonl", {**ours, "context": context}))[0].context
+    assert [(one.passage_id, one.text) for one in found] == passages
+
+
+def test_passage_ids_of_our_own_are_not_mended(tmp_path: Path):
+    twice = [{"passage_id": "a", "text": "Ada."}, {"passage_id": "a", "text": "Bob."}]
+    path = write(
+        tmp_path / "c.jsonl", *[{"question": "Who?", "context": c} for c in (twice, [{**twice[0], "passage_id": 1.5}])]
+    )
+    first, second = read_all(path)
+    assert isinstance(first, Sample)
+    assert [one.passage_id for one in first.context] == ["a", "a"]  # refused by validate_sample
+    assert rejections([second])[0][1].startswith("context[0].passage_id: expected a string")
+
+
 def test_one_passage_needs_no_list_and_a_data_record_is_none(tmp_path: Path):
     contexts = [{"text": "Ada.", "score": 1.0}, {"text": "Good coffee.", "stars": 4}]
     items = read_all(
