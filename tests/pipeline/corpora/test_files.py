@@ -221,6 +221,24 @@ def test_bad_lines_are_rejected_and_reading_goes_on(tmp_path: Path):
     )
 
 
+@pytest.mark.parametrize("layout", ["lines", "array", "NaN"])
+def test_a_record_with_a_field_twice_is_rejected(tmp_path: Path, layout: str):
+    """Parsers keep the last one without a word. Names inside of passages and in texts are others."""
+    good = (
+        b'{"id": "r1", "prompt": "\\"id\\": or \\"prompt\\"", "context": [{"id": "d1", "text": "id"}], "response": "x"}'
+    )
+    bad = b'{"id": "r2", "prompt": "q", "context": [], "response": "x", "response": "y"}'
+    also = b'{"id": "r3", "prompt": "q", "context": [], "response": "x", "meta": {"a": NaN}, "id": "r4"}'
+    records = [good, bad, also if layout == "NaN" else also.replace(b"NaN", b"1")]
+    content = b"[" + b",".join(records) + b"]" if layout == "array" else b"\n".join(records)
+    items = read_all(write(tmp_path / "c.json", content))
+    assert [item.id for item in items if isinstance(item, Sample)] == ["r1"]
+    assert rejections(items) == [
+        (2, "'response': stands there twice; which one counts? leave one"),
+        (3, "'id': stands there twice; which one counts? leave one"),
+    ]
+
+
 def test_record_text_of_a_rejection_is_cut(tmp_path: Path):
     path = write(tmp_path / "c.jsonl", BALTO, {"id": "r2", "prompt": "é" * 5000})
     item = read_all(path)[1]
