@@ -80,6 +80,16 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
         ),
         (b"\xff\xff\xff\xffrest", "an Arrow stream, as `datasets` saves them; write it as Parquet (`to_parquet`); a"),
         (b'{\n "id": "x",\n "prompt": "Who?"\n}\n', "one JSON object over many lines; put each record on a line of"),
+        (
+            b'{"version": 3, "results": [{"question": "Who?"}, {"question": "Why?"}]}',
+            "one JSON object around the list results of 2 objects; if those are the records, "
+            "`jq '.results' corpus.jsonl > records.json` takes it out; a corpus is one JSON",
+        ),
+        (
+            b'{\n "results": {"prompts": [{"id": 1}], "results": [\n{"x": 1},\n{"x": 2}]}}',
+            "around the list results.results of 2 objects; if those are the records, `jq '.results.results' corpus",
+        ),
+        (b'{\n "question": "Who?", "contexts": [{"text": "Ada."}]}', "one JSON object over many lines; put each"),
         (b"5\n", "(record 1: not an object but the number 5)"),
         (b"\x1f\x8bxx", "damaged gzip data"),
         (
