@@ -189,8 +189,9 @@ def _check_fields(path: str, container: str, fields: Mapping[str, str]) -> None:
     if objects:
         ours, name = next(iter(missing.items()))
         raise ConfigError(
-            f"--fields {ours}={name}: {path} has no such field in its first records (fields {_names_of(objects)}); "
-            "name one that it has; --fields is for all files of a command, those with other names need one of their own"
+            f"--fields {ours}={name}: {path} has no such field in its first {_NAMED_WITHIN:,} records "
+            f"(fields {_names_of(objects)}); name one that it has; "
+            "--fields is for all files of a command, those with other names need one of their own"
         )
 
 

@@ -51,7 +51,7 @@ def test_fields_that_no_record_has_are_refused_before_the_work(tmp_path: Path):
     for fields in ("prompt=question", "prompt=q,response=out.txt", "id=run_id"):
         wrong = fields.rpartition(",")[2]
         told = refusal(path, format=format_with_fields(None, fields))
-        assert f"--fields {wrong}: {path} has no such field in its first records (fields q); name one" in told
+        assert f"--fields {wrong}: {path} has no such field in its first 1,000 records (fields q); name one" in told
 
 
 def test_fields_that_cannot_be_are_refused(tmp_path: Path):
