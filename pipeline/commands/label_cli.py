@@ -203,6 +203,9 @@ def copy(
         str, typer.Argument(metavar="OUT", help="Folder to copy it to, here or in a bucket.", show_default=False)
     ],
     overwrite: Overwrite = False,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", "--no_auth", help="Read a gs:// bucket that is open to everyone.")
+    ] = False,
 ) -> None:
     """Copy a label set from or to a bucket; every file is compared with the manifest on the way.
 
@@ -210,7 +213,9 @@ def copy(
     """
     from pipeline.runs.copy_labels import copy_labels
     from pipeline.runs.show_progress import show_progress
+    from pipeline.storage.whole_files import use_beam_options
 
+    use_beam_options(["--no_auth"] if no_auth else [])
     with show_progress("copying", None):
         manifest = copy_labels(labels, out, overwrite)
     held = f"{counted(len(manifest.shards), 'shard')}, {counted(manifest.counts['labelled'], 'response')}"
