@@ -1,6 +1,7 @@
 """Chat messages, passages and responses in the shapes of other tools -> those of our own format.
 
-    messages   ShareGPT {from, value}, LangChain and Ragas {type, content}, Gemini {role, parts}; content as text parts
+    messages   ShareGPT {from, value}, LangChain and Ragas {type, content}, Gemini {role, parts}; content as text parts;
+               an assistant's tool calls, without content, as JSON text
     passages   objects with their text under another name, documents of LangChain and LlamaIndex; one without a list;
                HotpotQA's [title, [sentence, ...]]; objects of lists, as `datasets` and MS MARCO hold them
     response   the assistant's message instead of its text
@@ -13,15 +14,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pipeline.corpora.place import json_text
+
 ASSISTANT: Final = "assistant"
 _ROLES: Final = {"human": "user", "gpt": ASSISTANT, "ai": ASSISTANT, "chatgpt": ASSISTANT, "model": ASSISTANT}
 _ROLE_NAMES: Final = ("role", "from", "type")
 _CONTENT_NAMES: Final = ("content", "value", "parts", "text")
+_CALL_NAMES: Final = ("tool_calls", "function_call")
 _TEXT_NAMES: Final = (
     *("text", "content", "page_content", "contents", "passage", "chunk", "body", "snippet"),
-    *("paragraph_text", "passage_text", "chunk_text", "sentences"),
+    *("paragraph_text", "passage_text", "chunk_text", "document.content", "sentences"),
 )
-_ID_NAMES: Final = ("passage_id", "id", "_id", "id_", "chunk_id", "doc_id", "docid")
+_ID_NAMES: Final = ("passage_id", "id", "_id", "id_", "chunk_id", "doc_id", "docid", "document.id")
 _WRAPPERS: Final = ("kwargs", "node", "document")  # of LangChain's dumps, and of what LlamaIndex and others score
 # Beside its text, what says of a passage where it is from and how it was found. An object with more is a data record.
 _OF_PASSAGES: Final = {
@@ -99,6 +103,9 @@ def _message(item: Any) -> Any:
         return item
     role = _first(item, _ROLE_NAMES)
     content = _first(item, _CONTENT_NAMES)
+    calls = _first(item, _CALL_NAMES) if content is None else None
+    if calls is not None:  # a turn without text that is no less a turn
+        content = json_text(calls, "tool_calls")
     known = _ROLES.get(role, role) if type(role) is str else role
     return {"role": known, "content": _parts_text(content) if type(content) is list else content}
 

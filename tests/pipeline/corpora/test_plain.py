@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from pipeline.corpora import fields_left_out, format_with_fields, open_corpus
@@ -120,6 +121,24 @@ def test_text_parts_are_lines_and_an_image_is_refused(tmp_path: Path):
     assert rejections(items) == [(2, "prompt[0].content: expected a string, found a list of 2")]
 
 
+def test_tool_calls_are_a_turn_and_a_tool_s_turn_can_be_the_context(tmp_path: Path):
+    calls = [{"id": "c1", "type": "function", "function": {"name": "search", "arguments": "{}"}}]
+    turns = [
+        {"role": "user", "content": "Who?"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c1", "content": "Ada."},
+        {"role": "assistant", "content": "Ada did."},
+    ]
+    path = write(tmp_path / "c.jsonl", {"messages": turns})
+    sample = samples(path, format=format_with_fields(None, "context=messages.2.content"))[0]
+    assert [(one.role, one.content) for one in sample.prompt if isinstance(one, Message)] == [
+        ("user", "Who?"),
+        ("assistant", orjson.dumps(calls).decode()),
+        ("tool", "Ada."),
+    ]
+    assert (sample.context, sample.response) == ((Passage("p1", "Ada."),), "Ada did.")
+
+
 def test_response_as_a_message_is_its_text(tmp_path: Path):
     message = {"role": "assistant", "content": "Ada did."}
     records = [{"query": "Who?", "context": "Ada.", "completion": one} for one in (message, [message])]
@@ -148,6 +167,7 @@ def test_documents_of_other_tools_are_passages(tmp_path: Path):
         ({"is_selected": [0], "passage_text": ["Ada."], "url": ["u"]}, [("p1", "Ada.")]),  # MS MARCO
         ([{"idx": 0, "title": "Ada", "paragraph_text": "A countess."}], [("p1", "Ada\nA countess.")]),  # MuSiQue
         ([{"_id": "d1", "title": "Ada", "text": "A countess."}], [("d1", "Ada\nA countess.")]),  # BEIR
+        ([{"document.id": "d1", "document.content": "Ada.", "document.score": 0.4}], [("d1", "Ada.")]),  # Phoenix
         ([{"node": {"id_": "n1", "text": "Ada."}, "score": 0.9}], [("n1", "Ada.")]),  # LlamaIndex
         ([{"doc_id": 7, "text": "Ada."}, {"doc_id": 7, "text": "Bob."}], [("p1", "Ada."), ("p2", "Bob.")]),
         ([{"id": 7, "text": "Ada."}, {"id": 1.5, "text": "Bob."}], [("7", "Ada."), ("p2", "Bob.")]),
