@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
 from pipeline.corpora.field_names import NAMES, first_name, named_value, parse_fields, which_is_which
-from pipeline.corpora.foreign import records_inside, what_it_is
+from pipeline.corpora.foreign import columns, records_inside, what_it_is
 from pipeline.storage.whole_files import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
 from schemas.errors import ConfigError, CorpusError, one_line
 from schemas.manifest import MANIFEST
@@ -202,6 +202,8 @@ def _has(obj: Mapping[str, Any], name: str) -> bool:
 def _detect_format(path: str, container: str) -> str:
     records = list(islice(containers.read_records(path, container), _SNIFFED_RECORDS))
     objects = [record.value for record in records if type(record.value) is dict]
+    if len(records) == 1 and objects and (table := columns(objects[0])):
+        raise CorpusError(f"{path}: {table}; {_CONTAINERS}")
     formats = {name for obj in objects if (name := _format_of(obj)) is not None}
     if formats == {"balto", "plain"} or (container == containers.TABLE and formats == {"balto"}):
         return "plain"  # no id, other names for the fields, lists as text: plain reads records of balto too

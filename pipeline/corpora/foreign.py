@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from pipeline.corpora import containers
-from pipeline.corpora.field_names import NAMES
+from pipeline.corpora.field_names import NAMES, first_name
 
 _HEAD_BYTES: Final = 512
 _FOREIGN: Final[Mapping[bytes, str]] = {
@@ -34,13 +34,14 @@ def what_it_is(path: str) -> str | None:
     with containers.open_bytes(path) as stream:
         head = stream.read(_HEAD_BYTES)
     found = next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None)
+    if found is None and b"\r" in head.split(b"\n", 1)[0].rstrip(b"\r"):
+        return "text whose lines end in a carriage return alone; save it with the line ends of Windows or Unix"
     if found is None and path.endswith(".parquet"):
         return "no Parquet file although it is called one (it does not begin with PAR1); fetch or write it again"
     if found is None and head.lstrip().startswith(b"{") and head.split(b"\n", 1)[0].strip() == b"{":
-        inside = records_inside(_whole_object(path), path)
-        return (
-            inside or "one JSON object over many lines; put each record on a line of its own (`jq -c` writes them so)"
-        )
+        whole = _whole_object(path)
+        one = "one JSON object over many lines; put each record on a line of its own (`jq -c` writes them so)"
+        return columns(whole) or records_inside(whole, path) or one
     return found
 
 
@@ -51,6 +52,17 @@ def records_inside(value: Any, path: str) -> str:
         return ""
     remedy = f"`jq '{field}' {os.path.basename(path)} > records.json` takes it out"
     return f"one JSON object around the list {field[1:]} of {length:,} objects; if those are the records, {remedy}"
+
+
+def columns(value: Any) -> str:
+    """What to do with an object that holds a table by columns, as pandas writes one by default; "" for others."""
+    column = value.get(first_name(value, "prompt") or "") if type(value) is dict else None
+    texts = list(column.values()) if type(column) is dict else column
+    if type(texts) is not list or not texts or not all(type(text) is str for text in texts):
+        return ""
+    if not all(type(one) is type(column) and len(one) == len(texts) for one in value.values()):
+        return ""
+    return "one JSON object of columns; write a record a line (pandas: `to_json(PATH, orient='records', lines=True)`)"
 
 
 def _lists(value: Any, above: str, depth: int) -> Iterator[tuple[str, int]]:

@@ -90,6 +90,12 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
             "around the list results.results of 2 objects; if those are the records, `jq '.results.results' corpus",
         ),
         (b'{\n "question": "Who?", "contexts": [{"text": "Ada."}]}', "one JSON object over many lines; put each"),
+        (
+            b'{"question": {"0": "Who?", "1": "Why?"}, "contexts": {"0": ["A"], "1": ["B"]}}',
+            "one JSON object of columns; write a record a line (pandas: `to_json(PATH, orient='records', lines=True)`)",
+        ),
+        (b'{\n"question": ["Who?", "Why?"],\n "contexts": [["A"], ["B"]]}', "one JSON object of columns; write a"),
+        (b"question,context\rWho?,Ada.\r", "text whose lines end in a carriage return alone; save it with"),
         (b"5\n", "(record 1: not an object but the number 5)"),
         (b"\x1f\x8bxx", "damaged gzip data"),
         (
@@ -105,6 +111,11 @@ def test_unusable_file_is_refused_with_its_name(tmp_path: Path, content: bytes, 
     path = write(tmp_path / "corpus.jsonl", content)
     assert refusal(path).startswith(f"{path}: ")
     assert message in refusal(path)
+
+
+@pytest.mark.parametrize("record", [{"question": ["Who?"], "context": "Ada."}, {"question": "Who?", "context": "Ada."}])
+def test_a_single_record_is_no_table_of_columns(tmp_path: Path, record: dict):
+    assert open_corpus([write(tmp_path / "c.jsonl", record)])[0].format == "plain"
 
 
 def test_a_file_that_is_only_called_parquet_is_told(tmp_path: Path):
