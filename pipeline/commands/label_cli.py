@@ -105,7 +105,7 @@ def label(
     An interrupted run is resumed by the same command. With --runner (a Beam option) the whole graph runs there.
     """
     from pipeline.config import LabelConfig
-    from pipeline.corpora import corpus_size_bytes, fields_left_out, format_with_fields, open_corpus
+    from pipeline.corpora import corpus_size_bytes, fields_left_out, format_with_fields, open_corpus, printed_objects
     from pipeline.engines import Compute
     from pipeline.runs.beam_options import LOCAL_RUNNER, runner_of, split_beam_args
     from pipeline.runs.label import Resources, default_shards
@@ -146,12 +146,13 @@ def label(
         job = describe_job(patterns, known_format, out, config, runner, beam_args, transport)
         return print_json(job) if as_json else print_job(job)
     resources = Resources(workers or (1 if config.on_gpu else _cores()), shards_per_run, beam_args)
-    lost = fields_left_out(files)
+    lost, printed = fields_left_out(files), printed_objects(files)
     manifest = start_label(files, out, config, resources, runner, overwrite, transport, llm.batch_api)
     if manifest is None:
         return typer.echo("the job is described; whoever starts it writes the label set", err=True)
     result = summary(manifest, out)
     result["warnings"] += [f"fields that are not kept: {lost}"] if lost else []
+    result["warnings"] += [printed] if printed else []
     _finish(result, out, as_json)
 
 

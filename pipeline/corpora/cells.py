@@ -21,6 +21,7 @@ _ESCAPE: Final = r"\\(?:[\\'\"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
 # An end is not asked for: a text without one would be searched for it again from each of its quotes.
 _PYTHON_STRING: Final = re.compile(rf"""('(?:[^'\\\n]+|{_ESCAPE})*'?|"(?:[^"\\\n]+|{_ESCAPE})*"?)""")
 _PYTHON_NAME: Final = re.compile(r"\b(None|True|False)\b")
+_PRINTED_OBJECT: Final = re.compile(r"\[?\s*(?:array\(\[|[A-Z]\w*\(\w+=)")  # [Document(page_content='...'), ...]
 _JSON_NAME: Final = {"None": "null", "True": "true", "False": "false"}
 
 
@@ -30,6 +31,11 @@ def parse_cells(ours: Mapping[str, Any]) -> dict[str, Any]:
     Text stays what may be meant as text: a data record in `context`, a list in `response`.
     """
     return {name: _parsed(name, value) for name, value in ours.items()}
+
+
+def is_printed_object(cell: Any) -> bool:
+    """Whether a cell holds what Python prints of objects, which only the program that printed them can read."""
+    return type(cell) is str and _PRINTED_OBJECT.match(cell) is not None
 
 
 def _parsed(name: str, cell: Any) -> Any:

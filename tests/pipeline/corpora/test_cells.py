@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.corpora import open_corpus, printed_objects
 from pipeline.corpora.cells import parse_cells
 from schemas.records import Message
 from tests.pipeline.corpus_files import samples
@@ -52,6 +53,19 @@ def test_objects_as_python_prints_them_are_objects():
 )
 def test_what_is_no_printed_list_stays_text(cell: str):
     assert parse_cells({"context": cell}) == {"context": cell}
+
+
+def test_contexts_that_are_printed_objects_are_told(tmp_path: Path):
+    printed = "[Document(metadata={'source': 'a'}, page_content='Ada.')]"
+    rows = [["question", "docs", "answer"], ["Who?", "[1] Ada (b. 1815).", "x"], ["Who?", printed, "x"]]
+    with open(tmp_path / "c.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    assert printed_objects(open_corpus([str(tmp_path / "c.csv")])) == (
+        "c.csv:3: docs holds objects as Python prints them, '[Document(metadata={'..., and each such cell is one "
+        "passage; write the texts as a JSON list (`json.dumps`)"
+    )
+    (tmp_path / "d.csv").write_text("question,docs,answer\nWho?,[1] Ada (b. 1815).,x\n")
+    assert printed_objects(open_corpus([str(tmp_path / "d.csv")])) == ""
 
 
 def test_quotes_without_end_take_no_time():
