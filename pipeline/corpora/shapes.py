@@ -49,8 +49,10 @@ def our_shapes(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def messages(prompt: Any) -> Any:
-    """Chat messages as [{role, content}]; a text as it is."""
-    return [_message(item) for item in prompt] if type(prompt) is list else prompt
+    """Chat messages as [{role, content}]; a text as it is. Tool calls at the end are no answer: they get no text."""
+    if type(prompt) is not list:
+        return prompt
+    return [*map(_with_calls, prompt[:-1]), *map(_message, prompt[-1:])]
 
 
 def ends_with_answer(prompt: Any) -> bool:
@@ -62,7 +64,12 @@ def response_text(response: Any) -> Any:
     """The text of a response that is a message, or a list of one."""
     if type(response) is list and len(response) == 1 and type(response[0]) is dict:
         response = response[0]
-    return _message(response).get("content") if type(response) is dict else response
+    return _message(response)["content"] if type(response) is dict and _is_message(response) else response
+
+
+def _is_message(response: Mapping[str, Any]) -> bool:
+    """Not what a service returned around it, {id, choices}: its text stands deeper."""
+    return any(name in response for name in _CONTENT_NAMES)
 
 
 def passages(context: Any) -> Any:
@@ -77,6 +84,8 @@ def passages(context: Any) -> Any:
         context = listed or [context]
     if type(context) is not list:
         return context
+    if len(context) == 1 and _are_texts(context[0]):  # a list per query, of one query: so a vector store answers
+        return context[0]
     return _ids_apart(context, [_passage(item) for item in context])
 
 
@@ -103,11 +112,15 @@ def _message(item: Any) -> Any:
         return item
     role = _first(item, _ROLE_NAMES)
     content = _first(item, _CONTENT_NAMES)
-    calls = _first(item, _CALL_NAMES) if content is None else None
-    if calls is not None:  # a turn without text that is no less a turn
-        content = json_text(calls, "tool_calls")
     known = _ROLES.get(role, role) if type(role) is str else role
     return {"role": known, "content": _parts_text(content) if type(content) is list else content}
+
+
+def _with_calls(item: Any) -> Any:
+    """A message under our names, whose tool calls are its text where it has no other."""
+    found = _message(item)
+    calls = _first(item, _CALL_NAMES) if type(found) is dict and found["content"] is None else None
+    return found if calls is None else {**found, "content": json_text(calls, "tool_calls")}
 
 
 def _parts_text(parts: list[Any]) -> Any:
@@ -130,7 +143,7 @@ def _passage(item: Any) -> Any:
     text = _first(found, _TEXT_NAMES)
     if text is None:
         return item
-    if type(text) is list and all(type(sentence) is str for sentence in text):
+    if _are_texts(text):
         text = " ".join(sentence.strip() for sentence in text)
     title = found.get("title") or _title_of(found.get("metadata"))
     if type(title) is str and title and type(text) is str and not text.startswith(title):
@@ -143,6 +156,10 @@ def _passage_id(found: Mapping[str, Any]) -> Any:
     if found.get("passage_id") is not None:
         return found["passage_id"]
     return next((found[name] for name in _ID_NAMES if type(found.get(name)) in (str, int)), None)
+
+
+def _are_texts(value: Any) -> bool:
+    return type(value) is list and all(type(one) is str for one in value)
 
 
 def _title_of(metadata: Any) -> Any:

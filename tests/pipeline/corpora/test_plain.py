@@ -139,6 +139,21 @@ def test_tool_calls_are_a_turn_and_a_tool_s_turn_can_be_the_context(tmp_path: Pa
     assert (sample.context, sample.response) == ((Passage("p1", "Ada."),), "Ada did.")
 
 
+def test_a_log_that_ends_with_tool_calls_has_no_response(tmp_path: Path):
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": None, "tool_calls": [{"id": "c1"}]}]
+    records = [{"messages": turns, "context": "Ada."}, {"query": "Who?", "context": "Ada.", "response": turns[1]}]
+    assert [one.response for one in samples(write(tmp_path / "c.jsonl", *records))] == [None, None]
+
+
+def test_what_a_service_returned_around_a_message_is_no_response(tmp_path: Path):
+    completion = {"id": "x", "choices": [{"message": {"role": "assistant", "content": "Ada did."}}]}
+    path = write(tmp_path / "c.jsonl", {"query": "Who?", "context": "Ada.", "response": completion})
+    told = 'response: expected a string or null, found an object with "id", "choices"'
+    assert rejections(read_all(path)) == [(1, told)]
+    named = format_with_fields(None, "response=response.choices.0.message.content")
+    assert samples(path, format=named)[0].response == "Ada did."
+
+
 def test_response_as_a_message_is_its_text(tmp_path: Path):
     message = {"role": "assistant", "content": "Ada did."}
     records = [{"query": "Who?", "context": "Ada.", "completion": one} for one in (message, [message])]
@@ -168,6 +183,7 @@ def test_documents_of_other_tools_are_passages(tmp_path: Path):
         ([{"idx": 0, "title": "Ada", "paragraph_text": "A countess."}], [("p1", "Ada\nA countess.")]),  # MuSiQue
         ([{"_id": "d1", "title": "Ada", "text": "A countess."}], [("d1", "Ada\nA countess.")]),  # BEIR
         ([{"document.id": "d1", "document.content": "Ada.", "document.score": 0.4}], [("d1", "Ada.")]),  # Phoenix
+        ([["Ada.", "Bob."]], [("p1", "Ada."), ("p2", "Bob.")]),  # Chroma
         ([{"node": {"id_": "n1", "text": "Ada."}, "score": 0.9}], [("n1", "Ada.")]),  # LlamaIndex
         ([{"doc_id": 7, "text": "Ada."}, {"doc_id": 7, "text": "Bob."}], [("p1", "Ada."), ("p2", "Bob.")]),
         ([{"id": 7, "text": "Ada."}, {"id": 1.5, "text": "Bob."}], [("7", "Ada."), ("p2", "Bob.")]),
