@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ _FOREIGN: Final[Mapping[bytes, str]] = {
     b"\xff\xff\xff\xff": "an Arrow stream, as `datasets` saves them; write it as Parquet (`to_parquet`)",
     b"%PDF": "a PDF document",
     b"SQLite format 3": "an SQLite database; export its table as CSV",
+    b"sep=": "a table under a line that tells Excel its delimiter; remove that line",
     b"\xff\xfe": "text in UTF-16; save it as UTF-8",
     b"\xfe\xff": "text in UTF-16; save it as UTF-8",
 }
@@ -32,7 +34,7 @@ _OF_A_RECORD: Final = frozenset((*NAMES["prompt"], *NAMES["context"]))  # lists 
 def what_it_is(path: str) -> str | None:
     """What a file without records is instead of a corpus; None when its beginning does not tell."""
     with containers.open_bytes(path) as stream:
-        head = stream.read(_HEAD_BYTES)
+        head = stream.read(_HEAD_BYTES).removeprefix(codecs.BOM_UTF8)
     found = next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None)
     if found is None and b"\r" in head.split(b"\n", 1)[0].rstrip(b"\r"):
         return "text whose lines end in a carriage return alone; save it with the line ends of Windows or Unix"

@@ -95,6 +95,7 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
             "one JSON object of columns; write a record a line (pandas: `to_json(PATH, orient='records', lines=True)`)",
         ),
         (b'{\n"question": ["Who?", "Why?"],\n "contexts": [["A"], ["B"]]}', "one JSON object of columns; write a"),
+        (b"\xef\xbb\xbfsep=;\r\nquestion;context;answer\r\nq;c;a\r\n", "a table under a line that tells Excel its"),
         (b"question,context\rWho?,Ada.\r", "text whose lines end in a carriage return alone; save it with"),
         (b"5\n", "(record 1: not an object but the number 5)"),
         (b"\x1f\x8bxx", "damaged gzip data"),
