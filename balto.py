@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import select
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +75,7 @@ for room in (label_cli, read_cli, look_cli, verifier_cli, trainer_cli, rounds_cl
 
 def main() -> None:
     """Run the command. Exit status: 0 done, 1 failed, 2 usage; errors are one line on standard error."""
+    _open_closed_streams()
     configure_logging()
     with listening() as heard:
         code = _run_for_a_reader()
@@ -94,17 +97,33 @@ def _say_interrupted(heard: Heard) -> int:
 
 def _run_for_a_reader() -> int:
     """The command, which nothing complains of when nobody reads its output any more."""
-    code = READER_GONE
+    code, output = READER_GONE, [os.dup(number) for number in (1, 2)]  # rich lets go of a pipe that broke
     try:
         code = _run()
         sys.stdout.flush()
     except SystemExit as err:
         if not isinstance(err.__context__, BrokenPipeError):  # so typer and rich end at a broken pipe
             raise
+        return READER_GONE if _is_reader_gone(output) else _fail_by(err.__context__)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's end would say so
         return code or READER_GONE
     return code
+
+
+def _is_reader_gone(output: Sequence[int]) -> bool:
+    """Whether a pipe that broke is that of the output: those of workers and servers break, too."""
+    watch = select.poll()
+    for number in output:
+        watch.register(number, 0)  # a broken pipe is told unasked
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
+
+
+def _open_closed_streams() -> None:
+    """What the caller closed (`>&-`) leads nowhere, instead of to the next file that is opened."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # it takes the lowest free number, the stream's
 
 
 def _run() -> int:
@@ -126,12 +145,16 @@ def _run() -> int:
             raise
         return _fail(f"this command needs {package}: pip install '.[{EXTRAS[package]}]' in the checkout of balto", 1)
     except OSError as err:
-        what = f"{err.filename}: {err.strerror}" if err.filename else str(err)
-        again = "begins anew" if BEGIN_ANEW.intersection(sys.argv[1:2]) else "goes on where it stopped"
-        return _fail(f"{what}; once that is mended, the same command {again}", 1)
+        return _fail_by(err)
     except Exception as err:
         logging.getLogger("pipeline").debug("unexpected error", exc_info=True)
         return _fail(f"unexpected {type(err).__name__}: {err} (BALTO_LOG=debug shows where; please report it)", 1)
+
+
+def _fail_by(err: OSError) -> int:
+    what = f"{err.filename}: {err.strerror}" if err.filename else str(err)
+    again = "begins anew" if BEGIN_ANEW.intersection(sys.argv[1:2]) else "goes on where it stopped"
+    return _fail(f"{what}; once that is mended, the same command {again}", 1)
 
 
 def _fail(message: str, code: int) -> int:

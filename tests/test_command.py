@@ -76,6 +76,27 @@ def test_a_reader_that_has_gone_ends_the_command_without_a_word(labels, form):
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
+def test_a_pipe_of_another_that_breaks_is_told(labels):
+    code = (
+        "import errno, os, balto, pipeline.show.show as show\n"
+        "def broken(*_): raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))\n"
+        "show.chosen_rows = broken\n"
+        "balto.main()"
+    )
+    command = [sys.executable, "-c", code, "show", str(labels)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    told = "balto: [Errno 32] Broken pipe; once that is mended, the same command begins anew\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(labels, tmp_path, closed):
+    command = f"{sys.executable} -m balto label {SAMPLE / 'corpus.jsonl'} --out {tmp_path / 'out'} {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, stderr=subprocess.PIPE, timeout=200)
+    assert (done.returncode, done.stderr) == (0, b"")
+    balto("stats", tmp_path / "out")
+
+
 def test_project_gives_a_label_set_that_stats_reads(labels, tmp_path):
     balto("project", labels, "--tokenizer", "bytes", "--out", tmp_path / "bytes")
     assert json.loads(balto("stats", tmp_path / "bytes", "--json"))["overview"][0]["records"] == 45

@@ -73,6 +73,15 @@ def test_stats_prints_an_overview_and_names_what_else_there_is(labels):
     assert "more with --all" not in whole + balto("stats", labels, "--only", "overview")
 
 
+def test_tables_by_policy_are_left_out_where_no_record_names_one(tmp_path):
+    folder = write_label_set(tmp_path / "out", [row(name, "g", "su", "+-", policy=None) for name in "ab"])
+    assert json.loads(balto("stats", folder, "--json"))["by policy"][0]["policy"] is None
+    for command, title in (("stats", "by policy"), ("score", "scores by policy")):
+        assert "by policy" not in balto(command, folder)
+        assert title in balto(command, folder, "--by", "policy")
+        assert title in json.loads(balto(command, folder, "--json"))
+
+
 def test_markdown_cells_cannot_break_the_table(tmp_path):
     folder = write_label_set(tmp_path / "x", [row("r1", "g1", "s", "+", policy="a|b<i>\n")])
     line = next(one for one in balto("stats", folder, "--only", "by policy", "--markdown").splitlines() if "a&" in one)

@@ -113,7 +113,7 @@ def label(
     An interrupted run is resumed by the same command. With --runner (a Beam option) the whole graph runs there.
     """
     from pipeline.config import LabelConfig
-    from pipeline.corpora import corpus_size_bytes, fields_left_out, format_with_fields, open_corpus
+    from pipeline.corpora import corpus_size_bytes, fields_left_out, format_with_fields, open_corpus, printed_objects
     from pipeline.engines import Compute
     from pipeline.runs.beam_options import LOCAL_RUNNER, runner_of, split_beam_args
     from pipeline.runs.label import Resources, default_shards
@@ -158,12 +158,13 @@ def label(
         job = describe_job(patterns, known_format, out, config, runner, beam_args, transport)
         return print_json(job) if as_json else print_job(job)
     resources = Resources(workers or (1 if config.on_gpu else _cores()), shards_per_run, beam_args)
-    lost = fields_left_out(files)
+    lost, printed = fields_left_out(files), printed_objects(files)
     manifest = start_label(files, out, config, resources, runner, overwrite, transport, llm.batch_api)
     if manifest is None:
         return typer.echo("the job is described; whoever starts it writes the label set", err=True)
     result = summary(manifest, out)
     result["warnings"] += [f"fields that are not kept: {lost}"] if lost else []
+    result["warnings"] += [printed] if printed else []
     _finish(result, out, as_json)
 
 
@@ -215,6 +216,9 @@ def copy(
         str, typer.Argument(metavar="OUT", help="Folder to copy it to, here or in a bucket.", show_default=False)
     ],
     overwrite: Overwrite = False,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", "--no_auth", help="Read a gs:// bucket that is open to everyone.")
+    ] = False,
 ) -> None:
     """Copy a label set from or to a bucket; every file is compared with the manifest on the way.
 
@@ -222,7 +226,9 @@ def copy(
     """
     from pipeline.runs.copy_labels import copy_labels
     from pipeline.runs.show_progress import show_progress
+    from pipeline.storage.whole_files import use_beam_options
 
+    use_beam_options(["--no_auth"] if no_auth else [])
     with show_progress("copying", None):
         manifest = copy_labels(labels, out, overwrite)
     held = f"{counted(len(manifest.shards), 'shard')}, {counted(manifest.counts['labelled'], 'response')}"

@@ -5,17 +5,26 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.show.show_tables import Format, print_frames
 
+if TYPE_CHECKING:
+    import polars as pl
+
+POLICY = "policy"  # what is grouped by where nothing is said
 log = logging.getLogger(__name__)
 
 LabelSets = Annotated[list[str], typer.Argument(metavar="LABELS", help="Label sets: folders.")]
 By = Annotated[
-    str, typer.Option("--by", help="Columns to group by, separated by commas: any column, label_set, or meta.KEY.")
+    str | None,
+    typer.Option(
+        "--by",
+        help="Columns to group by, separated by commas: any column, label_set, or meta.KEY.",
+        show_default="policy",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, one block per table.")]
@@ -24,7 +33,7 @@ AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tab
 
 def stats(
     labels: LabelSets,
-    by: By = "policy",
+    by: By = None,
     only: Annotated[str, typer.Option("--only", help="Tables to show, by title, separated by commas.")] = "",
     every: Annotated[bool, typer.Option("--all", help="Every table over all rows, not the overview alone.")] = False,
     as_json: AsJson = False,
@@ -36,11 +45,13 @@ def stats(
     from pipeline.stats.scan import count_rows, readable
     from pipeline.stats.tables import Extent, further_titles, stats_tables
 
-    shape, names = Format.of(as_json, as_csv, as_markdown), split_titles(only, split_names(by))
+    columns = split_names(POLICY if by is None else by)
+    shape, names = Format.of(as_json, as_csv, as_markdown), split_titles(only, columns)
     extent = Extent.ALL if shape is not Format.TERMINAL else Extent.TERMINAL if every else Extent.OVERVIEW
     with readable(labels), show_progress("counting", count_rows(labels)):
-        tables = stats_tables(labels, split_names(by), names, extent)
-    print_frames(tables, shape)
+        tables = stats_tables(labels, columns, names, extent)
+    is_asked_for = by is not None or names or shape is not Format.TERMINAL
+    print_frames(tables if is_asked_for else without_unnamed_policies(tables), shape)
     if extent is Extent.OVERVIEW and not names and "overview" in tables:
         typer.echo(f"more with --all, or --only with titles: {', '.join(further_titles())}")
 
@@ -54,7 +65,7 @@ def score(
         float | None,
         typer.Option("--k", help="Supported claims that a full answer has; default: the base's median per prompt."),
     ] = None,
-    by: By = "policy",
+    by: By = None,
     resamples: Annotated[int, typer.Option("--resamples", min=10, help="Bootstrap resamples of the prompts.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
     as_json: AsJson = False,
@@ -69,14 +80,25 @@ def score(
     shape = Format.of(as_json, as_csv, as_markdown)
     brief = shape is Format.TERMINAL
     with readable([*labels, *(against or [])]), show_progress("scoring", None):
-        tables = score_tables(labels, against or [], k, split_names(by), Drawing(resamples, seed), brief)
-    print_frames(tables, shape)
+        columns = split_names(POLICY if by is None else by)
+        tables = score_tables(labels, against or [], k, columns, Drawing(resamples, seed), brief)
+    is_asked_for = by is not None or not brief
+    print_frames(tables if is_asked_for else without_unnamed_policies(tables), shape)
     people = of_people(labels)
     for folder in people:
         end = "" if len(people) == len(labels) else ", so they are left out there"
         log.warning(
             "%s: its labels are the human spans themselves; held against people they say nothing%s", folder, end
         )
+
+
+def without_unnamed_policies(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Without those by policy of records that name none: they say what those over all rows say."""
+    return {
+        title: table
+        for title, table in tables.items()
+        if not f" {title}".endswith(f" by {POLICY}") or table[POLICY].null_count() < len(table)
+    }
 
 
 def split_names(text: str) -> list[str]:

@@ -17,7 +17,7 @@ from pipeline.corpora.files import (
     format_with_fields,
     open_corpus,
 )
-from pipeline.corpora.read import fields_left_out, read_corpus_file
+from pipeline.corpora.read import fields_left_out, printed_objects, read_corpus_file
 
 __all__ = [
     "FORMATS",
@@ -27,5 +27,6 @@ __all__ = [
     "fields_left_out",
     "format_with_fields",
     "open_corpus",
+    "printed_objects",
     "read_corpus_file",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pipeline.corpora.extra_fields import with_extra_meta
 from pipeline.corpora.place import Place
@@ -12,18 +12,29 @@ from schemas.errors import RecordError
 from schemas.records import Sample
 from schemas.samples import FIELDS, sample_from_json
 
+_OF_PASSAGES: Final = {"passage_id", "text"}
+
 
 def convert(obj: Any, place: Place) -> tuple[Sample]:
     """The Sample of one record; one whose messages or passages are in shapes of other tools (`shapes`) is taken too.
 
     An id is required: a default would change when lines move.
     """
+    if type(obj) is not dict:
+        return (_sample(obj, place),)
+    if _has_more_in_passages(obj.get("context")):
+        return (_sample(our_shapes(obj), place),)
     try:
         return (_sample(obj, place),)
     except RecordError:
-        if type(obj) is not dict or (reshaped := our_shapes(obj)) == obj:
+        if (reshaped := our_shapes(obj)) == obj:
             raise
     return (_sample(reshaped, place),)
+
+
+def _has_more_in_passages(context: Any) -> bool:
+    """Whether passages have fields beside ours: a title is text, too."""
+    return type(context) is list and any(type(one) is dict and not one.keys() <= _OF_PASSAGES for one in context)
 
 
 def extra_of(obj: Mapping[str, Any]) -> dict[str, Any]:

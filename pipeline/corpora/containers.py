@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import starmap
@@ -32,13 +33,14 @@ MAX_RECORD_BYTES: Final = 64 * 2**20  # a longer line is one record gone wrong, 
 _CHUNK_BYTES: Final = 2**20
 _PARQUET_BATCH_BYTES: Final = 8 * 2**20
 _BOM: Final = b"\xef\xbb\xbf"
+_SHOWN_CHARS: Final = 40  # of a name, in a message
 _SPACE: Final = " \t\r\n"
 
 
 class RawRecord(NamedTuple):
     """One record as its file holds it.
 
-    row: 1-based line or row.   value: what was parsed, or None when `reason` says why it could not be.
+    row: 1-based line or row.   reason: why it is no record.   value: what was parsed, None when nothing could be.
     text: its bytes when the container has them (JSONL), else None.
     """
 
@@ -119,7 +121,8 @@ def _skip_line(stream: IO[bytes]) -> None:
 
 def _parse_line(row: int, line: bytes) -> RawRecord:
     try:
-        return RawRecord(row, orjson.loads(line), None, line)
+        value = orjson.loads(line)
+        return RawRecord(row, value, _named_twice(value, line), line)
     except orjson.JSONDecodeError as err:
         try:
             text = line.decode()
@@ -129,11 +132,42 @@ def _parse_line(row: int, line: bytes) -> RawRecord:
         return _parse_python_json(row, line, text, f"not valid JSON at character {err.pos + 1}: {err.msg}")
 
 
+def _named_twice(value: Any, line: bytes) -> str | None:
+    """Why an object with a field twice is refused, of which parsers keep the last alone; None when it has none.
+
+    Only a line in which some name is not once, perhaps inside of a passage, is parsed again.
+    """
+    if type(value) is not dict or all(line.count(f'"{name}"'.encode()) == 1 for name in value):
+        return None
+    fields = _Fields()
+    try:
+        json.loads(line, object_pairs_hook=fields)
+    except (ValueError, RecursionError):  # what orjson reads and this parser does not
+        return None
+    return fields.named_twice
+
+
+class _Fields:
+    """Makes objects of their fields. named_twice: why the last object, the outermost of a record, is refused."""
+
+    def __init__(self) -> None:
+        self.named_twice: str | None = None
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        obj = dict(pairs)
+        self.named_twice = None
+        if len(obj) < len(pairs):
+            name = next(name for name, uses in Counter(name for name, _ in pairs).items() if uses > 1)
+            self.named_twice = f"{name[:_SHOWN_CHARS]!a}: stands there twice; which one counts? leave one"
+        return obj
+
+
 def _parse_python_json(row: int, line: bytes, text: str, reason: str) -> RawRecord:
     """Second try for lines with NaN or Infinity, which Python's json module writes although JSON has neither."""
     if "NaN" in text or "Infinity" in text:
         try:
-            return RawRecord(row, json.loads(text), None, line)
+            fields = _Fields()
+            return RawRecord(row, json.loads(text, object_pairs_hook=fields), fields.named_twice, line)
         except (ValueError, RecursionError):
             pass
     return RawRecord(row, None, reason, line)
@@ -148,7 +182,8 @@ def _read_json_array(stream: IO[bytes], path: str, max_record_bytes: int) -> Ite
     mark = source.take_mark() if source.next_mark() == "]" else ","
     while mark == ",":
         row += 1
-        yield RawRecord(row, source.take_value(row), None, None)
+        value = source.take_value(row)
+        yield RawRecord(row, value, source.fields.named_twice if type(value) is dict else None, None)
         mark = source.take_mark()
     if mark != "]":
         source.fail(f"no comma or ] after element {row}")
@@ -162,7 +197,8 @@ class _ArrayText:
     def __init__(self, stream: IO[bytes], path: str, max_chars: int):
         self.stream, self.path, self.max_chars = stream, path, max_chars
         self.utf8 = codecs.getincrementaldecoder("utf-8-sig")()
-        self.json = json.JSONDecoder()
+        self.fields = _Fields()
+        self.json = json.JSONDecoder(object_pairs_hook=self.fields)
         self.buffer, self.position, self.ended = "", 0, False
 
     def next_mark(self) -> str:

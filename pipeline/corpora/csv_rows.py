@@ -1,23 +1,20 @@
 """CSV and TSV files with a header -> records of texts, in constant memory; as Excel and pandas write them (RFC 4180).
 
 Rows are counted as spreadsheets do: the header is row 1, and a line break inside quotes begins none. A row that is not
-as long as the header is refused: its texts may stand in columns of others.
+as long as the header is refused: its texts may stand in columns of others. TSV is often written without quoting: there
+a quote at the beginning of a text is part of it where the lines are rows without it.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final
 
-import orjson
-
-from pipeline.corpora.shapes import messages, passages
 from schemas.errors import CorpusError
 
 DELIMITERS: Final = ",\t;"
 _MAX_NAME_CHARS: Final = 100
-_MAX_DIGITS: Final = 19  # an integer of 64 bits has no more
 _NO_NAME: Final = frozenset('{}[]":')  # what a broken line of JSON has, and no name of a column
 
 
@@ -47,23 +44,52 @@ def read_rows(stream: IO[bytes], path: str, max_record_bytes: int) -> Iterator[t
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise CorpusError(f"{path}: two columns are called {twice[0]!a}; rename one of them")
-    taken: list[str] = []  # the lines of the row that is read
-    rows = csv.reader(_noted(lines, taken), delimiter=delimiter, strict=True)
     row = 1
-    while True:
+    for cells, reason, taken in _rows(lines, delimiter, len(header)):
         row += 1
+        if reason:
+            yield row, None, reason, "".join(taken).encode("utf-8", "surrogateescape")
+        elif cells:
+            text = delimiter.join(cells).encode("utf-8", "surrogateescape")
+            wrong = _wrong(cells, header, text)
+            yield row, None if wrong else _by_column(header, cells), wrong, text
+
+
+def _rows(lines: Iterator[str], delimiter: str, width: int) -> Iterator[tuple[list[str], str, list[str]]]:
+    """(cells, why there are none, the lines that were taken), row by row.   width: cells of the header."""
+    taken: list[str] = []
+    rows = csv.reader(_noted(lines, taken), delimiter=delimiter, strict=True)
+    while True:
         taken.clear()
+        reason = ""
         try:
             cells = next(rows, None)
         except csv.Error as err:
-            yield row, None, _unreadable(err, len(taken)), "".join(taken).encode("utf-8", "surrogateescape")
-            continue
+            cells, reason = [], _unreadable(err, len(taken))
         if cells is None:
             return
-        if cells:
-            text = delimiter.join(cells).encode("utf-8", "surrogateescape")
-            reason = _wrong(cells, header, text)
-            yield row, None if reason else _by_column(header, cells), reason, text
+        if delimiter == "\t" and _is_unquoted(taken, len(cells) == width, width):
+            yield from ((_cells_of_line(line, width), "", [line]) for line in taken)
+        else:
+            yield cells, reason, taken
+
+
+def _is_unquoted(lines: Sequence[str], is_row: bool, width: int) -> bool:
+    """Whether a quote in these lines of a TSV file is part of a text, as where it is written without quoting.
+
+    is_row: read with quotes, the lines are a row. Several may be one by chance, but then each is one alone, too.
+    """
+    fits = [line.count("\t") == width - 1 for line in lines if not line.isspace()]
+    return len(fits) > 1 and all(fits) if is_row else 2 * sum(fits) > len(fits)
+
+
+def _cells_of_line(line: str, width: int) -> list[str]:
+    """The cells of a line alone; its quotes are part of the texts unless it is a row with them, too."""
+    try:
+        cells = next(csv.reader([line], delimiter="\t", strict=True), [])
+    except csv.Error:
+        cells = []
+    return cells if len(cells) == width or line.isspace() else line.rstrip("\r\n").split("\t")
 
 
 def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
@@ -101,48 +127,3 @@ def _wrong(cells: list[str], header: list[str], text: bytes) -> str | None:
 def _by_column(header: list[str], cells: list[str]) -> dict[str, str | None]:
     """Without columns that have no name: pandas writes its index as one."""
     return {name: cell or None for name, cell in zip(header, cells, strict=True) if name}
-
-
-def parse_cells(ours: Mapping[str, Any]) -> dict[str, Any]:
-    """A record under our names whose cells hold as text what our format has as a number, and as JSON text what it has
-    as a list or an object.
-
-    Text stays what may be meant as text: a data record in `context`, a list in `response`.
-    """
-    return {name: _parsed(name, value) for name, value in ours.items()}
-
-
-def _parsed(name: str, cell: Any) -> Any:
-    if name == "source_row" and type(cell) is str and cell.isdecimal() and len(cell) < _MAX_DIGITS:
-        return int(cell)
-    if type(cell) is not str or not cell.startswith(("[", "{")) or name not in _JSON_CELLS:
-        return cell
-    try:
-        value = orjson.loads(cell)
-    except orjson.JSONDecodeError:
-        return cell
-    return value if _JSON_CELLS[name](value) else cell
-
-
-def _is_passages(value: Any) -> bool:
-    return type(value) is list and all(type(one) in (str, dict) and _is_passage(one) for one in value)
-
-
-def _is_passage(item: Any) -> bool:
-    return type(item) is str or passages([item]) != [item] or "text" in item
-
-
-def _is_messages(value: Any) -> bool:
-    return type(value) is list and all(type(one) is dict and messages([one])[0]["role"] for one in value)
-
-
-def _is_list(value: Any) -> bool:
-    return type(value) is list
-
-
-_JSON_CELLS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "prompt": _is_messages,
-    "context": _is_passages,
-    "meta": lambda value: type(value) is dict,
-    **dict.fromkeys(("gold_spans", "response_token_ids", "response_logprobs"), _is_list),
-}

@@ -10,10 +10,11 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pipeline.corpora.shapes import ends_with_answer, messages
+from pipeline.corpora.shapes import ends_with_answer, messages, response_text
 from schemas.errors import ConfigError, RecordError
 from schemas.samples import FIELDS
 
@@ -101,17 +102,40 @@ def which_is_which(objects: Sequence[Mapping[str, Any]]) -> str:
     fields: dict[str, Any] = {}
     for obj in objects:
         fields |= {name: value for name, value in obj.items() if value is not None or name not in fields}
-    known = {ours: first_name(fields, ours) for ours in NAMES}
-    candidates = [path for path in _paths(fields) if path not in known.values()]
+    known = {ours: _name_of_text(fields, ours) for ours in NAMES}
+    candidates = [path for path in _paths(fields) if not {path, path.partition(".")[0]} & {*known.values()}]
     if known["response"] is None and ends_with_answer(messages(fields.get(known["prompt"] or ""))):
         del known["response"]
     named = []
     for ours, found in known.items():
         if found is None:
-            close = _closest(ours, candidates)
+            close = _closest(
+                ours, [one for one in candidates if ours == "context" or type(fields.get(one)) is not dict]
+            )
             candidates = [path for path in candidates if path != close]
-            named.append(f"{ours}={close or 'NAME'}")
-    return f"--fields {','.join(named)}" if known["prompt"] is None or known["context"] is None else ""
+            named.append(f"{ours}={close or (ours == 'context' and _tool_turn(fields)) or 'NAME'}")
+    is_wanted = known["prompt"] is None or known["context"] is None
+    return f"--fields {shlex.quote(','.join(named))}" if is_wanted else ""
+
+
+def _name_of_text(fields: Mapping[str, Any], ours: str) -> str | None:
+    """The field that is known by its name; None when it holds an object in which the text is yet to be found."""
+    found = first_name(fields, ours)
+    value = fields.get(found or "")
+    is_object = type(value) is dict and ours != "context" and type(response_text(value)) is not str
+    return None if is_object else found
+
+
+def _tool_turn(fields: Mapping[str, Any]) -> str:
+    """The first turn of a chat log in which a tool answers: there a retriever's passages stand."""
+    name = first_name(fields, "prompt") or ""
+    turns = messages(fields.get(name))
+    found = [at for at, turn in enumerate(turns) if turn.get("role") == "tool"] if _are_turns(turns) else []
+    return f"{name}.{found[0]}.content" if found else ""
+
+
+def _are_turns(value: Any) -> bool:
+    return type(value) is list and all(type(one) is dict for one in value)
 
 
 def _paths(fields: Mapping[str, Any]) -> Iterator[str]:
@@ -132,7 +156,8 @@ def _closest(ours: str, paths: Sequence[str]) -> str | None:
 
 def _likeness(ours: str, path: str) -> float:
     """How much the last part of a path is like a name of `ours`, in [0, 1]."""
-    name = re.sub(r"[^a-z0-9]", "", path.rpartition(".")[2].lower())
+    last = path.lower().removesuffix(".value").rpartition(".")[2]  # OpenInference: attributes.input.value
+    name = re.sub(r"[^a-z0-9]", "", last)
     if _OF_PEOPLE.search(path.lower()) or name.endswith("id"):
         return 0.0
     known = [one.replace("_", "") for one in NAMES[ours]]

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.corpora import confiqa, containers, factscore, plain, ragtruth
 from pipeline.corpora.field_names import NAMES, first_name, named_value, parse_fields, which_is_which
+from pipeline.corpora.foreign import columns, records_inside, what_it_is
 from pipeline.storage.whole_files import file_facts, find_files, has_wildcard, is_local, join, open_file, parquet_source
 from schemas.errors import ConfigError, CorpusError, one_line
 from schemas.manifest import MANIFEST
@@ -28,19 +29,6 @@ _CONTAINERS: Final = (
     "a corpus is one JSON object per line, one JSON array of objects, CSV or TSV with a header, or Parquet; "
     "all but Parquet may be gzipped"
 )
-_HEAD_BYTES: Final = 512
-_FOREIGN: Final[Mapping[bytes, str]] = {
-    b"PK\x03\x04": "a zip archive, as spreadsheets (.xlsx) are; unpack it, or save the sheet as CSV",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd; unpack it (`zstd -d`)",
-    b"BZh": "compressed with bzip2; unpack it (`bunzip2`)",
-    b"\xfd7zXZ": "compressed with xz; unpack it (`unxz`)",
-    b"ARROW1": "an Arrow file; write it as Parquet",
-    b"\xff\xff\xff\xff": "an Arrow stream, as `datasets` saves them; write it as Parquet (`to_parquet`)",
-    b"%PDF": "a PDF document",
-    b"SQLite format 3": "an SQLite database; export its table as CSV",
-    b"\xff\xfe": "text in UTF-16; save it as UTF-8",
-    b"\xfe\xff": "text in UTF-16; save it as UTF-8",
-}
 _ENDINGS: Final = (".gz", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -201,8 +189,9 @@ def _check_fields(path: str, container: str, fields: Mapping[str, str]) -> None:
     if objects:
         ours, name = next(iter(missing.items()))
         raise ConfigError(
-            f"--fields {ours}={name}: {path} has no such field in its first records (fields {_names_of(objects)}); "
-            "name one that it has; --fields is for all files of a command, those with other names need one of their own"
+            f"--fields {ours}={name}: {path} has no such field in its first {_NAMED_WITHIN:,} records "
+            f"(fields {_names_of(objects)}); name one that it has; "
+            "--fields is for all files of a command, those with other names need one of their own"
         )
 
 
@@ -213,6 +202,8 @@ def _has(obj: Mapping[str, Any], name: str) -> bool:
 def _detect_format(path: str, container: str) -> str:
     records = list(islice(containers.read_records(path, container), _SNIFFED_RECORDS))
     objects = [record.value for record in records if type(record.value) is dict]
+    if len(records) == 1 and objects and (table := columns(objects[0])):
+        raise CorpusError(f"{path}: {table}; {_CONTAINERS}")
     formats = {name for obj in objects if (name := _format_of(obj)) is not None}
     if formats == {"balto", "plain"} or (container == containers.TABLE and formats == {"balto"}):
         return "plain"  # no id, other names for the fields, lists as text: plain reads records of balto too
@@ -223,7 +214,9 @@ def _detect_format(path: str, container: str) -> str:
             f"{path}: mixes the formats {', '.join(sorted(formats))}; split it, or name one with --format"
         )
     if not objects:
-        raise CorpusError(f"{path}: {_foreign(path) or _no_object(records, container)}; {_CONTAINERS}")
+        raise CorpusError(f"{path}: {what_it_is(path) or _no_object(records, container)}; {_CONTAINERS}")
+    if len(records) == 1 and (inside := records_inside(objects[0], path)):
+        raise CorpusError(f"{path}: {inside}; {_CONTAINERS}")
     raise CorpusError(
         f"{path}: no known format in its first records (fields {_names_of(objects)}); say which field is which: "
         f'{which_is_which(objects)} (a record without a context has "context": []), or name a format with --format'
@@ -247,18 +240,6 @@ _DETECTORS: Final[tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...]] =
     ("balto", _is_balto),
     ("plain", plain.is_plain),
 )
-
-
-def _foreign(path: str) -> str | None:
-    """What a file without records is instead of a corpus, as far as its beginning tells."""
-    with containers.open_bytes(path) as stream:
-        head = stream.read(_HEAD_BYTES)
-    found = next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None)
-    if found is None and path.endswith(".parquet"):
-        return "no Parquet file although it is called one (it does not begin with PAR1); fetch or write it again"
-    if found is None and head.lstrip().startswith(b"{") and head.split(b"\n", 1)[0].strip() == b"{":
-        return "one JSON object over many lines; put each record on a line of its own (`jq -c` writes them so)"
-    return found
 
 
 def _no_object(records: Sequence[containers.RawRecord], container: str) -> str:

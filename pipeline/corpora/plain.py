@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.corpora.csv_rows import parse_cells
+from pipeline.corpora.cells import parse_cells
 from pipeline.corpora.extra_fields import with_extra_meta
 from pipeline.corpora.field_names import NAMES, first_name, named_value, refuse_misspelt_response
 from pipeline.corpora.place import Converter, Place, require_object, to_sample
@@ -28,7 +28,7 @@ def converter(fields: Mapping[str, str], is_table: bool = False) -> Converter:
     """The function that makes a record a Sample; without an id that is `<file>:<row>`.
 
     fields: our field -> theirs, as the user named them; the others go by the common names.
-    is_table: the values are cells of a table, where lists stand as JSON text.
+    is_table: the values are cells of a table, where lists stand as text.
     """
 
     def convert(obj: Any, place: Place) -> tuple[Sample]:

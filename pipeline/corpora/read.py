@@ -11,9 +11,10 @@ from typing import Any, Final
 import orjson
 
 from pipeline.corpora import balto, confiqa, factscore, plain, ragtruth
+from pipeline.corpora.cells import is_printed_object
 from pipeline.corpora.containers import MAX_RECORD_BYTES, TABLE, RawRecord, read_records
 from pipeline.corpora.extra_fields import left_out
-from pipeline.corpora.field_names import parse_fields
+from pipeline.corpora.field_names import first_name, parse_fields
 from pipeline.corpora.files import CorpusFile
 from pipeline.corpora.place import Converter, Place
 from schemas.errors import RecordError
@@ -54,6 +55,21 @@ def fields_left_out(files: Sequence[CorpusFile]) -> str:
         elif name == "balto":
             records += [balto.extra_of(obj) for obj in objects]
     return left_out(records)
+
+
+def printed_objects(files: Sequence[CorpusFile]) -> str:
+    """A line on a table whose contexts are printed objects, found in the first rows of the first files; or nothing."""
+    for file in [one for one in files[:_FILES_LOOKED_AT] if one.container == TABLE]:
+        named = _named_fields(file)[1].get("context")
+        for raw in islice(read_records(file.path, TABLE), _RECORDS_LOOKED_AT):
+            cells = raw.value or {}
+            column = named or first_name(cells, "context") or ""
+            if is_printed_object(cells.get(column)):
+                return (
+                    f"{file.name}:{raw.row}: {column} holds objects as Python prints them, {cells[column][:20]!a}..., "
+                    "and each such cell is one passage; write the texts as a JSON list (`json.dumps`)"
+                )
+    return ""
 
 
 def _named_fields(file: CorpusFile) -> tuple[str, dict[str, str]]:

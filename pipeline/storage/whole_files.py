@@ -282,7 +282,8 @@ def _check_google_credentials(path: str, worker_options: Mapping[str, Any]) -> N
     if missing:
         raise ConfigError(
             f"{path}: {missing}; run `gcloud auth application-default login`, "
-            "or set GOOGLE_APPLICATION_CREDENTIALS to a key file (`balto label` reads a public bucket with --no_auth)"
+            "or set GOOGLE_APPLICATION_CREDENTIALS to a key file "
+            "(`balto label` and `copy` read a public bucket with --no_auth)"
         )
 
 

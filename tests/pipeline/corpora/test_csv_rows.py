@@ -1,13 +1,12 @@
-"""Tables: rows, cells, and what is refused of them."""
+"""Tables: rows, and what is refused of them."""
 
 from __future__ import annotations
 
-import csv
 import gzip
 from pathlib import Path
 
 from pipeline.corpora import open_corpus
-from schemas.records import Message, Passage, Rejected, Sample
+from schemas.records import Passage, Rejected, Sample
 from tests.pipeline.corpus_files import BALTO, read_all, rejections, samples, write
 
 
@@ -23,20 +22,6 @@ def test_tables_are_read_with_quoted_line_breaks_and_spreadsheet_rows(tmp_path: 
         assert first.context == (Passage("p1", 'Ada.\r\nBob "B"'),)
         assert (first.source_row, second.source_row, second.response) == (2, 4, None)
         assert dict(first.meta) == ({} if name == "d.csv" else {"model": "m7"})
-
-
-def test_cells_hold_lists_as_json(tmp_path: Path):
-    contexts = ['["Ada.", "Bob."]', '[{"page_content": "Cyd."}]', '[{"name": "Cafe"}]', '{"name": "Cafe"}', "['Ada.']"]
-    rows = [["id", "prompt", "context", "response"]]
-    rows += [[str(number), "Who?", context, '["Ada"]'] for number, context in enumerate(contexts)]
-    rows += [["m", '[{"role": "user", "content": "Who?"}]', "Ada.", "x"]]
-    with open(tmp_path / "c.tsv", "w", newline="") as file:
-        csv.writer(file, delimiter="\t").writerows(rows)
-    *found, chat = samples(str(tmp_path / "c.tsv"))
-    texts = [[passage.text for passage in sample.context] for sample in found]
-    assert texts == [["Ada.", "Bob."], ["Cyd."], ['[{"name": "Cafe"}]'], ['{"name": "Cafe"}'], ["['Ada.']"]]
-    assert {sample.response for sample in found} == {'["Ada"]'}
-    assert (chat.id, chat.prompt) == ("m", (Message("user", "Who?"),))
 
 
 def test_a_table_may_say_where_its_records_were_first_read(tmp_path: Path):
@@ -68,3 +53,42 @@ def test_bad_rows_of_a_table_are_rejected_and_reading_goes_on(tmp_path: Path):
 def test_a_broken_first_line_of_json_is_no_header(tmp_path: Path):
     for line in (b'"id": "r0", "prompt": "x"}\n', b"loaded 5 records, skipped 3\n"):
         assert open_corpus([write(tmp_path / "c.jsonl", line, BALTO)])[0].container == "jsonl"
+
+
+def test_tsv_without_quoting_keeps_its_rows(tmp_path: Path):
+    """A quote that is never closed, two that close each other three rows apart, one about a part of a text."""
+    rows = [
+        "q0\tc\tr",
+        'q1\t"c\tr',
+        "q2\tc\tr",
+        'q3\tc"\tr',
+        'q4\t"c" d\tr',
+        '"q""5"\tc\tr',
+        "q6\tc",
+        "",
+        'q7\tc\t"r',
+        "q8\tc\tr",
+    ]
+    items = read_all(write(tmp_path / "c.tsv", "\r\n".join(["prompt\tcontext\tresponse", *rows]).encode()))
+    found = [(s.source_row, s.prompt, s.context[0].text, s.response) for s in items if isinstance(s, Sample)]
+    assert found == [
+        (2, "q0", "c", "r"),
+        (3, "q1", '"c', "r"),
+        (4, "q2", "c", "r"),
+        (5, "q3", 'c"', "r"),
+        (6, "q4", '"c" d', "r"),
+        (7, 'q"5', "c", "r"),
+        (10, "q7", "c", '"r'),
+        (11, "q8", "c", "r"),
+    ]
+    assert rejections(items) == [(8, "2 cells under a header of 3; quote texts that contain the delimiter")]
+
+
+def test_tsv_with_quoting_keeps_its_line_breaks(tmp_path: Path):
+    content = b'prompt\tcontext\tresponse\nq\t"a\nb\tc"\tr\nq\tc\t"a\nb\nc\n'
+    items = read_all(write(tmp_path / "c.tsv", content))
+    assert isinstance(items[0], Sample)
+    assert items[0].context == (Passage("p1", "a\nb\tc"),)
+    assert rejections(items) == [
+        (3, "a quote is opened here and never closed; 3 lines, all that follow, were taken for one text")
+    ]

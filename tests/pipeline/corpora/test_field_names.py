@@ -51,7 +51,7 @@ def test_fields_that_no_record_has_are_refused_before_the_work(tmp_path: Path):
     for fields in ("prompt=question", "prompt=q,response=out.txt", "id=run_id"):
         wrong = fields.rpartition(",")[2]
         told = refusal(path, format=format_with_fields(None, fields))
-        assert f"--fields {wrong}: {path} has no such field in its first records (fields q); name one" in told
+        assert f"--fields {wrong}: {path} has no such field in its first 1,000 records (fields q); name one" in told
 
 
 def test_fields_that_cannot_be_are_refused(tmp_path: Path):
@@ -64,3 +64,34 @@ def test_fields_that_cannot_be_are_refused(tmp_path: Path):
         assert told in refusal(path, format=format_with_fields(None, fields))
     with pytest.raises(ConfigError, match="--fields: goes with the format plain; leave out --format ragtruth"):
         format_with_fields("ragtruth", "prompt=x")
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        (
+            {"user query": "q", "retrieved docs": "c", "llm answer": "r"},  # for a shell
+            "--fields 'prompt=user query,context=retrieved docs,response=llm answer' (",
+        ),
+        (
+            {
+                "vars": {"question": "q", "context": "c"},
+                "prompt": {"raw": "q"},
+                "response": {"output": "r"},
+            },  # promptfoo
+            "--fields prompt=vars.question,context=vars.context,response=response.output (",
+        ),
+        (
+            {"attributes.input.value": "q", "attributes.retrieval.documents": [], "attributes.output.value": "r"},
+            "--fields prompt=attributes.input.value,context=attributes.retrieval.documents,"
+            "response=attributes.output.value (",
+        ),
+        (
+            {"messages": [{"role": "user", "content": "q"}, {"role": "tool", "content": "c"}], "response": "r"},
+            "--fields context=messages.1.content (",
+        ),
+        ({"messages": ["q", 5], "response": {"role": "assistant", "content": "r"}}, "--fields context=NAME ("),
+    ],
+)
+def test_the_hint_finds_fields_in_exports_of_tools(tmp_path: Path, record: dict, told: str):
+    assert told in refusal(write(tmp_path / "c.jsonl", record))

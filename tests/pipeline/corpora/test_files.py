@@ -80,6 +80,23 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
         ),
         (b"\xff\xff\xff\xffrest", "an Arrow stream, as `datasets` saves them; write it as Parquet (`to_parquet`); a"),
         (b'{\n "id": "x",\n "prompt": "Who?"\n}\n', "one JSON object over many lines; put each record on a line of"),
+        (
+            b'{"version": 3, "results": [{"question": "Who?"}, {"question": "Why?"}]}',
+            "one JSON object around the list results of 2 objects; if those are the records, "
+            "`jq '.results' corpus.jsonl > records.json` takes it out; a corpus is one JSON",
+        ),
+        (
+            b'{\n "results": {"prompts": [{"id": 1}], "results": [\n{"x": 1},\n{"x": 2}]}}',
+            "around the list results.results of 2 objects; if those are the records, `jq '.results.results' corpus",
+        ),
+        (b'{\n "question": "Who?", "contexts": [{"text": "Ada."}]}', "one JSON object over many lines; put each"),
+        (
+            b'{"question": {"0": "Who?", "1": "Why?"}, "contexts": {"0": ["A"], "1": ["B"]}}',
+            "one JSON object of columns; write a record a line (pandas: `to_json(PATH, orient='records', lines=True)`)",
+        ),
+        (b'{\n"question": ["Who?", "Why?"],\n "contexts": [["A"], ["B"]]}', "one JSON object of columns; write a"),
+        (b"\xef\xbb\xbfsep=;\r\nquestion;context;answer\r\nq;c;a\r\n", "a table under a line that tells Excel its"),
+        (b"question,context\rWho?,Ada.\r", "text whose lines end in a carriage return alone; save it with"),
         (b"5\n", "(record 1: not an object but the number 5)"),
         (b"\x1f\x8bxx", "damaged gzip data"),
         (
@@ -95,6 +112,11 @@ def test_unusable_file_is_refused_with_its_name(tmp_path: Path, content: bytes, 
     path = write(tmp_path / "corpus.jsonl", content)
     assert refusal(path).startswith(f"{path}: ")
     assert message in refusal(path)
+
+
+@pytest.mark.parametrize("record", [{"question": ["Who?"], "context": "Ada."}, {"question": "Who?", "context": "Ada."}])
+def test_a_single_record_is_no_table_of_columns(tmp_path: Path, record: dict):
+    assert open_corpus([write(tmp_path / "c.jsonl", record)])[0].format == "plain"
 
 
 def test_a_file_that_is_only_called_parquet_is_told(tmp_path: Path):
@@ -219,6 +241,24 @@ def test_bad_lines_are_rejected_and_reading_goes_on(tmp_path: Path):
         6,
         "record: expected an object with id, prompt, context and response, found a list of 2",
     )
+
+
+@pytest.mark.parametrize("layout", ["lines", "array", "NaN"])
+def test_a_record_with_a_field_twice_is_rejected(tmp_path: Path, layout: str):
+    """Parsers keep the last one without a word. Names inside of passages and in texts are others."""
+    good = (
+        b'{"id": "r1", "prompt": "\\"id\\": or \\"prompt\\"", "context": [{"id": "d1", "text": "id"}], "response": "x"}'
+    )
+    bad = b'{"id": "r2", "prompt": "q", "context": [], "response": "x", "response": "y"}'
+    also = b'{"id": "r3", "prompt": "q", "context": [], "response": "x", "meta": {"a": NaN}, "id": "r4"}'
+    records = [good, bad, also if layout == "NaN" else also.replace(b"NaN", b"1")]
+    content = b"[" + b",".join(records) + b"]" if layout == "array" else b"\n".join(records)
+    items = read_all(write(tmp_path / "c.json", content))
+    assert [item.id for item in items if isinstance(item, Sample)] == ["r1"]
+    assert rejections(items) == [
+        (2, "'response': stands there twice; which one counts? leave one"),
+        (3, "'id': stands there twice; which one counts? leave one"),
+    ]
 
 
 def test_record_text_of_a_rejection_is_cut(tmp_path: Path):

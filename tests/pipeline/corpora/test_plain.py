@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from pipeline.corpora import fields_left_out, format_with_fields, open_corpus
@@ -120,6 +121,39 @@ def test_text_parts_are_lines_and_an_image_is_refused(tmp_path: Path):
     assert rejections(items) == [(2, "prompt[0].content: expected a string, found a list of 2")]
 
 
+def test_tool_calls_are_a_turn_and_a_tool_s_turn_can_be_the_context(tmp_path: Path):
+    calls = [{"id": "c1", "type": "function", "function": {"name": "search", "arguments": "{}"}}]
+    turns = [
+        {"role": "user", "content": "Who?"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c1", "content": "Ada."},
+        {"role": "assistant", "content": "Ada did."},
+    ]
+    path = write(tmp_path / "c.jsonl", {"messages": turns})
+    sample = samples(path, format=format_with_fields(None, "context=messages.2.content"))[0]
+    assert [(one.role, one.content) for one in sample.prompt if isinstance(one, Message)] == [
+        ("user", "Who?"),
+        ("assistant", orjson.dumps(calls).decode()),
+        ("tool", "Ada."),
+    ]
+    assert (sample.context, sample.response) == ((Passage("p1", "Ada."),), "Ada did.")
+
+
+def test_a_log_that_ends_with_tool_calls_has_no_response(tmp_path: Path):
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": None, "tool_calls": [{"id": "c1"}]}]
+    records = [{"messages": turns, "context": "Ada."}, {"query": "Who?", "context": "Ada.", "response": turns[1]}]
+    assert [one.response for one in samples(write(tmp_path / "c.jsonl", *records))] == [None, None]
+
+
+def test_what_a_service_returned_around_a_message_is_no_response(tmp_path: Path):
+    completion = {"id": "x", "choices": [{"message": {"role": "assistant", "content": "Ada did."}}]}
+    path = write(tmp_path / "c.jsonl", {"query": "Who?", "context": "Ada.", "response": completion})
+    told = 'response: expected a string or null, found an object with "id", "choices"'
+    assert rejections(read_all(path)) == [(1, told)]
+    named = format_with_fields(None, "response=response.choices.0.message.content")
+    assert samples(path, format=named)[0].response == "Ada did."
+
+
 def test_response_as_a_message_is_its_text(tmp_path: Path):
     message = {"role": "assistant", "content": "Ada did."}
     records = [{"query": "Who?", "context": "Ada.", "completion": one} for one in (message, [message])]
@@ -135,6 +169,44 @@ def test_documents_of_other_tools_are_passages(tmp_path: Path):
     path = write(tmp_path / "c.jsonl", {"question": "Who?", "context": documents, "answer": "Ada"})
     passages = (Passage("p1", "Life\nAda."), Passage("p2", "Bob."), Passage("n1", "Cyd."))
     assert samples(path)[0].context == passages
+
+
+@pytest.mark.parametrize(
+    ("context", "passages"),
+    [
+        ([["Ada", ["A countess.", " She wrote."]]], [("p1", "Ada\nA countess. She wrote.")]),  # HotpotQA
+        (
+            {"title": ["Ada", "Bob"], "sentences": [["A countess."], ["A fool."]]},
+            [("p1", "Ada\nA countess."), ("p2", "Bob\nA fool.")],
+        ),
+        ({"is_selected": [0], "passage_text": ["Ada."], "url": ["u"]}, [("p1", "Ada.")]),  # MS MARCO
+        ([{"idx": 0, "title": "Ada", "paragraph_text": "A countess."}], [("p1", "Ada\nA countess.")]),  # MuSiQue
+        ([{"_id": "d1", "title": "Ada", "text": "A countess."}], [("d1", "Ada\nA countess.")]),  # BEIR
+        ([{"document.id": "d1", "document.content": "Ada.", "document.score": 0.4}], [("d1", "Ada.")]),  # Phoenix
+        ([["Ada.", "Bob."]], [("p1", "Ada."), ("p2", "Bob.")]),  # Chroma
+        ([{"node": {"id_": "n1", "text": "Ada."}, "score": 0.9}], [("n1", "Ada.")]),  # LlamaIndex
+        ([{"doc_id": 7, "text": "Ada."}, {"doc_id": 7, "text": "Bob."}], [("p1", "Ada."), ("p2", "Bob.")]),
+        ([{"id": 7, "text": "Ada."}, {"id": 1.5, "text": "Bob."}], [("7", "Ada."), ("p2", "Bob.")]),
+        ([{"title": "Ada", "text": "Ada\nA countess."}], [("p1", "Ada\nA countess.")]),
+    ],
+)
+@pytest.mark.parametrize("ours", [{"id": "r", "prompt": "Who?", "response": "x"}, {"question": "Who?", "answer": "x"}])
+def test_passages_of_published_sets_keep_ids_and_titles(
+    tmp_path: Path, ours: dict, context: object, passages: list[tuple[str, str]]
+):
+    found = samples(write(tmp_path / "c.jsonl", {**ours, "context": context}))[0].context
+    assert [(one.passage_id, one.text) for one in found] == passages
+
+
+def test_passage_ids_of_our_own_are_not_mended(tmp_path: Path):
+    twice = [{"passage_id": "a", "text": "Ada."}, {"passage_id": "a", "text": "Bob."}]
+    path = write(
+        tmp_path / "c.jsonl", *[{"question": "Who?", "context": c} for c in (twice, [{**twice[0], "passage_id": 1.5}])]
+    )
+    first, second = read_all(path)
+    assert isinstance(first, Sample)
+    assert [one.passage_id for one in first.context] == ["a", "a"]  # refused by validate_sample
+    assert rejections([second])[0][1].startswith("context[0].passage_id: expected a string")
 
 
 def test_one_passage_needs_no_list_and_a_data_record_is_none(tmp_path: Path):
