@@ -105,6 +105,12 @@ class ContextIndex:
     places: WordPlaces | None = None
     slots: FactSlots | None = None
 
+    def fact_slots(self) -> FactSlots:
+        """The numbers and names of the context; made once."""
+        if self.slots is None:
+            self.slots = FactSlots(self.passages)
+        return self.slots
+
     def sentence_at(self, passage: int, place: int) -> int:
         """The sentence of a passage that a character is in."""
         return bisect_right(self.sentences, (passage, place), key=lambda one: (one.passage, one.start)) - 1

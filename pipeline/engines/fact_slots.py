@@ -121,6 +121,7 @@ def _is_parted(tokens: Tokens, at: int) -> bool:
 
 def _kind_of(number: Number) -> Kind:
     is_year = isinstance(number.value, float) and _YEARS[0] <= number.value <= _YEARS[1] and not number.unit
+    is_year = is_year and not number.clock  # 7 PM is minute 1140
     return number.percent, number.unit, number.clock, number.ordinal, is_year
 
 

@@ -11,6 +11,7 @@ from pipeline.engines.context_index import ContextIndex, rank_sentences
 from pipeline.engines.contrary import find_contrary
 from pipeline.engines.contrary.atoms import strange_atom
 from pipeline.engines.contrary.costs import free_unsaid
+from pipeline.engines.contrary.dates_told import strange_date
 from pipeline.engines.contrary.names import strange_name
 from pipeline.engines.features import Reading, clause_features
 from pipeline.engines.group_words import GroupWords
@@ -18,6 +19,7 @@ from pipeline.engines.lexical_model import CLAUSE_MODEL, TEXT_MODEL
 from pipeline.engines.likeness import Likeness
 from pipeline.engines.linear import ClaimModel
 from pipeline.engines.negation import says_opposite
+from pipeline.engines.numerals.changes import CHANGES, impossible_change
 from pipeline.engines.numerals.derived_numbers import sort_missing
 from pipeline.engines.numerals.numbers import Number
 from pipeline.engines.records.denial import Denial
@@ -27,11 +29,17 @@ from pipeline.engines.records.number_fields import NumberFields, wrong_number
 from pipeline.engines.records.opening_hours import OpeningHours
 from pipeline.engines.records.row_claims import compare_rows
 from pipeline.engines.records.tables import Row, Tables
-from pipeline.engines.words import CONTENT, NUMBER, Tokens, tokenize
+from pipeline.engines.words import CONTENT, NUMBER, Tokens, tokenize, word_set
 from schemas.records import Span
 
 _WORD_FOR_WORD = 0.9  # share from which an opposite negation alone is a contradiction
 _OTHER_NEW_WORDS = 1  # besides the fields' names: "accept" in "does not accept reservations"
+# What reviewers say is not what the fields say: "a reviewer mentioned a dog".
+_REPORTERS = word_set("reviewer reviewers customer customers guest guests visitor visitors diner diners patron patrons")
+_REPORTING = word_set(
+    "mentioned mentions said says noted notes complained praised described reported warned wrote found"
+)
+_OF_CELLS = word_set("number amount value total euro euros dollar dollars pounds francs about roughly")
 _MIN_UNKNOWN = 3  # content words of a claim of which the context has none
 _ENOUGH_COVERED = 0.5  # share of a claim's words in one sentence: then enough of them are known
 _FEW_KNOWN = 0.4  # share of a claim's content words in the context below which +1 is a guess: people mark 14 to 52 %
@@ -73,6 +81,9 @@ class Finding:
 
     def compare_records(self, index: ContextIndex, numbers: list[Number]) -> None:
         """Hold the claim, whose numbers are given, against the tables and data records of the context."""
+        verb = impossible_change(self.tokens, self.first, self.last, numbers) if len(numbers) > 1 else None
+        if verb is not None:
+            self.denial = Denial(verb, verb + 1, f"its own numbers say otherwise than “{self.tokens.words[verb]}”")
         if index.tables:
             self._compare_rows(index, index.tables, numbers)
         if index.fields:
@@ -92,21 +103,25 @@ class Finding:
         ]
         named = {at for mention in mentions for at in range(mention.first, mention.last)}
         others = [at for at in self.new_words(index) if at not in named]
+        words = {word.lower() for word in self.tokens.words[self.first : self.last]}
+        reports = not (_REPORTERS.isdisjoint(words) or _REPORTING.isdisjoint(words))
         says_more = NUMBER in self.tokens.kinds[self.first : self.last] or any(one.says_more for one in mentions)
-        self.agrees = bool(mentions) and not (self.against or says_more) and len(others) <= _OTHER_NEW_WORDS
+        self.agrees = bool(mentions) and not (self.against or says_more or reports) and len(others) <= _OTHER_NEW_WORDS
 
     def _compare_rows(self, index: ContextIndex, tables: Tables, numbers: list[Number]) -> None:
         """Hold the claim against the rows of tables that it names."""
         said = compare_rows(tables, self.tokens, self.first, self.last, numbers)
         self.swapped = [(number_span(self.tokens, number), row) for number, row in said.wrong]
-        self.denial = said.denial
+        self.denial = self.denial or said.denial
         if said.wrong or said.denial or said.agrees:
             (row, *_) = tables.named(self.tokens.stems[self.first : self.last])
             found = sentence_of_row(index, row)
             self.best = self.best if found is None else found
         if said.agrees and not self.against:
             counted = {at for number in numbers for at in range(number.first, number.last + 1)}
-            others = [at for at in self.new_words(index) if at not in counted]
+            others = [
+                at for at in self.new_words(index) if at not in counted and not _is_of_changes(self.tokens.words[at])
+            ]
             self.agrees = self.agrees or len(others) <= _OTHER_NEW_WORDS
 
     def _compare_hours(self, index: ContextIndex, hours: OpeningHours, numbers: list[Number]) -> None:
@@ -186,6 +201,11 @@ def find_in_response(reading: Reading, span: Span, model: ClaimModel = CLAUSE_MO
     finding.contrary = (
         find_contrary(like, tokens, first, last, numbers)
         or strange_atom(reading.analysis.text[span.start : span.end], index)
+        or (
+            strange_date(reading.analysis.text[span.start : span.end], tokens.stems[first:last], index)
+            if numbers
+            else ""
+        )
         or finding.strangeness(index)
         or free_unsaid(reading.analysis.text, tokens, first, last, index)
         or strange_name(reading.analysis.text, tokens, finding.lonely_words(index), index, question)
@@ -220,10 +240,15 @@ def find_in_text(
         placed=False,
         missing=[number_span(tokens, number) for number in claim.missing],
         doubtful=[number_span(tokens, number) for number in claim.doubtful],
-        contrary=claim.contrary or strange_atom(text, index),
+        contrary=claim.contrary or strange_atom(text, index) or strange_date(text, tokens.stems, index),
     )
     finding.compare_records(index, claim.numbers)
     return finding
+
+
+def _is_of_changes(word: str) -> bool:
+    """Whether a word only says how a cell of a table is told: "rose to 5 euros"."""
+    return word.lower() in CHANGES or word.lower() in _OF_CELLS
 
 
 def sentence_of_row(index: ContextIndex, row: Row) -> int | None:

@@ -53,7 +53,7 @@ class LexicalVerifier:
     fold.
     """
 
-    name = "lexical/10"
+    name = "lexical/11"
     prompt_version = ""
     neutral_band = NEUTRAL_BAND
     reads_group = True
@@ -142,7 +142,8 @@ def _name_errors(finding: Finding, index: ContextIndex, otherwise_found: bool) -
     places += [span for span, _ in finding.swapped]
     if finding.denial:
         places.append(Span(starts[finding.denial.first], ends[finding.denial.last - 1]))
-    places += finding.missing if otherwise_found or places else []
+    is_known = finding.covered >= SAME_STATEMENT or not finding.new_words(index)
+    places += finding.missing if otherwise_found or places or is_known else []
     if places:
         return tuple(sorted(set(places), key=lambda span: (span.start, span.end)))
     if finding.covered >= SAME_STATEMENT and not finding.negates and not finding.missing:

@@ -21,7 +21,7 @@ _CONDITIONS: Final = word_set(
     "without unless until except only rather instead but if than hardly barely though yes true false null none"
     " since last"
 ) | frozenset(
-    map(stem, word_set("prohibited forbidden unable lacks fails refuses avoids stops prevents denies unlikely"))
+    map(stem, word_set("prohibited forbidden unable lacks fails refuses avoids stops prevents denies unlikely ruled"))
 )
 _BOUNDS: Final = word_set("over under above below more less fewer")  # "free over $50" and "not free under $50"
 _OTHER_PARTS: Final = ";:{"  # behind or in front of which a negation may belong to something else

@@ -44,9 +44,29 @@ def crossed_numbers(like: Likeness, tokens: Tokens, first: int, last: int, numbe
     for one, other in combinations(told, 2):
         if _same_kind(one, other) and one.value in once and other.value in once:
             claimed, said = (one.first, other.first), (once[one.value], once[other.value])
-            if set(_votes(ours, claimed, theirs, said)) == {(0, 1), (1, 0)}:
+            votes = set(_votes(ours, claimed, theirs, said))
+            if votes == {(0, 1), (1, 0)} or _in_each_others_words(tokens, (one, other), read, said):
                 return f"the context has {tokens.words[one.first]} and {tokens.words[other.first]} the other way round"
     return ""
+
+
+def _in_each_others_words(tokens: Tokens, told: tuple[Number, Number], read: Tokens, said: tuple[int, int]) -> bool:
+    """Whether each of two numbers of the claim stands in the sentence's words about the other one, and not in its own:
+    "28 km from the town at a depth of 40 km" of "40 km from the town at a depth of 28 km"."""
+    ours = [_beside_number(tokens, number.first, number.last) for number in told]
+    theirs = [_beside_number(read, at, at) for at in said]
+    crossed = all(ours[at] & theirs[1 - at] for at in (0, 1))
+    return crossed and not any(ours[at] & theirs[at] for at in (0, 1))
+
+
+def _beside_number(tokens: Tokens, first: int, last: int) -> set[tuple[bool, str, str]]:
+    """(behind, stem, stem) of the two words in front of a number and behind it, where one of them is a content word."""
+    pairs = ((False, max(0, first - _PAIR)), (True, last + 1))
+    return {
+        (behind, tokens.stems[at], tokens.stems[at + 1])
+        for behind, at in pairs
+        if at + 1 < len(tokens) and CONTENT in tokens.kinds[at : at + _PAIR]
+    }
 
 
 def _same_kind(one: Number, other: Number) -> bool:

@@ -73,10 +73,7 @@ def displaced_fact(like: Likeness, tokens: Tokens, first: int, last: int, number
 
 def fact_slots(like: Likeness, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]) -> Iterator[Slot]:
     """The facts of a claim that the context has, if another of their kind is nearer to the words around them."""
-    index = like.index
-    if index.slots is None:
-        index.slots = FactSlots(index.passages)
-    slots = index.slots
+    slots = like.index.fact_slots()
     stating = find_facts(tokens, first, last, numbers[:_MOST], slots.by_value)
     facts = [*islice((fact for fact in stating if fact.value in slots.by_value), _MOST)]
     if not facts:

@@ -23,6 +23,14 @@ _KINDS: Final = (
     "morning afternoon evening night",
     "hourly daily weekly monthly quarterly annual annually yearly",
     "wood wooden stone glass steel iron paper straw plastic concrete brick leather cotton wool silk",
+    "dog cat horse cow sheep goat pig rabbit",
+    "arm leg hand foot knee shoulder elbow wrist ankle hip neck chest",
+    "beef chicken pork lamb turkey shrimp salmon tuna tofu",
+    "coffee tea beer wine",
+    "football basketball baseball hockey tennis cricket rugby golf volleyball",
+    "car truck van bus tram motorcycle bicycle train helicopter ferry",
+    "pianist cellist violinist guitarist drummer bassist flautist trumpeter saxophonist harpist organist soprano tenor",
+    "mathematician physicist chemist biologist geologist astronomer botanist zoologist economist historian philosopher",
     "father mother brother sister son daughter uncle aunt cousin nephew niece grandfather grandmother patron",
 )
 _ALIKE: Final = {"wooden": "wood", "gray": "grey", "annually": "annual", "yearly": "annual"}

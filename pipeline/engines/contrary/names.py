@@ -14,10 +14,12 @@ from typing import Final
 
 from pipeline.engines.context_index import ContextIndex
 from pipeline.engines.numerals.dates import DAYS_AND_MONTHS
-from pipeline.engines.words import CONTENT, Tokens, stem, tokenize
+from pipeline.engines.words import CONTENT, Tokens, stem, tokenize, word_set
 from schemas.records import Passage
 
-_NO_NAMES: Final = frozenset(map(stem, ("fahrenheit", "celsius", "kelvin", "am", "pm", "usd", "eur", "gbp")))
+_NO_NAMES: Final = frozenset(
+    map(stem, ("fahrenheit", "celsius", "kelvin", "am", "pm", "usd", "eur", "gbp", "tv", "ceo", "ph", "us"))
+)
 _DEGREES: Final = frozenset("cfk")
 # The last word of a state's name, and its letters in addresses.
 _STATE_LETTERS: Final = """
@@ -32,6 +34,13 @@ _NAMES_AND_LETTERS: Final = _STATE_LETTERS.split()
 _STATES: Final = [*zip(map(stem, _NAMES_AND_LETTERS[::2]), _NAMES_AND_LETTERS[1::2], strict=True)]
 _OPENERS: Final = frozenset(".:!?*\"\u201c\u2018'|#-\u2013\u2022\n")  # what follows is capitalised anyhow
 _LARGE_NOUNS: Final = 0.4  # share of capitalised content words from which a text writes all nouns, or titles, so
+_ALL_LARGE: Final = 0.8  # share from which it is a title, whatever its language
+_ENGLISH: Final = word_set(
+    "the a an of and to is was are were by with for as that his her their it he she they at from on"
+)
+_MANY_SMALL: Final = 0.2  # share of such words in English prose: 0.25 to 0.4; in other languages hardly any
+_ROOT: Final = 4  # letters
+_OF_PEOPLES: Final = ("an", "ese", "ish", "ch")
 _LONGEST: Final = 6  # letters of what is spelled out
 _MIN_WORDS: Final = 20  # content words that tell how a text writes
 
@@ -46,6 +55,7 @@ def strange_name(text: str, tokens: Tokens, new: Iterable[int], index: ContextIn
         if not word[0].isupper() or key in DAYS_AND_MONTHS or _is_sign(text, tokens, at) or _opens(text, tokens, at):
             continue
         known = key in _stems_of(question) or _is_spelled_out(tokens, at, index) or _is_state(tokens, at, index)
+        known = known or key[:_ROOT] in (_roots(index)[key.endswith(_OF_PEOPLES)])
         if not known and not _writes_nouns_large(text):
             return f"“{word}” is a name that the context lacks"
     return ""
@@ -54,6 +64,15 @@ def strange_name(text: str, tokens: Tokens, new: Iterable[int], index: ContextIn
 @lru_cache(maxsize=4)
 def _stems_of(question: str) -> frozenset[str]:
     return frozenset(tokenize(question).stems)
+
+
+@lru_cache(maxsize=4)
+def _roots(index: ContextIndex) -> tuple[frozenset[str], frozenset[str]]:
+    """What the names of peoples in a context begin with, and what all its names do: "Norway" is known where it has
+    "Norwegian", "Norwegian" where it has "Norway"."""
+    names = {fact.value for fact in index.fact_slots().facts if isinstance(fact.value, str)}
+    of_peoples = frozenset(name[:_ROOT] for name in names if name.endswith(_OF_PEOPLES))
+    return of_peoples, frozenset(name[:_ROOT] for name in names)
 
 
 def _opens(text: str, tokens: Tokens, at: int) -> bool:
@@ -104,6 +123,10 @@ def _beginnings(index: ContextIndex) -> frozenset[str]:
 
 @lru_cache(maxsize=32)
 def _writes_nouns_large(text: str) -> bool:
+    """Whether a text writes all nouns or titles with a capital; a text full of names that is English does not."""
     tokens = tokenize(text)
     content = [word[0].isupper() for word, kind in zip(tokens.words, tokens.kinds, strict=True) if kind == CONTENT]
-    return len(content) >= _MIN_WORDS and sum(content) > _LARGE_NOUNS * len(content)
+    if len(content) < _MIN_WORDS or sum(content) <= _LARGE_NOUNS * len(content):
+        return False
+    small_words = sum(word in _ENGLISH for word in tokens.words)
+    return small_words < _MANY_SMALL * len(tokens) or sum(content) > _ALL_LARGE * len(content)

@@ -25,6 +25,7 @@ common frequent often | rare rarely uncommon infrequent seldom
 cover | exclude
 support favour favor | oppose
 upgrade | downgrade
+grant | refuse deny
 true | false
 safe | dangerous unsafe harmful
 large big huge | small tiny little
@@ -83,6 +84,25 @@ natural | artificial synthetic
 domestic | foreign
 rural | urban
 positive | negative
+approve adopt | reject refuse
+uphold upheld | overturn block strike quash
+welcome | regret lament condemn reject
+keep retain preserve | erase delete discard remove lose
+add install | remove uninstall
+enable activate | disable deactivate
+eligible | ineligible excluded
+recommend encourage | discourage
+accelerate | slow
+launch introduce | discontinue abolish
+appoint | dismiss
+joint | sole
+connect | disconnect
+create | destroy
+honest | dishonest
+satisfied pleased | dissatisfied unhappy disappointed
+friendly polite | rude unfriendly impolite
+fresh | stale
+spacious roomy | cramped
 """
 # In a claim these are too common, or mean too much, to be turned round; in the sentence they may be.
 _ONLY_THEIRS: Final = word_set("late close leave clear little cover")
@@ -103,13 +123,13 @@ def _read(listed: str) -> dict[str, frozenset[str]]:
 
 OPPOSITES: Final = _read(LISTED)  # stem -> stems
 _NEVER_OURS: Final = frozenset(map(stem, _ONLY_THEIRS))
-_CLOSED: Final = word_set("closed closes")  # but not "close", which may be near
+_SURE: Final = word_set("closed closes covered")  # of those: but not "close", which may be near
 
 
 def opposites_of(written: str, word: str) -> frozenset[str]:
     """Stems that say the opposite of a word of a claim, `word` its stem; empty for nearly all words."""
     found = OPPOSITES.get(word)
-    if not found or is_other_word(written) or (word in _NEVER_OURS and written.lower() not in _CLOSED):
+    if not found or is_other_word(written) or (word in _NEVER_OURS and written.lower() not in _SURE):
         return frozenset()
     return found
 

@@ -31,6 +31,7 @@ _SUMS: Final = key_set("total totals together combined altogether overall sum ad
 _TOTALS: Final = key_set("altogether total combined together")  # of more than we add up
 _MEANS: Final = key_set("average averages averaged mean")
 _SENTENCES: Final = 3
+_FEW_HERE: Final = 5  # numbers of a sentence or a row, two of which hardly make another of two digits by chance
 _MOST_OPERANDS: Final = 24
 _MOST_MISSING: Final = 16  # of one claim that are looked at; the others are missing
 _SURE_DIGITS: Final = 3  # so many hardly come about by chance
@@ -67,7 +68,8 @@ def sort_missing(
     for number in reversed(missing):  # the hours of "6 hours and 47 minutes" behind the minutes
         from_own = _follows(number, stems, own + near, own)
         if from_own or _follows(number, stems, near, near) or _is_of_column(number, stems, index):
-            if not from_own and number.digits < _SURE_DIGITS and number.whole is None:
+            is_sure = from_own or number.digits >= _SURE_DIGITS or number.whole is not None
+            if not is_sure and not (number.digits > 1 and _follows_here(number, tokens.stems[first:last], index)):
                 doubtful.insert(0, number)
         elif (
             number.value in asked
@@ -177,6 +179,17 @@ def _read_near(index: ContextIndex, stems: Sequence[str]) -> list[tuple[str, Tok
     ranked = [at for at, _ in rank_sentences(index, dict.fromkeys(stems), _SENTENCES)]
     places = dict.fromkeys([*ranked, *(beside for best in ranked[:1] for beside in (best - 1, best + 1))])
     return [index.words_of(at) for at in places if 0 <= at < len(index.sentences)]
+
+
+def _follows_here(number: Number, stems: Sequence[str], index: ContextIndex) -> bool:
+    """Whether a number is what two numbers make that stand, with few others, in the row that a claim names, or in the
+    sentence most like it."""
+    rows = [row.text for row in index.tables.named(stems)] if index.tables else []
+    texts = [(text, tokenize(text)) for text in rows] or _read_near(index, stems)[:1]
+    some = [_numbers_in(text, tokens) for text, tokens in texts[:1]]
+    if number.percent and not rows:  # any two numbers make a percentage
+        some = [[one for one in few if one.percent] for few in some]
+    return any(len(few) <= _FEW_HERE and _follows(number, set(stems), few, few) for few in some)
 
 
 def _is_of_column(number: Number, stems: set[str], index: ContextIndex) -> bool:

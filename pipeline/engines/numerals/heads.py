@@ -15,7 +15,7 @@ from pipeline.engines.words import SCALE_WORDS, stem
 
 _SIGN: Final = "$\u20ac\u00a3\u00a5"
 _HEAD: Final = re.compile(
-    rf"(?:[(\[](?:in\s)?(?:[A-Z]{{2,3}}\s?)?[{_SIGN}]?\s?|(?<=[a-z0-9])_)(?P<word>[A-Za-z]{{1,11}})[{_SIGN}]?(?:_[a-z]{{3}})?(?=[)\]\"'])"
+    rf"(?:[(\[](?:in\s)?(?:[A-Z]{{2,3}}\s?)?[{_SIGN}]?\s?|(?<=[a-z0-9])_)(?P<word>[A-Za-z]{{1,11}})[{_SIGN}]?(?:_[a-z]{{3}}|\s[A-Z]{{3}})?(?=[)\]\"'])"
 )
 _SCALES: Final = {"k": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "mm": 1e6, "bn": 1e9, "b": 1e9} | {
     f"{word}{ending}": SCALE_WORDS[word] for word in ("thousand", "million", "billion") for ending in ("", "s")

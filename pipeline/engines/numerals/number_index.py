@@ -206,7 +206,7 @@ class NumberIndex:
         asked = claimed.value
         if not self._years or isinstance(asked, str):
             return False
-        if not (after == [_YEARS] or _AGES & set(before) or (after == ["when"] and _BEFORE_AGE & set(before[-1:]))):
+        if not (after == [_YEARS] or _AGES & set(before) or (after == ["when"] and _BEFORE_AGE & set(before))):
             return False
         # "two and a half years" lie between the middle of 2019 and the end of 2021
         most_short = 0.0 if asked % 1 == 0 else 0.5

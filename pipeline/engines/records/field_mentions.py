@@ -37,8 +37,36 @@ _GROUP_WORDS: Final = {
     "ambience": word_set(
         "ambiance atmosphere vibe vibes feel mood setting decor interior environment place spot venue restaurant bar"
         " cafe eatery establishment lounge pub"
-    )
+    ),
+    "meal": word_set(
+        "good great popular suitable ideal perfect excellent recommended choice"
+    ),  # "a good choice for lunch"
+    "music": word_set("band bands performance performances concert concerts dj djs karaoke jukebox"),
+    "parking": word_set("valet"),
 }
+# What texts call a field, beside its name: names run together.
+_CALLED: Final = """
+goodforkid: goodforchildren suitableforchildren suitableforkids greatforkids greatforchildren kidfriendly childfriendly
+goodforkid: familyfriendly idealforchildren appropriateforchildren recommendedforchildren
+goodforgroup: suitableforgroups greatforgroups idealforgroups goodforlargegroups accommodatesgroups
+goodfordancing: suitablefordancing greatfordancing
+takeout: togo carryout takeaway
+tv: television televisions
+wheelchairaccessible: wheelchairaccess wheelchairaccessibility accessibletowheelchair accessibletowheelchairuser
+wheelchairaccessible: accessibleforwheelchair accessiblebywheelchair
+outdoorseating: patioseating outdoordining outdoortable seatingoutdoors outdoorpatio
+cater: catering
+byob: bringyourown bringtheirown
+wifi: wirelessinternet
+bikeparking: bikerack bicycleparking bicyclerack
+reservation: reserveatable bookatable reservetable booktable
+"""
+_LINES: Final = [line.partition(": ")[::2] for line in _CALLED.strip().splitlines()]
+_OTHER_NAMES: Final = {
+    name: [one for other, called in _LINES if other == name for one in called.split()] for name, _ in _LINES
+}
+_OFFERED: Final = ("available", "offered", "provided")
+_HAVING: Final = word_set("have has offer offers provide provides any a its there")  # between "not" and what is denied
 
 
 class FieldMention(NamedTuple):
@@ -79,14 +107,20 @@ def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field,
     asserted = _NOT_ASSERTED.isdisjoint(words)
     stems = set(tokens.stems[first:last])
     for field in fields:
-        if field.name not in joined and not (field.words and stems.issuperset(field.words)):
+        names = [name for name in (field.name, *_OTHER_NAMES.get(field.name, ())) if name in joined]
+        if not names and not (field.words and stems.issuperset(field.words)):
             continue  # as nearly always
         if leaves_open and field.value == UNKNOWN:
             continue  # "it is not specified whether" is what the record says
+        if field.members:
+            yield from _denied_group(field, tokens, words, joined, first)
+            continue
         loosely = bool(field.group) and field.group not in joined
         if loosely and _GROUP_WORDS.get(field.group, frozenset()).isdisjoint(words):
             continue
-        begin, end = _find_together(field.name, words, joined)
+        begin, end = next(
+            (at for at in (_find_together(name, words, joined) for name in names) if at[0] >= 0), (-1, -1)
+        )
         if begin < 0 and field.words and (len(field.words) > 1 or field.opens_with_function_word):
             begin, end = _find_apart(frozenset(field.words), tokens, first, last)
         if begin >= 0 and not (words[end - 1] in ("lot", "lots") and words[end : end + 1] == ["of"]):
@@ -102,6 +136,20 @@ def mentioned_fields(tokens: Tokens, first: int, last: int, fields: tuple[Field,
                 not denied and _costs_else(field, words),
                 not _COSTS[PAID][0].isdisjoint(words),
             )
+
+
+def _denied_group(field: Field, tokens: Tokens, words: list[str], joined: str, first: int) -> Iterator[FieldMention]:
+    """ "No parking", "parking is not available" where there is some, with nothing said of what kind."""
+    if field.name not in words or any(member in joined for member in field.members):
+        return
+    at = begin = words.index(field.name)
+    while begin and words[begin - 1] in _HAVING:
+        begin -= 1
+    behind = " ".join(words[at + 1 : at + 4]).replace("isn't", "is not")
+    is_else = at + 1 < len(words) and tokens.kinds[first + at + 1] >= CONTENT and not behind.startswith(_OFFERED)
+    is_denied = bool(begin) and tokens.kinds[first + begin - 1] == NEGATION and not is_else
+    if is_denied or behind.startswith(tuple(f"is not {word}" for word in _OFFERED)):
+        yield FieldMention(field, first + at, first + at + 1, denied=True)
 
 
 def _costs_else(field: Field, words: list[str]) -> bool:

@@ -21,8 +21,10 @@ UNKNOWN: Final = "not stated"
 FREE: Final = "free"
 PAID: Final = "paid"
 _OFFERED = "included|available|allowed|permitted|accepted|provided|offered"
-# What a key says beside the thing: "breakfast_included", "has_pool".
-_QUALIFIERS = frozenset((*_OFFERED.split("|"), *word_set("is has have are allows accepts includes offers business")))
+# What a key says beside the thing: "breakfast_included", "has_pool", "RestaurantsReservations".
+_QUALIFIERS = frozenset(
+    (*_OFFERED.split("|"), *word_set("is has have are allows accepts includes offers business restaurants"))
+)
 _WORDS = rf"not[ ](?:{_OFFERED})|(?:{_OFFERED})|unavailable|prohibited|forbidden|free|paid"
 _FIELD = re.compile(
     rf"^[ \t]*(?:[-*][ \t]+)?([\w. ]{{3,80}}): ((?i:yes|no|not stated|true|false|null|none|{_WORDS}))$", re.MULTILINE
@@ -45,6 +47,7 @@ _VALUES = {
     "none": NO,  # "Alcohol": "none"; but see `_value`
 }
 _SHARED_BY = 3  # so many keys that begin alike do not mean it: "Restaurants Delivery", "Restaurants Take Out", ...
+_JOINING = word_set("for of to")  # what stands around them is not parted: "Good For Kids", "Good For Meal"
 _MIN_CHARS = 2
 _MAX_FIELDS = 400  # bounds the time per claim
 _MIN_LINES = 2  # fewer may be prose that ends in ": yes"
@@ -57,6 +60,7 @@ class Field(NamedTuple):
     name: its words run together.   group: the last word of the object it is in, if a text must name that as well: a
     garage is not parking, a "parking garage" is.   words: the stems of its content words.
     label: its words, for people.   cost: "free" or "paid" where the value is one of them; else "".
+    members: of a group some of which are there, the names of all; "no parking" denies them.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Field(NamedTuple):
     words: tuple[str, ...]
     label: str
     cost: str = ""
+    members: tuple[str, ...] = ()
 
     @property
     def opens_with_function_word(self) -> bool:
@@ -81,14 +86,29 @@ def read_fields(passages: tuple[Passage, ...]) -> tuple[Field, ...]:
     openings = Counter(key[:length] for key in keys for length in range(1, len(key)))
     fields: list[Field] = []
     for key, (_, value, is_record) in zip(keys, found, strict=True):
-        cut = max((n for n in range(1, len(key)) if openings[key[:n]] >= _SHARED_BY), default=0)
+        shared = [n for n in range(1, len(key)) if openings[key[:n]] >= _SHARED_BY]
+        cut = max((n for n in shared if _JOINING.isdisjoint(map(str.lower, key[n - 1 : n + 1]))), default=0)
         if cut or is_record:
             fields += _field(key, cut, value)
     values: dict[tuple[str, str], set[str]] = {}
     for field in fields:
         values.setdefault((field.name, field.group), set()).add(field.value)
     # of several objects with different values a text may mean any
-    return tuple(field for field in fields if len(values[field.name, field.group]) == 1)[:_MAX_FIELDS]
+    single = [field for field in fields if len(values[field.name, field.group]) == 1]
+    return (*single[:_MAX_FIELDS], *_groups_of(single))
+
+
+def _groups_of(fields: list[Field]) -> Iterator[Field]:
+    """A field for each group of which something is there."""
+    members: dict[str, list[Field]] = {}
+    for field in fields:
+        if field.group:
+            members.setdefault(field.group, []).append(field)
+    for group, some in members.items():
+        there = [field.label for field in some if field.value == YES]
+        if there:
+            words = tuple(tokenize(group).stems)
+            yield Field(group, "", YES, words, f"{group} {there[0]}", members=tuple(field.name for field in some))
 
 
 def field_of(key: str, value: str) -> Field | None:
@@ -103,7 +123,7 @@ def _field(key: tuple[str, ...], cut: int, value: str) -> Iterator[Field]:
     """The field of a key whose first `cut` words say where it stands; none when its name is too short."""
     named = [word for word in key[cut:] if word.lower() not in _QUALIFIERS] or key[cut:]
     name = "".join(named).lower().removesuffix("s")
-    if len(name) >= _MIN_CHARS:
+    if len(name) >= _MIN_CHARS and named[0].lower() != "no":  # "no_music: false" tells nothing of what there is
         is_inner = cut > 1 and key[cut][0].islower() and key[cut - 1][0].isupper()  # "Business Parking garage"
         words = tuple(tokenize(" ".join(named)).content_stems())
         group = key[cut - 1].lower() if is_inner else ""

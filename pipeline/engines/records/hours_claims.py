@@ -24,6 +24,7 @@ _BETWEEN: Final = word_set("to through thru and or &")
 _EVERY: Final = (("every", "day"), ("each", "day"), ("seven", "days"), ("7", "days"))
 _SHORT: Final = word_set("mon tue tues wed thu thur thurs fri sat sun")
 _WHOLE_WEEK: Final = tuple(range(7))
+_NAMED_TIMES: Final = {"noon": 12 * 60, "midnight": 0}
 _EXCEPTIONS: Final = word_set("other others but rest remaining if unless holiday holidays some most happy select")
 _EXCEPT: Final = word_set("except excluding excepting")
 _MOST_DAYS: Final = 4  # where so many have hours, the others are closed
@@ -67,9 +68,9 @@ def compare_hours(
     groups = [*_named_days(text, tokens, first, last)]
     if not _EXCEPT.isdisjoint(words):
         return _compare_exception(hours, groups, text, tokens, first, last, numbers)
+    times = [*_times(text, tokens, first, last, numbers)]
     if not groups:
-        return HoursSaid()
-    times = [*_times(text, tokens, first, numbers)]
+        return _compare_times_of_any_day(hours, times)
     if times:
         return _compare_times(hours, groups, times)
     if NEGATION in tokens.kinds[first:last]:
@@ -86,19 +87,26 @@ def _compare_exception(
     last: int,
     numbers: Sequence[Number],
 ) -> HoursSaid:
-    """ "From 8 AM to 2 PM every day except Monday": Monday is otherwise than that, and the other days as it is told."""
+    """ "From 8 AM to 2 PM every day except Monday": Monday is otherwise than that, and the other days as it is told.
+    Times behind the exception are its own: "except on Monday, when it opens at 10 AM"."""
+    if len(groups) == 1:  # "from 8 AM to 2 PM, except on Mondays"
+        groups = [_Days(first, first, _WHOLE_WEEK), *groups]
     if len(groups) != 2 or not any(it.lower() in _EXCEPT for it in tokens.words[groups[0].last : groups[1].first]):
         return HoursSaid()
     whole, without = groups
-    times = [*_times(text, tokens, first, numbers)]
+    told = [*_times(text, tokens, first, last, numbers)]
+    times = [time for time in told if time.first < without.first]
+    excepted = [time for time in told if time.first > without.first]
     for number in without.days:
         day = hours.days.get(number)
         if day is not None and day.openings and all(_is_exact(day, time) for time in times):
             return HoursSaid(Denial(without.first, without.last, _told(day)), day=day)
     rest = whole._replace(days=[number for number in whole.days if number not in without.days])
-    if times:
-        return _compare_times(hours, [rest], times)
-    return _compare_days(hours.days, [rest], tokens, first, last)
+    said = _compare_times(hours, [rest], times) if times else _compare_days(hours.days, [rest], tokens, first, last)
+    if said.denial or not excepted:
+        return said
+    other = _compare_times(hours, [without], excepted)
+    return other if other.denial else said._replace(agrees=said.agrees and other.agrees)
 
 
 def is_of_hours(word: str) -> bool:
@@ -135,18 +143,21 @@ def _group(text: str, tokens: Tokens, begin: int, end: int) -> _Days:
     return _Days(begin, end, days_of(text[tokens.starts[begin] : tokens.ends[end - 1]]))
 
 
-def _times(text: str, tokens: Tokens, first: int, numbers: Sequence[Number]) -> Iterator[_Time]:
+def _times(text: str, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]) -> Iterator[_Time]:
+    told = [
+        (number.first, number.last + 1, int(number.value), number.approximate) for number in numbers if number.clock
+    ]
+    named = [at for at in range(first, last) if tokens.words[at].lower() in _NAMED_TIMES]
+    told += [(at, at + 1, _NAMED_TIMES[tokens.words[at].lower()], False) for at in named]
     behind = first
-    for number in numbers:
-        if not number.clock:
-            continue
-        between = tokens.words[behind : number.first]
-        if behind > first and text[tokens.ends[behind - 1] : tokens.starts[number.first]].strip() in ("-", "\u2013"):
+    for start, end, minutes, either in sorted(told):
+        between = tokens.words[behind:start]
+        if behind > first and text[tokens.ends[behind - 1] : tokens.starts[start]].strip() in ("-", "\u2013"):
             between = ["-"]
         elif behind > first and between == ["and"]:
             between = ["to"]  # "between 9 AM and 5 PM"
-        yield _Time(number.first, number.last + 1, int(number.value), number.approximate, _kind(between))
-        behind = number.last + 1
+        yield _Time(start, end, minutes, either, _kind(between))
+        behind = end
 
 
 def _kind(words: Sequence[str]) -> str:
@@ -160,6 +171,9 @@ def _kind(words: Sequence[str]) -> str:
 
 
 def _compare_times(hours: OpeningHours, groups: list[_Days], times: list[_Time]) -> HoursSaid:
+    left_out = _opens_on_left_out(hours.days, groups[0]) if len(groups[0].days) == len(_WHOLE_WEEK) else None
+    if left_out is not None:
+        return left_out
     starts = [group.first for group in groups]
     agrees = True
     for time in times:
@@ -171,6 +185,20 @@ def _compare_times(hours: OpeningHours, groups: list[_Days], times: list[_Time])
             return HoursSaid(Denial(time.first, time.last, _told(day)), day=day)
         agrees &= any(all(_is_exact(hours.days.get(day), time) for day in group.days) for group in beside)
     return HoursSaid(agrees=agrees, day=_first(hours.days, groups))
+
+
+def _compare_times_of_any_day(hours: OpeningHours, times: list[_Time]) -> HoursSaid:
+    """ "It closes at 5 PM", with no weekday: wrong where no day of the context does."""
+    for time in times:
+        if (
+            time.kind
+            and not any(_is_exact(day, time) for day in hours.days.values())
+            and not _is_elsewhere(hours, time)
+        ):
+            day = next(day for day in hours.days.values() if day.openings)
+            return HoursSaid(Denial(time.first, time.last, _told(day)), day=day)
+    some = [day for day in hours.days.values() if day.openings]
+    return HoursSaid(agrees=bool(times) and all(_is_exact(day, time) for day in some for time in times), day=some[0])
 
 
 def _is_elsewhere(hours: OpeningHours, time: _Time) -> bool:
@@ -216,6 +244,9 @@ def _compare_days(days: dict[int, Day], groups: list[_Days], tokens: Tokens, fir
     if any(tokens.kinds[it] >= CONTENT for it in between):
         return HoursSaid()
     told = [days[number] for number in group.days if number in days]
+    left_out = None if says_closed else _opens_on_left_out(days, group)
+    if left_out is not None:
+        return left_out
     if not told:
         return HoursSaid(agrees=says_closed and len(days) >= _MOST_DAYS, day=next(iter(days.values())))
     against = [day for day in told if (day.openings if says_closed else day.closed and not day.openings)]
@@ -223,6 +254,17 @@ def _compare_days(days: dict[int, Day], groups: list[_Days], tokens: Tokens, fir
         return HoursSaid(Denial(at, at + 1, _told(against[0])), day=against[0])
     agrees = len(told) == len(group.days) and all(day.closed if says_closed else day.openings for day in told)
     return HoursSaid(agrees=agrees, day=_first(days, groups))
+
+
+def _opens_on_left_out(days: dict[int, Day], group: _Days) -> HoursSaid | None:
+    """That a claim has it open on a day which is left out where most days have hours; None when there is none."""
+    if len(days) < _MOST_DAYS or all(number in days for number in group.days):
+        return None
+    day = next(iter(days.values()))
+    named = (
+        "the context has no hours for some of these days" if len(group.days) > 1 else "the context has no hours then"
+    )
+    return HoursSaid(Denial(group.first, group.last, named), day=day)
 
 
 def _first(days: dict[int, Day], groups: list[_Days]) -> Day | None:

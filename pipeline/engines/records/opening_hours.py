@@ -40,6 +40,7 @@ _CLOSED_FIRST: Final = re.compile(rf"\b(?P<times>closed)\s{{1,2}}(?P<mark>on\s)?
 _ONE_NAME: Final = re.compile(rf"(?P<through>{_THROUGH})?\s{{0,2}}\b(?P<name>{_NAME})", re.IGNORECASE)
 _ONE_TIME: Final = re.compile(r"(\d{1,2})(?:[:.](\d{1,2}))?(?:\s?([ap])\.?m\b)?|(noon|midnight)", re.IGNORECASE)
 _QUOTES: Final = re.compile("[\"']")
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")  # of a review: no time that anything opens
 _HOURS: Final = ("hours", "open", "closed", "closes")
 _DAY_WORDS: Final = ("day", "mon", "tue", "wed", "thu", "fri", "sat", "sun", "daily", "weekend")
 
@@ -135,7 +136,7 @@ def _has_times(statement: re.Match[str]) -> bool:
 
 def _clock_times(text: str, without: list[re.Match[str]]) -> set[float | str]:
     """The times of day in a text, without those of some statements; of "at 5:30" both."""
-    places = {at for one in without for at in range(*one.span())}
+    places = {at for one in (*without, *_TIMESTAMP.finditer(text)) for at in range(*one.span())}
     tokens = tokenize(text)
     found = [
         number for number in find_numbers(text, tokens) if number.clock and tokens.starts[number.first] not in places

@@ -7,9 +7,11 @@ head right beside the word that orders.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from pipeline.engines.numerals.changes import CHANGES
 from pipeline.engines.numerals.heads import without_unit
 from pipeline.engines.numerals.number_index import is_borne
 from pipeline.engines.numerals.numbers import Number, key_set
@@ -31,6 +33,7 @@ _LOWEST: Final = word_set("lowest least fewest smallest shortest lightest minimu
 _HIGHER: Final = word_set("higher more larger bigger greater longer taller heavier")
 _LOWER: Final = word_set("lower less fewer smaller shorter lighter")
 _OF_SOME: Final = key_set("second third fourth fifth among after except other others not twice half double") | {"one"}
+_YEAR: Final = re.compile(r"(?:FY\s?)?(?:19|20)\d\d")
 _SHORT_CELL: Final = 3  # content words
 _BESIDE: Final = 2  # words between the word that orders and the head
 
@@ -101,7 +104,8 @@ def _compare_cells(
     return (
         _not_one(row, tokens, first, last)
         or _miscounted(row, tokens, others)
-        or _misplaced_number(row, stems, others)
+        or _misplaced_number(row, stems, tokens, others)
+        or _turned_change(row, tokens, first, last, others)
         or _word_of_another_row(tables, row, tokens, first, last)
     )
 
@@ -131,14 +135,20 @@ def _not_one(row: Row, tokens: Tokens, first: int, last: int) -> Denial | None:
     return None
 
 
-def _misplaced_number(row: Row, stems: set[str], numbers: Sequence[Number]) -> Denial | None:
+def _misplaced_number(row: Row, stems: set[str], tokens: Tokens, numbers: Sequence[Number]) -> Denial | None:
     """The one number of a claim that names one column, when it stands in another column, which the claim does not
-    name: "80 beds" for 80 of the prices.   numbers: without those of the row's name."""
+    name: "80 beds" for 80 of the prices, "29.3 million in 2023" for 29.3 of 2022.   numbers: without those of the row's
+    name."""
     spoken = [head for head, words in _heads(row) if words <= stems]
-    if len(spoken) != 1 or len(numbers) != 1 or spoken[0] not in row.values:
+    if len(spoken) != 1 or spoken[0] not in row.values:
         return None
-    (number,), (head,) = numbers, spoken
-    standing = [other for other, value in row.values.items() if value == number.value]
+    (head,) = spoken
+    numbers = [number for number in numbers if " ".join(tokens.words[number.first : number.last + 1]) != head.strip()]
+    if len(numbers) != 1:
+        return None
+    (number,) = numbers
+    told = number.value / number.scale if isinstance(number.value, float) else number.value
+    standing = [other for other, value in row.values.items() if value in (number.value, told)]
     if (
         not standing
         or head in standing
@@ -165,10 +175,31 @@ def _word_of_another_row(tables: Tables, row: Row, tokens: Tokens, first: int, l
     return None
 
 
+def _turned_change(row: Row, tokens: Tokens, first: int, last: int, numbers: Sequence[Number]) -> Denial | None:
+    """ "Fell to 0.60" where the row has 0.55 of the year before."""
+    years = sorted(head for head in row.values if _YEAR.fullmatch(head.strip()))
+    if len(years) != len(row.cells) or len(years) < 2:
+        return None
+    turns = [at for at in range(first, last) if tokens.words[at].lower() in CHANGES]
+    values = {number.value for number in numbers} | {
+        number.value / number.scale for number in numbers if isinstance(number.value, float)
+    }
+    later = [at for at in range(1, len(years)) if row.values[years[at]] in values]
+    if len(turns) != 1 or len(later) != 1 or NEGATION in tokens.kinds[first:last]:
+        return None
+    (turn,), (at,) = turns, later
+    change = row.values[years[at]] - row.values[years[at - 1]]
+    if change * CHANGES[tokens.words[turn].lower()] >= 0:
+        return None
+    return Denial(turn, turn + 1, _told(years[at - 1], row) + f", then {row.cells[years[at]][:20]}")
+
+
 def _heads(row: Row) -> Iterator[tuple[str, set[str]]]:
-    """(head, its content words) of the columns that have any."""
+    """(head, its content words) of the columns that have any, or are years."""
     for head in row.cells:
         words = {word for word, kind in zip(*_words_of(head), strict=True) if kind == CONTENT}
+        if not words and _YEAR.fullmatch(head.strip()):
+            words = {head.strip()}
         if words:
             yield head, words
 

@@ -34,7 +34,7 @@ def verify_text(text: str, context=PASSAGES) -> Claim:
 
 def test_what_the_context_says_is_supported_with_its_sentence_as_evidence():
     (claim,) = verify("The Harbour Bridge opened on 19 March 1932 after eight years of work.")
-    assert (claim.verdict, claim.status, claim.verifier) == (SUPPORTED, OK, "lexical/10")
+    assert (claim.verdict, claim.status, claim.verifier) == (SUPPORTED, OK, "lexical/11")
     assert (claim.score or 0) > 0.8
     (evidence,) = claim.evidence
     assert PASSAGES[0].text[evidence.start : evidence.end].startswith("The Harbour Bridge opened")

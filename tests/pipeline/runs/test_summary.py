@@ -127,12 +127,12 @@ def test_tokenizer_that_does_not_know_the_text_is_warned_of(tmp_path):
 @pytest.mark.parametrize(
     ("claims", "engines", "config", "warned"),
     [
-        ("s" * 75 + "u" * 15 + "c" * 10, "lexical/10", {}, True),
-        ("s" * 80 + "u" * 20, "lexical/10", {}, False),
-        ("s" * 60 + "u" * 30, "lexical/10", {}, False),  # too few to say
+        ("s" * 75 + "u" * 15 + "c" * 10, "lexical/11", {}, True),
+        ("s" * 80 + "u" * 20, "lexical/11", {}, False),
+        ("s" * 60 + "u" * 30, "lexical/11", {}, False),  # too few to say
         ("s" * 75 + "u" * 25, "nli:m", {}, False),
-        ("s" * 75 + "u" * 25, "lexical/10", {"wording": 0.25}, False),
-        ("s" * 75 + "u" * 25, "lexical/10", {"certainty": -2.5}, False),
+        ("s" * 75 + "u" * 25, "lexical/11", {"wording": 0.25}, False),
+        ("s" * 75 + "u" * 25, "lexical/11", {"certainty": -2.5}, False),
     ],
 )
 def test_answers_of_a_weak_policy_are_warned_of_where_the_embedded_engine_judged(

@@ -26,6 +26,9 @@ LOSSES = "Samples lost 34% of their mass at 30 °C, but only 6% at 15 °C."
 MATCH = "The Falcons beat the Kings 4-2 on Saturday."
 
 
+QUAKE = "It lies 40 km from the port at a depth of 28 km."
+
+
 def sign(claim: str, *passages: str) -> str:
     index = index_context(tuple(Passage(f"p{at}", text) for at, text in enumerate(passages)))
     tokens = tokenize(claim)
@@ -75,6 +78,8 @@ def sign(claim: str, *passages: str) -> str:
         ("Take one tablet without food.", "Take one tablet with food.", "says “with” where the claim says “without”"),
         ("The bank cut its budget for sports.", "The bank increased its budget for sports.", "says “increased” where"),
         ("The gym is closed on Sunday.", "The gym is open on Sunday.", "says “open” where the claim says “closed”"),
+        ("Leave to appeal was granted.", "Leave to appeal was refused.", "“refused” where the claim says “granted”"),
+        ("It lies 28 km from the port at a depth of 40 km.", QUAKE, "28 and 40 the other way round"),
         ("It is open on Sunday.", '{"Sat": "10-15", "Sun": "closed"}', "says “closed” where the claim says “open”"),
         ("Violins were played.", SLOPE, "no word of it is in the context"),
     ],

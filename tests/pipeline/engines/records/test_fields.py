@@ -277,3 +277,63 @@ def test_that_something_is_free_is_more_than_that_it_is_there(context, claim, la
     assert judged.reason != "a record of the context says so" or labels
     if labels is not None:
         assert (judged.verdict == SUPPORTED and judged.score >= 0.7) == labels
+
+
+VENUE = json.dumps(
+    {
+        "attributes": {
+            "RestaurantsReservations": False,
+            "GoodForKids": False,
+            "DogsAllowed": True,
+            "BYOB": False,
+            "BusinessParking": {"garage": False, "street": True, "lot": False},
+            "Music": {"dj": False, "live": False, "no_music": False, "jukebox": True},
+            "GoodForMeal": {"breakfast": True, "lunch": True, "dinner": False},
+        },
+        "review_info": [{"review_text": "A cat sat on the bar and slept."}],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("claim", "wrong"),
+    [
+        ("Guests can make reservations.", ["reservations"]),  # of RestaurantsReservations, alone with its opening
+        ("The place is suitable for children.", ["suitable for children"]),
+        ("Guests may bring their own bottle.", ["bring their own"]),
+        ("It has no parking.", ["parking"]),
+        ("There is no parking available.", ["parking"]),
+        ("Parking is not available.", ["Parking"]),
+        ("It is a popular choice for dinner.", ["dinner"]),
+        ("Live bands perform there.", ["Live"]),
+        ("A DJ plays on weekends.", ["DJ"]),
+    ],
+)
+def test_groups_and_other_names_of_fields(claim, wrong):
+    sample = Sample("s", "g", "Describe the business.", (Passage("p", VENUE),), claim)
+    (one,) = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
+    assert (one.verdict, [claim[s.start : s.end] for s in one.error_spans]) == (CONTRADICTED, wrong)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "It has no parking garage.",
+        "There is no valet parking.",
+        "There is no parking fee for guests.",
+        "The bar has music.",  # "no_music" denies nothing
+        "It is good for breakfast and lunch.",
+        "They serve dinner to guests.",  # not what it is good for
+    ],
+)
+def test_what_groups_do_not_deny(claim):
+    tokens = tokenize(claim)
+    found = mentioned_fields(tokens, 0, len(tokens), read_fields((Passage("p", VENUE),)))
+    assert not [at for at in found if at.is_wrong]
+
+
+def test_what_a_reviewer_says_is_not_borne_by_a_field():
+    claim = "A reviewer mentioned a dog named Tolstoy."
+    sample = Sample("s", "g", "Describe the business.", (Passage("p", VENUE),), claim)
+    (one,) = LexicalVerifier().verify(sample, RulesExtractor().extract(sample))
+    assert one.reason != "a record of the context says so"

@@ -175,3 +175,47 @@ def test_what_is_only_closed_in_prose_gives_no_hours():
 
 def test_times_behind_days_are_not_those_of_the_next_day():
     assert read_hours((Passage("p", "Opening hours Mon-Fri 13-18, Sat 9-15"),)) is None  # two scores look the same
+
+
+FIVE_DAYS = json.dumps(
+    {
+        "hours": dict.fromkeys(("Wednesday", "Thursday", "Friday", "Saturday", "Sunday"), "17:0-1:0"),
+        "review_info": [{"review_date": "2019-05-04 03:00:00", "review_text": "Nice."}],
+    }
+)
+SUNDAYS_SHORT = json.dumps({"hours": {**dict.fromkeys(WEEK, "8:0-18:0"), "Sunday": "12:0-16:0"}})
+
+
+@pytest.mark.parametrize(
+    ("claim", "context", "wrong"),
+    [
+        ("It closes at 3 AM on Fridays.", FIVE_DAYS, ["3 AM"]),  # a time of a review's date is none of opening
+        ("It closes at 3 AM.", FIVE_DAYS, ["3 AM"]),
+        ("It opens at noon.", FIVE_DAYS, ["noon"]),
+        ("It is open on Mondays.", FIVE_DAYS, ["Mondays"]),
+        ("The bar is open every day of the week.", FIVE_DAYS, ["every day"]),
+        ("It is open daily from 5 PM to 1 AM.", FIVE_DAYS, ["daily"]),
+        ("It is open from 8 AM to 6 PM every day except on Sundays, when it opens at 10 AM.", SUNDAYS_SHORT, ["10 AM"]),
+        ("It opens at 9 AM every day, except Sundays.", SUNDAYS_SHORT, ["9 AM"]),
+        ("It is open from 8 AM to 7 PM, except on Sundays.", SUNDAYS_SHORT, ["7 PM"]),
+    ],
+)
+def test_times_and_days_that_no_day_has(claim, context, wrong):
+    assert judged(claim, context) == [(CONTRADICTED, wrong)]
+
+
+@pytest.mark.parametrize(
+    ("claim", "context"),
+    [
+        ("It is open from 5 PM to 1 AM from Wednesday to Sunday.", FIVE_DAYS),
+        ("It is closed on Mondays and Tuesdays.", FIVE_DAYS),
+        ("It closes at 1 AM.", FIVE_DAYS),
+        (
+            "It opens at 8 AM every day and closes at 6 PM, except on Sundays, when it is open from noon to 4 PM.",
+            SUNDAYS_SHORT,
+        ),
+        ("It is open from 8 AM to 6 PM except on Sundays, when it opens at noon and closes at 4 PM.", SUNDAYS_SHORT),
+    ],
+)
+def test_times_behind_an_exception_are_its_own(claim, context):
+    assert judged(claim, context) == [(SUPPORTED, [])]

@@ -243,3 +243,25 @@ def test_a_number_in_words_with_a_unit_is_held_against_the_rows():
     services = json.dumps([{"name": "tune-up", "turnaround_days": 2}, {"name": "overhaul", "turnaround_days": 7}])
     assert wrong("An overhaul takes two days.", services) == ["two"]
     assert wrong("An overhaul takes seven days.", services) == []
+
+
+YEARS = (
+    "| Metric (million EUR) | 2023 | 2022 |\n|---|---|---|\n| Revenue | 412.6 | 388.1 |\n| Net income | 24.9 | 29.3 |"
+)
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        ("Net income in 2023 was 29.3 million euros.", ["29.3 million"]),
+        ("In 2022, revenue was 412.6 million.", ["412.6 million"]),
+        ("Net income rose to 24.9 million.", ["rose"]),
+        ("Revenue fell from 388.1 million to 412.6 million.", ["fell"]),
+        ("Net income in 2023 was 24.9 million euros.", []),
+        ("Revenue rose from 388.1 million in 2022 to 412.6 million in 2023.", []),
+        ("Net income fell to 24.9 million euros in 2023.", []),
+    ],
+)
+def test_the_column_of_a_year_and_the_change_from_the_year_before(claim, expected):
+    assert wrong(claim, YEARS) == expected
+    assert {one.verdict for one in judged(claim, YEARS)} == {CONTRADICTED if expected else SUPPORTED}
