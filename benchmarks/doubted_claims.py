@@ -3,9 +3,9 @@
     python -m benchmarks.doubted_claims --ragtruth DIR --factscore FILE
 
 On RAGTruth QA (wording only: it tells no log-probabilities), claims out of fold, right where people marked less than
-half of the claim; and on the two readings of a small model's claims (benchmarks/real_round*.tsv), with the areas under
-the curve of the engine's score, of the wording and of the certainty, and what a higher upper end of the neutral band
-would do instead. Seed 0 deals the folds.
+half of the claim; and on three readings of a small model's claims (benchmarks/real_round*.tsv), with the areas under
+the curve of the engine's score, of the wording and of the certainty, and what a higher upper end of the band would do
+instead. Seed 0 deals the folds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.label_scores import characters
 from benchmarks.lexical_data import read_factscore
 from benchmarks.lexical_folds import Data, judged_out_of_fold
-from benchmarks.real_round import READING, READING_WORDING, read_rows
+from benchmarks.real_round import READING, READING_CERTAINTY, READING_WORDING, read_rows
 from pipeline.doubt import shared_wording
 from pipeline.engines.lexical import NEUTRAL_BAND
 from schemas.records import SUPPORTED
@@ -82,7 +82,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print("RAGTruth QA, out of fold")
     print_table(people(arguments.ragtruth, arguments.factscore))
-    for path in (READING, READING_WORDING):
+    for path in (READING, READING_WORDING, READING_CERTAINTY):
         claims = reading(path)
         wording, score, right, certainty = claims.T
         areas = {"wording": wording, "certainty": certainty, "score": score}

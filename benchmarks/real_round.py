@@ -42,6 +42,7 @@ JUDGEMENTS: Final = ("supported", "unsupported", "neither")
 _TOKENS: Final = ("token_offsets", "behaviour_logprobs")  # columns of a label set
 READING: Final = Path(__file__).with_name("real_round.tsv")
 READING_WORDING: Final = Path(__file__).with_name("real_round_wording.tsv")  # of the round with --wording 0.25
+READING_CERTAINTY: Final = Path(__file__).with_name("real_round_certainty.tsv")  # and with --certainty -2.5 as well
 
 
 def real_prompts(ragtruth: Path, factscore: Path) -> Iterator[dict[str, Any]]:
