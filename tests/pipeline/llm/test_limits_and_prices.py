@@ -119,6 +119,12 @@ def test_which_failures_are_repeated_and_which_end_the_run(status, code, again, 
     assert (failure.again, failure.fatal, failure.reason) == (again, fatal, f"HTTP {status}: {says}")
 
 
+def test_a_redirection_is_told_without_what_may_hold_a_key():
+    failure = read_refused(302, {"location": "https://far/login?key=sk-secret"}, b"", now=0.0)
+    assert isinstance(failure, Failure)
+    assert failure.reason == "HTTP 302: it redirects to https://far/login"
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [
