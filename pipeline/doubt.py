@@ -9,6 +9,7 @@ the claim's tokens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -78,6 +79,8 @@ def _why(
     certainty = least_sure(claim, tokens, logprobs)
     if certainty >= doubt.certainty:
         return ""
+    if math.isinf(certainty):
+        return "how sure the policy was of it is not known"
     return f"the policy was not sure of it ({certainty:.1f} nats a token at its {LEAST_SURE} least likely)"
 
 
@@ -91,14 +94,15 @@ def shared_wording(text: str, context: tuple[Passage, ...]) -> float:
 
 
 def least_sure(claim: Claim, tokens: TokenLabels, logprobs: np.ndarray) -> float:
-    """Nats: mean log-probability of the LEAST_SURE least likely tokens that a claim touches; 0 if it touches none.
+    """Nats: mean log-probability of the LEAST_SURE least likely tokens that a claim touches; 0 if it touches none, -inf
+    if one of them is not known.
 
-    logprobs: (T,) of `tokens`.
+    logprobs: (T,) of `tokens`; NaN and -inf: not known.
     """
     touched = np.zeros(len(tokens), dtype=bool)
     for span in claim.spans:
         touched |= (tokens.starts < span.end) & (tokens.ends > span.start)
-    least = np.sort(logprobs[touched])[:LEAST_SURE]
+    least = np.sort(np.nan_to_num(logprobs[touched], nan=-np.inf, neginf=-np.inf))[:LEAST_SURE]
     return float(least.mean()) if len(least) else 0.0
 
 

@@ -21,7 +21,8 @@ import orjson
 from pipeline.llm.chat import ChatReply
 from pipeline.llm.client import ChatClient, explain
 from pipeline.llm.endpoint import Endpoint, resolve_key
-from pipeline.llm.replies import Failure, no_completion
+from pipeline.llm.probe import QUESTION
+from pipeline.llm.replies import FORBIDDEN, Failure, no_completion
 from schemas.errors import BaltoError
 from schemas.records import CUT, FINISH_REASON, STOPPED, Message, Rejected, Sample
 from schemas.tokens import ResponseTokenizer
@@ -63,6 +64,12 @@ def _read_choice(choice: Mapping[str, Any]) -> _Choice:
 
 async def _at_once(again: bool) -> None:
     """What comes before a call: nothing."""
+
+
+async def _takes_key(client: ChatClient) -> bool:
+    """Whether a 403 is about the prompt: the probe's question is not refused so."""
+    result = await client.ask(QUESTION, _at_once)
+    return not (isinstance(result, Failure) and (result.again or result.status == FORBIDDEN))
 
 
 class EndpointPolicy:
@@ -184,7 +191,7 @@ class EndpointPolicy:
             return result.reason
         if not isinstance(result, Failure):
             return result
-        if result.status in _REFUSED:
+        if result.status in _REFUSED or (result.status == FORBIDDEN and await _takes_key(client)):
             return result.reason
         raise BaltoError(f"{explain(self._endpoint, result)}; the same command goes on there")
 

@@ -1,5 +1,6 @@
 """The key to a model, from a variable or from Secret Manager, stands in nothing that a run writes, sends or says."""
 
+import asyncio
 import io
 import json
 import logging
@@ -20,6 +21,7 @@ from pipeline.close_label_set import Closing
 from pipeline.config import LabelConfig
 from pipeline.corpora import open_corpus
 from pipeline.graph import label_files
+from pipeline.llm.client import ChatClient
 from pipeline.llm.endpoint import Endpoint, resolve_key
 from pipeline.llm.transport import Transport
 from pipeline.runs.asking import prepare_asking
@@ -145,6 +147,20 @@ def test_a_server_that_repeats_the_key_that_it_refuses_is_not_repeated(tmp_path,
         said = balto("label", corpus, "--out", tmp_path / "out", *BOTH, "--base-url", server.base_url)
     assert "refused the key in OPENAI_API_KEY (HTTP 401: Incorrect API key provided: [the key])" in said
     assert KEY not in said
+
+
+def test_a_key_is_not_repeated_in_any_spelling(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-one/two+three")
+
+    async def told(said: bytes) -> bytes:
+        client = ChatClient(Endpoint("https://far/v1", MODEL), 1)
+        try:
+            return client.without_key(said)
+        finally:
+            await client.close()
+
+    said = rb"sk-one/two+three, sk-one\/two+three, ?key=sk-one%2Ftwo%2Bthree"
+    assert asyncio.run(told(said)) == b"[the key], [the key], ?key=[the key]"
 
 
 def test_a_secret_that_cannot_be_read_is_named_without_what_the_service_said(monkeypatch):

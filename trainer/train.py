@@ -200,9 +200,13 @@ def _is_needed(state: TrainState, divisors: Divisors, credit: CreditOptions) -> 
     step with credit: the policy still is the reference, the anchors' gradient is 0 up to rounding, and AdamW makes
     steps of full size of that.
     """
-    has_moved = state.totals.get("active_blocks", state.step) > 0
     is_held = divisors.anchor_tokens or (credit.holds_stop and divisors.stop_places)
-    return bool(divisors.active_blocks or (has_moved and is_held))
+    return bool(divisors.active_blocks or (_credited(state) and is_held))
+
+
+def _credited(state: TrainState) -> float:
+    """Blocks with credit so far; where the checkpoint that was resumed did not count them, each step had one."""
+    return state.totals.get("active_blocks", float(state.step))
 
 
 @contextmanager
@@ -260,9 +264,9 @@ def _reduced(sums: dict[str, torch.Tensor], ranks: Ranks) -> dict[str, float]:
 
 def _after(state: TrainState, epoch: int, step: int, was_skipped: bool, counts: dict[str, float]) -> TrainState:
     totals = {
-        name: state.totals.get(name, 0.0) + counts[name]
-        for name in ("active_blocks", "groups", "response_tokens", "skipped_groups")
+        name: state.totals.get(name, 0.0) + counts[name] for name in ("groups", "response_tokens", "skipped_groups")
     }
+    totals["active_blocks"] = _credited(state) + counts["active_blocks"]
     totals["skipped"] = state.totals.get("skipped", 0.0) + was_skipped
     skipped_in_row = state.skipped_in_row + 1 if was_skipped else 0
     return TrainState(epoch, step, state.step + 1, skipped_in_row, totals, state.identity)

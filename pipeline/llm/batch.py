@@ -89,7 +89,8 @@ async def fill_cache(
                 raise filler.spent
     except openai.OpenAIError as err:
         url = transport.endpoint.base_url
-        what = f"{type(err).__name__}: {one_line(err, 300)}"
+        said = asker.client.without_key(str(err).encode()).decode()
+        what = f"{type(err).__name__}: {one_line(said, 300)}"
         raise EndpointError(f"{url}: the Batch API failed ({what}); the same command resumes") from err
     finally:
         await asker.close()

@@ -17,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import httpx2
@@ -116,11 +116,18 @@ class ChatClient:
         if response.status == 200 and not isinstance(reply := read(content), Failure):
             return reply
         # Servers that repeat the key that they refuse are known; what they say goes into logs and label sets.
-        if len(self._key) >= LEAST_KEY_CHARS:
-            content = content.replace(self._key.encode(), b"[the key]")
+        content = self.without_key(content)
         if response.status == 200:
             return read(content)
         return read_refused(response.status, response.headers, content, time.time())
+
+    def without_key(self, told: bytes) -> bytes:
+        """What a server said, without the key: as it is, in JSON with slashes escaped, in an address."""
+        if len(self._key) < LEAST_KEY_CHARS:
+            return told
+        for spelt in (self._key, self._key.replace("/", r"\/"), quote(self._key, safe="")):
+            told = told.replace(spelt.encode(), b"[the key]")
+        return told
 
     async def get_json(self, path: str) -> dict[str, Any]:
         """The object that the server tells under `path` beside its `/v1`; {} when it tells none."""

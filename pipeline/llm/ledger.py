@@ -27,6 +27,7 @@ BYTES_PER_TOKEN: Final = 3  # of a prompt; few tokens of any tokenizer are short
 _BUDGET: Final = """CREATE TABLE IF NOT EXISTS budget
     (one INTEGER PRIMARY KEY, booked INTEGER NOT NULL, open INTEGER NOT NULL, open_cost REAL NOT NULL)"""
 _SPENT: Final = "(SELECT total(value) FROM totals WHERE name LIKE '%.cost_usd')"
+_SENT: Final = "(SELECT total(value) FROM totals WHERE name LIKE '%.requests')"  # before there was a budget
 _BOOK: Final = f"""UPDATE budget SET booked = booked + 1, open = open + 1, open_cost = open_cost + :cost
     WHERE (:max_requests = 0 OR booked < :max_requests)
     AND (:max_cost = 0 OR {_SPENT} + open_cost + :cost <= :max_cost)"""  # noqa: S608  # our own words
@@ -67,7 +68,7 @@ class Ledger:
         self.max_cost = max_cost
         self.counts: defaultdict[str, float] = defaultdict(float)  # of this process, since it began
         self._unwritten: defaultdict[str, float] = defaultdict(float)
-        # Requests that have come back since the last flush.
+        # Since the last flush: requests that have come back, and how many less count for `max_requests`.
         self._back: dict[str, float] = {"back": 0, "uncounted": 0, "cost": 0}
         self._came_back = asyncio.Event()
         self._is_stopped = False  # as of the last flush
@@ -88,6 +89,7 @@ class Ledger:
         if self._is_stopped:
             raise BaltoError("the run has ended in another process")
         if not (self.max_requests or self.max_cost):
+            self._back["uncounted"] -= 1  # counts for a budget that a resumption may have
             return
         if not self._book(cost):
             self.flush()  # with what has come back
@@ -132,10 +134,10 @@ class Ledger:
 
     def returned(self, cost: float = 0.0, counts: bool = True) -> None:
         """A request that `take` booked has come back, answered or not.   counts: for `max_requests`."""
+        self._back["uncounted"] += not counts
         if not (self.max_requests or self.max_cost):
             return
         self._back["back"] += 1
-        self._back["uncounted"] += not counts
         self._back["cost"] += cost
         self._came_back.set()
         self._flush_soon()
@@ -193,7 +195,7 @@ class Ledger:
             self.counts[name] += value
         self._file.execute("BEGIN IMMEDIATE")
         self._file.executemany(_ADD, rows)
-        if back["back"]:
+        if any(back.values()):
             self._file.execute(_BOOK_OFF, back)
         self._file.execute("COMMIT")
         self.is_stopped()
@@ -218,7 +220,7 @@ def _open(path: str) -> sqlite3.Connection:
         file.execute("PRAGMA synchronous = NORMAL")
         file.execute("CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value REAL NOT NULL)")
         file.execute(_BUDGET)
-        file.execute("INSERT OR IGNORE INTO budget VALUES (1, 0, 0, 0)")
+        file.execute(f"INSERT OR IGNORE INTO budget SELECT 1, CAST({_SENT} AS INTEGER), 0, 0")  # our own words
         file.execute("SELECT name, value FROM totals LIMIT 1")
     except sqlite3.Error as err:
         raise BaltoError(f"{path}: cannot be used for the run's usage counts ({err})") from err

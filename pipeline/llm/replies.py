@@ -92,7 +92,8 @@ def read_refused(status: int, headers: Mapping[str, str], body: bytes, now: floa
     """What a status other than 200 means.   now: seconds since the epoch, for a Retry-After that names a date."""
     code, message = _error(body)
     if 300 <= status < 400:
-        message = f"it redirects to {headers.get('location', 'somewhere else')}"
+        where = headers.get("location", "").partition("?")[0]  # what follows may hold a key
+        message = f"it redirects to {where or 'somewhere else'}"
     reason = one_line(f"HTTP {status}: {message}" if message else f"HTTP {status}", MAX_REASON_CHARS)
     if status in (400, 403) and any(word in code for word in _WITHHELD):
         return ChatReply(CONTENT_FILTER, "", reason)

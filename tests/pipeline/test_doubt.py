@@ -78,6 +78,17 @@ def test_only_supported_claims_that_the_policy_was_sure_of_label():
     assert held[1].reason == "doubtful: the policy was not sure of it (-5.1 nats a token at its 3 least likely); r"
 
 
+@pytest.mark.parametrize("unknown", [np.nan, -np.inf])
+def test_a_claim_of_which_a_log_probability_is_not_known_is_doubtful(unknown):
+    text = "Petra Lind painted it."
+    claim = Claim("a", text, spans=(Span(0, 22),), verdict=SUPPORTED, status="ok", score=0.95, reason="r")
+    (held,) = hold_to(
+        Doubt(certainty=-2.5), (claim,), CONTEXT, BAND, tokens_of_words(text), [-0.1, unknown, -0.1, -0.1]
+    )
+    assert held.score == pytest.approx(0.69)
+    assert held.reason == "doubtful: how sure the policy was of it is not known; r"
+
+
 def test_certainty_is_read_from_the_log_probabilities_of_the_sampled_tokens():
     tokenizer = load_tokenizer("bytes")
     text = "Petra Lind painted the bridge in Malmo. Carl Dahl paid the painters of Lund."

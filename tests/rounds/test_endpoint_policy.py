@@ -175,6 +175,30 @@ def test_a_prompt_that_the_endpoint_does_not_take_is_rejected_alone(tmp_path):
     assert "the endpoint refused the prompt: HTTP 400: This model's maximum context length" in rejected[0].reason
 
 
+class Guarded(LlmServer):
+    """What stands before the server dislikes a word, or every question."""
+
+    word = "attack"
+
+    def completion(self, body, fault=""):
+        if self.word in json.dumps(body):
+            return 403, {"error": {"message": "blocked"}}
+        return super().completion(body, fault)
+
+
+def test_a_prompt_that_alone_is_forbidden_is_rejected_and_a_forbidden_key_ends_the_run(tmp_path):
+    rejected = []
+    with Guarded(answer=say) as server:
+        policy = EndpointPolicy(Endpoint(server.base_url, "test-model"), "remote", PARAMS)
+        disliked = Sample("bad", "bad", "What is a heap attack?", (), None)
+        summary = generate_corpus([disliked, *prompts()], policy, tmp_path / "c.jsonl", {}, rejected)
+        assert (summary.generated, summary.rejected) == (3, 1)
+        assert "the endpoint refused the prompt: HTTP 403: blocked" in rejected[0].reason
+        server.word = ""
+        with pytest.raises(BaltoError, match=r"refused the key in .* \(HTTP 403: blocked\)"):
+            answers(server, tmp_path / "d.jsonl")
+
+
 def test_wrong_key_ends_the_run_in_one_line_and_leaves_it_resumable(tmp_path, monkeypatch):
     monkeypatch.setenv("BALTO_TEST_KEY", "sk-the-wrong-one")
     out = tmp_path / "c.jsonl"

@@ -21,7 +21,8 @@ from tests.trainer.tiny_runs import assert_same, byte_tokenizer, curve, latest_c
 from trainer import checkpoint as checkpoint_module
 from trainer import optimizer, prepare
 from trainer import train as train_module
-from trainer.checkpoint import checkpoints, read_state
+from trainer.batches import CreditOptions
+from trainer.checkpoint import TrainState, checkpoints, read_state
 from trainer.config import to_yaml
 from trainer.distributed import Ranks
 from trainer.run_folder import start_or_resume
@@ -82,6 +83,17 @@ def test_a_run_that_is_stopped_in_front_of_its_first_step_starts_anew(unbroken, 
     train(config)
     assert curve(tmp_path / "run") == curve(unbroken)
     assert_same(weights(tmp_path / "run"), weights(unbroken))
+
+
+def test_a_checkpoint_that_counts_no_credit_has_moved_for_all_steps_to_come():
+    """Of a version that did not count it: the weights were moved before, whatever the next steps hold."""
+    counts = {"active_blocks": 0.0, "groups": 1.0, "response_tokens": 5.0, "skipped_groups": 0.0}
+    state, anchored = TrainState(0, 3, 3, 0, {"groups": 3.0}), train_module.Divisors(0, 5, 5)
+    credit = CreditOptions(anchor="all")
+    for step in (4, 5):
+        assert train_module._is_needed(state, anchored, credit)
+        state = train_module._after(state, 0, step, False, counts)
+    assert not train_module._is_needed(TrainState(0, 0, 0, 0), anchored, credit)
 
 
 class Killed(BaseException):

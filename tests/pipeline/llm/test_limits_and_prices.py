@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 
 import pytest
 
@@ -117,6 +119,12 @@ def test_which_failures_are_repeated_and_which_end_the_run(status, code, again, 
     assert (failure.again, failure.fatal, failure.reason) == (again, fatal, f"HTTP {status}: {says}")
 
 
+def test_a_redirection_is_told_without_what_may_hold_a_key():
+    failure = read_refused(302, {"location": "https://far/login?key=sk-secret"}, b"", now=0.0)
+    assert isinstance(failure, Failure)
+    assert failure.reason == "HTTP 302: it redirects to https://far/login"
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [
@@ -175,6 +183,27 @@ def test_two_processes_share_one_budget(tmp_path):
             ledger.take()
         ledger.close()
     assert read_usage(path) == {}
+
+
+def test_a_budget_given_later_counts_what_was_sent_before_it(tmp_path):
+    async def send(ledger):
+        for counts in (True, True, False):  # the last is put off
+            ledger.take()
+            ledger.sent("verify", again=False)
+            ledger.returned(counts=counts)
+        ledger.close()
+
+    path = tmp_path / "ledger"
+    asyncio.run(send(Ledger(str(path), None)))
+    for allowed, left in ((3, 1), (6, 3)):  # of the budget table; of the counts, where the file has no such table
+        ledger = Ledger(str(path), None, max_requests=allowed)
+        for _ in range(left):
+            ledger.take()
+        with pytest.raises(BudgetSpent, match=f"all {allowed} requests"):
+            ledger.take()
+        ledger.close()
+        with contextlib.closing(sqlite3.connect(path)) as file:
+            file.execute("DROP TABLE budget")
 
 
 def test_what_other_processes_have_under_way_leaves_no_room_until_it_is_back_cheaper_or_the_run_begins_again(tmp_path):
