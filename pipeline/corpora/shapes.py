@@ -94,7 +94,7 @@ def passages(context: Any) -> Any:
         listed = _listed(context)
         if listed is None and not context.keys() <= {*_OF_PASSAGES, *_TEXT_NAMES, *_WRAPPERS}:
             return context
-        context = listed or [context]
+        context = [context] if listed is None else listed
     if type(context) is not list:
         return context
     if len(context) == 1 and _are_texts(context[0]):  # a list per query, of one query: so a vector store answers
@@ -103,10 +103,14 @@ def passages(context: Any) -> Any:
 
 
 def _ids_apart(context: list[Any], found: list[Any]) -> list[Any]:
-    """The passages found in `context`, without their ids where two share one that is under another name than ours."""
-    named = [one for one in found if type(one) is dict and one.get("passage_id") is not None]
+    """The passages found in `context`, without their ids where two share one that is under another name than ours.
+
+    A passage without an id is p1, p2, ... by its place, which may be the id of another.
+    """
+    own = [one.get("passage_id") if type(one) is dict else None for one in found]
+    ids = {f"p{index}" if one is None else str(one) for index, one in enumerate(own, start=1)}
     are_ours = any(type(item) is dict and "passage_id" in item for item in context)
-    if are_ours or len({str(one["passage_id"]) for one in named}) == len(named):
+    if are_ours or len(ids) == len(found):
         return found
     return [{**one, "passage_id": None} if type(one) is dict and "passage_id" in one else one for one in found]
 

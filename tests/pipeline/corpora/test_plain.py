@@ -201,6 +201,8 @@ def test_documents_of_other_tools_are_passages(tmp_path: Path):
         ([{"node": {"id_": "n1", "text": "Ada."}, "score": 0.9}], [("n1", "Ada.")]),  # LlamaIndex
         ([{"doc_id": 7, "text": "Ada."}, {"doc_id": 7, "text": "Bob."}], [("p1", "Ada."), ("p2", "Bob.")]),
         ([{"id": 7, "text": "Ada."}, {"id": 1.5, "text": "Bob."}], [("7", "Ada."), ("p2", "Bob.")]),
+        ([{"id": "p2", "text": "Ada."}, {"text": "Bob."}], [("p1", "Ada."), ("p2", "Bob.")]),
+        ({"title": [], "text": []}, []),  # nothing was retrieved
         ([{"title": "Ada", "text": "Ada\nA countess."}], [("p1", "Ada\nA countess.")]),
     ],
 )
