@@ -84,12 +84,11 @@ def test_equal_stems_keep_their_endings_in_default_ids(tmp_path: Path):
         (b'{\n "id": "x",\n "prompt": "Who?"\n}\n', "one JSON object over many lines; put each record on a line of"),
         (
             b'{"version": 3, "results": [{"question": "Who?"}, {"question": "Why?"}]}',
-            "one JSON object around the list results of 2 objects; if those are the records, "
-            "`jq '.results' corpus.jsonl > records.json` takes it out; a corpus is one JSON",
+            "one JSON object around the list results of 2 objects; if those are the records, `jq '.results' /",
         ),
         (
             b'{\n "results": {"prompts": [{"id": 1}], "results": [\n{"x": 1},\n{"x": 2}]}}',
-            "around the list results.results of 2 objects; if those are the records, `jq '.results.results' corpus",
+            "around the list results.results of 2 objects; if those are the records, `jq '.results.results' /",
         ),
         (b'{\n "question": "Who?", "contexts": [{"text": "Ada."}]}', "one JSON object over many lines; put each"),
         (
@@ -114,6 +113,11 @@ def test_unusable_file_is_refused_with_its_name(tmp_path: Path, content: bytes, 
     path = write(tmp_path / "corpus.jsonl", content)
     assert refusal(path).startswith(f"{path}: ")
     assert message in refusal(path)
+
+
+def test_the_command_that_takes_records_out_of_an_object_can_be_pasted(tmp_path: Path):
+    path = write(tmp_path / "my export.json", b'\xef\xbb\xbf{\n"results": [{"x": 1}]}')
+    assert f"`jq '.results' '{path}' > records.json` takes it out; a corpus is one JSON" in refusal(path)
 
 
 @pytest.mark.parametrize("record", [{"question": ["Who?"], "context": "Ada."}, {"question": "Who?", "context": "Ada."}])
