@@ -42,11 +42,14 @@ _OF_PASSAGES: Final = {
 _TEXT_PARTS: Final = (None, "text", "input_text", "output_text")
 
 
-def our_shapes(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """A record whose fields have our names with prompt, context and response in our shapes."""
+def our_shapes(obj: Mapping[str, Any], is_log: bool = False) -> dict[str, Any]:
+    """A record whose fields have our names with prompt, context and response in our shapes.
+
+    is_log: without a response, the last turn of the prompt is one.
+    """
     response = response_text(obj.get("response"))
     known = {
-        "prompt": lambda value: messages(value, is_answered=response is not None),
+        "prompt": lambda value: messages(value, is_answered=response is not None or not is_log),
         "context": passages,
         "response": lambda _: response,
     }
