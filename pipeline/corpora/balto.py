@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pipeline.corpora.extra_fields import with_extra_meta
 from pipeline.corpora.place import Place
-from pipeline.corpora.shapes import our_shapes
+from pipeline.corpora.shapes import has_calls, our_shapes
 from schemas.errors import RecordError
 from schemas.records import Sample
 from schemas.samples import FIELDS, sample_from_json
@@ -22,7 +22,7 @@ def convert(obj: Any, place: Place) -> tuple[Sample]:
     """
     if type(obj) is not dict:
         return (_sample(obj, place),)
-    if _has_more_in_passages(obj.get("context")):
+    if _has_more_in_passages(obj.get("context")) or has_calls(obj.get("prompt")):
         return (_sample(our_shapes(obj), place),)
     try:
         return (_sample(obj, place),)

@@ -34,6 +34,7 @@ _CHUNK_BYTES: Final = 2**20
 _PARQUET_BATCH_BYTES: Final = 8 * 2**20
 _BOM: Final = b"\xef\xbb\xbf"
 _SHOWN_CHARS: Final = 40  # of a name, in a message
+_LOOKED_FOR: Final = 64  # names in a line
 _SPACE: Final = " \t\r\n"
 
 
@@ -135,9 +136,12 @@ def _parse_line(row: int, line: bytes) -> RawRecord:
 def _named_twice(value: Any, line: bytes) -> str | None:
     """Why an object with a field twice is refused, of which parsers keep the last alone; None when it has none.
 
-    Only a line in which some name is not once, perhaps inside of a passage, is parsed again.
+    Only a line in which some name is not once, perhaps inside of a passage, is parsed again. One of very
+    many fields always is: a search for each of them takes the square of its length.
     """
-    if type(value) is not dict or all(line.count(f'"{name}"'.encode()) == 1 for name in value):
+    if type(value) is not dict:
+        return None
+    if len(value) <= _LOOKED_FOR and all(line.count(f'"{name}"'.encode()) == 1 for name in value):
         return None
     fields = _Fields()
     try:

@@ -8,6 +8,7 @@ a quote at the beginning of a text is part of it where the lines are rows withou
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final
 
@@ -28,7 +29,15 @@ def delimiter_of(head: bytes) -> str | None:
     except csv.Error:
         return None
     are_names = all(len(one) <= _MAX_NAME_CHARS and one.isprintable() and not _NO_NAME & set(one) for one in cells)
-    return best if len(cells) > 1 and are_names and not rest.lstrip().startswith((b"{", b"[")) else None
+    return best if len(cells) > 1 and are_names and not _is_json(rest.lstrip().partition(b"\n")[0]) else None
+
+
+def _is_json(line: bytes) -> bool:
+    """Whether a line is a record of JSONL; a row whose first cell is a list or an object is none."""
+    try:
+        return line.startswith((b"{", b"[")) and json.loads(line) is not None
+    except (ValueError, RecursionError):
+        return False
 
 
 def read_rows(stream: IO[bytes], path: str, max_record_bytes: int) -> Iterator[tuple[int, Any, str | None, bytes]]:

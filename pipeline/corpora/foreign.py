@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import codecs
-import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -52,7 +52,7 @@ def records_inside(value: Any, path: str) -> str:
     field, length = max(_lists(value, "", _DEPTH), key=lambda one: one[1], default=("", 0))
     if not field:
         return ""
-    remedy = f"`jq '{field}' {os.path.basename(path)} > records.json` takes it out"
+    remedy = f"`jq '{field}' {shlex.quote(path)} > records.json` takes it out"
     return f"one JSON object around the list {field[1:]} of {length:,} objects; if those are the records, {remedy}"
 
 
@@ -81,7 +81,7 @@ def _lists(value: Any, above: str, depth: int) -> Iterator[tuple[str, int]]:
 def _whole_object(path: str) -> Any:
     """The JSON value that a file holds; None when it is too long to look at, or none."""
     with containers.open_bytes(path) as stream:
-        text = stream.read(containers.MAX_RECORD_BYTES + 1)
+        text = stream.read(containers.MAX_RECORD_BYTES + 1).removeprefix(codecs.BOM_UTF8)
     try:
         return orjson.loads(text) if len(text) <= containers.MAX_RECORD_BYTES else None
     except orjson.JSONDecodeError:

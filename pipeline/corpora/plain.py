@@ -37,7 +37,7 @@ def converter(fields: Mapping[str, str], is_table: bool = False) -> Converter:
         ours |= {name: named_value(obj, path) for name, path in fields.items()}
         ours |= {name: _required(obj, name, fields) for name in ("prompt", "context")}
         ours["response"] = _response(obj, fields)
-        ours = our_shapes(parse_cells(ours) if is_table else ours)
+        ours = our_shapes(parse_cells(ours) if is_table else ours, is_log=True)
         if ends_with_answer(ours["prompt"]) and ours["response"] in (None, ours["prompt"][-1]["content"]):
             ours |= {"prompt": ours["prompt"][:-1], "response": ours["prompt"][-1]["content"]}
         if ours["response"] is None and "response" not in fields:

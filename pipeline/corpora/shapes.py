@@ -42,17 +42,33 @@ _OF_PASSAGES: Final = {
 _TEXT_PARTS: Final = (None, "text", "input_text", "output_text")
 
 
-def our_shapes(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """A record whose fields have our names with prompt, context and response in our shapes."""
-    known = {"prompt": messages, "context": passages, "response": response_text}
+def our_shapes(obj: Mapping[str, Any], is_log: bool = False) -> dict[str, Any]:
+    """A record whose fields have our names with prompt, context and response in our shapes.
+
+    is_log: without a response, the last turn of the prompt is one.
+    """
+    response = response_text(obj.get("response"))
+    known = {
+        "prompt": lambda value: messages(value, is_answered=response is not None or not is_log),
+        "context": passages,
+        "response": lambda _: response,
+    }
     return {name: known[name](value) if name in known else value for name, value in obj.items()}
 
 
-def messages(prompt: Any) -> Any:
-    """Chat messages as [{role, content}]; a text as it is. Tool calls at the end are no answer: they get no text."""
+def messages(prompt: Any, is_answered: bool = False) -> Any:
+    """Chat messages as [{role, content}]; a text as it is.
+
+    Tool calls at the end are no answer: they get no text, unless the answer stands elsewhere (is_answered).
+    """
     if type(prompt) is not list:
         return prompt
-    return [*map(_with_calls, prompt[:-1]), *map(_message, prompt[-1:])]
+    return [*map(_with_calls, prompt[:-1]), *map(_with_calls if is_answered else _without_calls, prompt[-1:])]
+
+
+def has_calls(prompt: Any) -> bool:
+    """Whether a turn of chat messages has tool calls, which are its text where it has no other."""
+    return type(prompt) is list and any(_calls(turn) for turn in prompt)
 
 
 def ends_with_answer(prompt: Any) -> bool:
@@ -64,7 +80,7 @@ def response_text(response: Any) -> Any:
     """The text of a response that is a message, or a list of one."""
     if type(response) is list and len(response) == 1 and type(response[0]) is dict:
         response = response[0]
-    return _message(response)["content"] if type(response) is dict and _is_message(response) else response
+    return _without_calls(response)["content"] if type(response) is dict and _is_message(response) else response
 
 
 def _is_message(response: Mapping[str, Any]) -> bool:
@@ -81,7 +97,7 @@ def passages(context: Any) -> Any:
         listed = _listed(context)
         if listed is None and not context.keys() <= {*_OF_PASSAGES, *_TEXT_NAMES, *_WRAPPERS}:
             return context
-        context = listed or [context]
+        context = [context] if listed is None else listed
     if type(context) is not list:
         return context
     if len(context) == 1 and _are_texts(context[0]):  # a list per query, of one query: so a vector store answers
@@ -90,10 +106,14 @@ def passages(context: Any) -> Any:
 
 
 def _ids_apart(context: list[Any], found: list[Any]) -> list[Any]:
-    """The passages found in `context`, without their ids where two share one that is under another name than ours."""
-    named = [one for one in found if type(one) is dict and one.get("passage_id") is not None]
+    """The passages found in `context`, without their ids where two share one that is under another name than ours.
+
+    A passage without an id is p1, p2, ... by its place, which may be the id of another.
+    """
+    own = [one.get("passage_id") if type(one) is dict else None for one in found]
+    ids = {f"p{index}" if one is None else str(one) for index, one in enumerate(own, start=1)}
     are_ours = any(type(item) is dict and "passage_id" in item for item in context)
-    if are_ours or len({str(one["passage_id"]) for one in named}) == len(named):
+    if are_ours or len(ids) == len(found):
         return found
     return [{**one, "passage_id": None} if type(one) is dict and "passage_id" in one else one for one in found]
 
@@ -118,9 +138,18 @@ def _message(item: Any) -> Any:
 
 def _with_calls(item: Any) -> Any:
     """A message under our names, whose tool calls are its text where it has no other."""
+    found, calls = _message(item), _calls(item)
+    return {**found, "content": json_text(calls, "tool_calls")} if calls and not found["content"] else found
+
+
+def _without_calls(item: Any) -> Any:
+    """A message under our names, without a text where tool calls stand beside an empty one."""
     found = _message(item)
-    calls = _first(item, _CALL_NAMES) if type(found) is dict and found["content"] is None else None
-    return found if calls is None else {**found, "content": json_text(calls, "tool_calls")}
+    return {**found, "content": None} if _calls(item) and not found["content"] else found
+
+
+def _calls(item: Any) -> Any:
+    return _first(item, _CALL_NAMES) if type(item) is dict else None
 
 
 def _parts_text(parts: list[Any]) -> Any:

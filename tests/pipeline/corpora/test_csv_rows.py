@@ -24,6 +24,15 @@ def test_tables_are_read_with_quoted_line_breaks_and_spreadsheet_rows(tmp_path: 
         assert dict(first.meta) == ({} if name == "d.csv" else {"model": "m7"})
 
 
+def test_a_table_may_begin_with_a_cell_that_holds_a_list(tmp_path: Path):
+    """It needs no quotes where there is no comma in it: an empty list, or an array of numpy's."""
+    rows = b"context,question,answer\n['Ada.' 'Bob.'],Who?,Ada\n[],Why?,Cyd\n"
+    first, second = samples(write(tmp_path / "c.csv", rows))
+    assert (first.context, second.context) == ((Passage("p1", "Ada."), Passage("p2", "Bob.")), ())
+    lines = b'Who?,Ada\n{"prompt": "q", "context": [], "response": NaN}\n'
+    assert open_corpus([write(tmp_path / "c.jsonl", lines)])[0].container == "jsonl"
+
+
 def test_a_table_may_say_where_its_records_were_first_read(tmp_path: Path):
     rows = b"prompt,context,response,source,source_row\nq,c,r,a.jsonl,7\nq,c,s,a.jsonl,\nq,c,t,a.jsonl,x\n"
     first, second, third = read_all(write(tmp_path / "c.csv", rows))

@@ -121,11 +121,13 @@ def test_text_parts_are_lines_and_an_image_is_refused(tmp_path: Path):
     assert rejections(items) == [(2, "prompt[0].content: expected a string, found a list of 2")]
 
 
-def test_tool_calls_are_a_turn_and_a_tool_s_turn_can_be_the_context(tmp_path: Path):
+@pytest.mark.parametrize("beside", [{"content": None}, {"content": ""}, {"content": []}, {}])
+def test_tool_calls_are_a_turn_and_a_tool_s_turn_can_be_the_context(tmp_path: Path, beside: dict):
+    """LangChain's messages have an empty text beside their calls, OpenAI's null."""
     calls = [{"id": "c1", "type": "function", "function": {"name": "search", "arguments": "{}"}}]
     turns = [
         {"role": "user", "content": "Who?"},
-        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "assistant", **beside, "tool_calls": calls},
         {"role": "tool", "tool_call_id": "c1", "content": "Ada."},
         {"role": "assistant", "content": "Ada did."},
     ]
@@ -139,10 +141,22 @@ def test_tool_calls_are_a_turn_and_a_tool_s_turn_can_be_the_context(tmp_path: Pa
     assert (sample.context, sample.response) == ((Passage("p1", "Ada."),), "Ada did.")
 
 
-def test_a_log_that_ends_with_tool_calls_has_no_response(tmp_path: Path):
-    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": None, "tool_calls": [{"id": "c1"}]}]
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_log_that_ends_with_tool_calls_has_no_response(tmp_path: Path, content: str | None):
+    calls = [{"id": "c1"}]
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": content, "tool_calls": calls}]
     records = [{"messages": turns, "context": "Ada."}, {"query": "Who?", "context": "Ada.", "response": turns[1]}]
     assert [one.response for one in samples(write(tmp_path / "c.jsonl", *records))] == [None, None]
+
+
+@pytest.mark.parametrize("content", [None, ""])
+@pytest.mark.parametrize("ours", [{"id": "r", "response": "Ada."}, {"id": "r", "response": None}, {"answer": "Ada."}])
+def test_tool_calls_before_a_response_in_its_own_field_are_a_turn(tmp_path: Path, ours: dict, content: str | None):
+    calls = [{"id": "c1"}]
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": content, "tool_calls": calls}]
+    found = samples(write(tmp_path / "c.jsonl", {**ours, "prompt": turns, "context": "Ada."}))[0]
+    assert found.prompt == (Message("user", "Who?"), Message("assistant", '[{"id":"c1"}]'))
+    assert found.response == [*ours.values()][-1]
 
 
 def test_what_a_service_returned_around_a_message_is_no_response(tmp_path: Path):
@@ -187,6 +201,8 @@ def test_documents_of_other_tools_are_passages(tmp_path: Path):
         ([{"node": {"id_": "n1", "text": "Ada."}, "score": 0.9}], [("n1", "Ada.")]),  # LlamaIndex
         ([{"doc_id": 7, "text": "Ada."}, {"doc_id": 7, "text": "Bob."}], [("p1", "Ada."), ("p2", "Bob.")]),
         ([{"id": 7, "text": "Ada."}, {"id": 1.5, "text": "Bob."}], [("7", "Ada."), ("p2", "Bob.")]),
+        ([{"id": "p2", "text": "Ada."}, {"text": "Bob."}], [("p1", "Ada."), ("p2", "Bob.")]),
+        ({"title": [], "text": []}, []),  # nothing was retrieved
         ([{"title": "Ada", "text": "Ada\nA countess."}], [("p1", "Ada\nA countess.")]),
     ],
 )
