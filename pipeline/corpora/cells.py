@@ -66,11 +66,18 @@ def _as_json(cell: str) -> str:
     """
     between = _PYTHON_STRING.split(cell)
     for index in range(1, len(between), 2):
-        between[index] = json.dumps(ast.literal_eval(between[index]))
+        between[index] = json.dumps(_text_of(between[index]))
     for index in range(0, len(between), 2):
         inner = 0 < index < len(between) - 1
         between[index] = "," if inner and between[index].isspace() else _PYTHON_NAME.sub(_json_name, between[index])
     return "".join(between)
+
+
+def _text_of(literal: str) -> str:
+    """The text that Python prints so. Raises ValueError or SyntaxError for what is none."""
+    if len(literal) > 1 and literal[0] == literal[-1] and "\\" not in literal:
+        return literal[1:-1]  # as nearly always, in a tenth of the time
+    return ast.literal_eval(literal)
 
 
 def _json_name(found: re.Match[str]) -> str:
